@@ -1,0 +1,49 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The parts of the guest's build that need no tools."""
+
+import struct
+import unittest
+
+from lab.guest import build
+
+
+class BootSectorTest(unittest.TestCase):
+    def test_one_active_partition_to_the_end_of_the_disk(self) -> None:
+        sector = build.boot_sector(b'\x90' * 440)
+        self.assertEqual(512, len(sector))
+        self.assertEqual(b'\x55\xaa', sector[510:])
+        self.assertEqual(0x80, sector[446])
+        first, count = struct.unpack_from('<II', sector, 454)
+        self.assertEqual(build.SIZE * 2048, first + count)
+        self.assertEqual(bytes(48), sector[462:510])
+
+    def test_code_that_does_not_fit_is_refused(self) -> None:
+        with self.assertRaises(build.GuestError):
+            build.boot_sector(b'\x90' * 447)
+
+
+class KernelTest(unittest.TestCase):
+    def test_the_versioned_package_is_found(self) -> None:
+        listing = 'linux-image-x\n  Depends: linux-image-6.1.0-1-cloud\n'
+        self.assertEqual(
+            'linux-image-6.1.0-1-cloud', build.kernel_package(listing)
+        )
+
+    def test_no_package_list_is_said_with_the_remedy(self) -> None:
+        with self.assertRaisesRegex(build.GuestError, 'apt-get update'):
+            build.kernel_package('')
+
+
+if __name__ == '__main__':
+    unittest.main()
