@@ -1,0 +1,248 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""What hosts and services show of a migration while it runs and after."""
+
+import collections.abc
+import threading
+import time
+import typing
+
+from osc_lab.access import compute
+from osc_lab.access import hosts as hosts_
+from osc_lab.access import libvirt
+from osc_lab.access import placement
+from osc_lab.access import port_binding
+from osc_lab import channels
+from osc_lab import exceptions
+from osc_lab.i18n import _
+from osc_lab.migration import facts
+from osc_lab.migration import gather
+from osc_lab.migration import nova_options
+from osc_lab.migration import verify
+from osc_lab import workers
+
+
+class JobWatch:
+    """libvirt's statistics of a guest's migration, read in the background.
+
+    :param uri: of the source's libvirt
+    :param interval: seconds between two looks
+    """
+
+    def __init__(
+        self, uri: str, domain_uuid: str, interval: float = 0.5
+    ) -> None:
+        self._uri = uri
+        self._uuid = domain_uuid
+        self._interval = interval
+        self._latest: tuple[float, dict[str, typing.Any]] | None = None
+        self._stop = threading.Event()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def __call__(self) -> dict[str, typing.Any] | None:
+        """Return the latest statistics, None when they are old."""
+        latest = self._latest
+        if latest is None or time.monotonic() - latest[0] > 3:
+            return None
+        return latest[1] or None
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def _run(self) -> None:
+        try:
+            connection = libvirt.Connection(self._uri)
+        except exceptions.LabError:
+            return
+        while not self._stop.wait(self._interval):
+            self._latest = (time.monotonic(), connection.job(self._uuid))
+        connection.close()
+
+
+class Aftermath:
+    """Looks at what is left when a migration is over.
+
+    :param hosts: channels to the hosts
+    """
+
+    def __init__(
+        self,
+        services: gather.Services,
+        hosts: hosts_.Hosts,
+        deadline: float,
+    ) -> None:
+        self._compute = typing.cast(compute.Compute, services.compute)
+        self._placement = typing.cast(placement.Placement, services.placement)
+        self._network = typing.cast(
+            port_binding.PortBindings, services.network
+        )
+        self._volumes = services.volumes
+        self._hosts = hosts
+        self._deadline = deadline
+
+    def job(self, server: facts.Server, host: facts.Host) -> JobWatch | None:
+        """Return a watch over the guest's job, None without a channel."""
+        uri = self._uri(host)
+        return JobWatch(uri, server.id) if uri else None
+
+    def completed(
+        self, server: facts.Server, host: facts.Host
+    ) -> dict[str, typing.Any]:
+        """Return libvirt's final statistics, seen at the destination."""
+        found = self._on(host, lambda item: item.job(server.id, True))
+        return found if isinstance(found, dict) else {}
+
+    def running(
+        self, server: facts.Server, ends: collections.abc.Iterable[facts.Host]
+    ) -> dict[str, bool | facts.Gap]:
+        """Return host -> whether the guest runs there, by libvirt."""
+        tasks = {
+            host.name: (
+                lambda host=host: self._on(
+                    host, lambda item: item.runs(server.id)
+                )
+            )
+            for host in ends
+        }
+        found = workers.run(tasks, self._deadline * 2 + 1)
+        return {
+            name: value
+            if isinstance(value, bool | facts.Gap)
+            else facts.Gap(str(value))
+            for name, value in found.items()
+        }
+
+    def log(
+        self, server: facts.Server, host: facts.Host, request_id: str
+    ) -> list[str] | facts.Gap:
+        """Return lines of nova-compute's log about a migration."""
+        end = self._hosts.channel(host)
+        if isinstance(end, facts.Gap):
+            return end
+        if not end.ssh:
+            return facts.Gap(
+                _('The log of nova-compute was not read.'),
+                _('Use --ssh.'),
+                asked=False,
+            )
+        try:
+            found = self._hosts.shell_of(end).ask(log=[server.id, request_id])
+        except exceptions.LabError as error:
+            return facts.Gap(error.message, error.remedy)
+        return [str(line) for line in found.get('log', ())]
+
+    def after(
+        self,
+        server: facts.Server,
+        source: facts.Host,
+        destination: facts.Host,
+    ) -> verify.After:
+        """Return everything that the verification judges."""
+        network = gather.attempt(lambda: self._network.network(server.id))
+        leftover, folder = self._leftover(server, source, destination)
+        return verify.After(
+            server=server,
+            source=source,
+            destination=destination,
+            network=network,
+            bindings=gather.attempt(lambda: self._bindings(network)),
+            attachments=gather.attempt(lambda: self._attachments(server)),
+            allocations=gather.attempt(
+                lambda: frozenset(self._placement.allocated(server.id))
+            ),
+            running=self.running(server, (source, destination)),
+            leftover=leftover,
+            folder=folder,
+        )
+
+    def _bindings(
+        self, network: facts.Network | facts.Gap
+    ) -> dict[str, tuple[tuple[str, str], ...]] | facts.Gap:
+        if isinstance(network, facts.Gap):
+            return network
+        found = {}
+        for port in network.ports:
+            bindings = self._network.bindings(port.id)
+            if bindings is None:
+                return facts.Gap(_('Neutron does not show bindings.'))
+            found[port.id] = tuple(
+                (str(item.get('host')), str(item.get('status')))
+                for item in bindings
+            )
+        return found
+
+    def _attachments(self, server: facts.Server) -> dict[str, tuple[str, ...]]:
+        if not server.volume_ids:
+            return {}
+        return {
+            volume.id: volume.hosts
+            for volume in self._volumes.volumes(server.volume_ids)
+        }
+
+    def _leftover(
+        self,
+        server: facts.Server,
+        source: facts.Host,
+        destination: facts.Host,
+    ) -> tuple[bool | None, str]:
+        shells = (source.shell, destination.shell)
+        if any(isinstance(item, facts.Gap) for item in shells):
+            return None, ''
+        assert isinstance(source.shell, facts.Shell)
+        folder = '/'.join(
+            (
+                nova_options.read(source.shell.options).instances_path,
+                server.id,
+            )
+        )
+        seen = []
+        for host in (source, destination):
+            end = self._hosts.channel(host)
+            if isinstance(end, facts.Gap):
+                return None, folder
+            try:
+                shell = self._hosts.shell_of(end)
+                answer = shell.ask(existing=[folder], identity=folder)
+            except exceptions.LabError:
+                return None, folder
+            seen.append((answer['existing'][folder], answer['identity']))
+        (there, here_id), (_there, other_id) = seen
+        if there and here_id and here_id == other_id:
+            # One folder, seen from both hosts: shared storage.
+            return None, folder
+        return bool(there), folder
+
+    def _uri(self, host: facts.Host) -> str:
+        end = self._hosts.channel(host)
+        return end.libvirt_uri or '' if isinstance(end, channels.Host) else ''
+
+    def _on(
+        self,
+        host: facts.Host,
+        use: collections.abc.Callable[[libvirt.Connection], typing.Any],
+    ) -> typing.Any:
+        uri = self._uri(host)
+        if not uri:
+            return facts.Gap(
+                _('No libvirt channel is set.'),
+                _('Use --libvirt-uri.'),
+                asked=False,
+            )
+        try:
+            return workers.call(
+                lambda: self._hosts.with_libvirt(uri, use), self._deadline
+            )
+        except workers.Late as error:
+            return facts.Gap(str(error))
+        except exceptions.AccessError as error:
+            return facts.Gap(error.message, error.remedy)

@@ -1,0 +1,153 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Attach a volume to a server for a while."""
+
+import collections.abc
+import contextlib
+import time
+
+from openstack import connection
+
+from osc_lab.access import block_storage
+from osc_lab.access import compute
+from osc_lab.access import rest
+from osc_lab.access import settings
+from osc_lab.encryption import model
+from osc_lab import exceptions
+from osc_lab.i18n import _
+from osc_lab.migration import facts
+from osc_lab import plan
+
+#: Seconds that an attach or a detach may take.
+PATIENCE = 300.0
+
+_BASE = '2.1'
+
+_POLL = 0.5
+
+
+class Attachments:
+    """Volumes of servers.
+
+    :param sdk: the connection of the cloud
+    """
+
+    def __init__(self, sdk: connection.Connection) -> None:
+        timeout = settings.api_timeout(sdk)
+        self._rest = rest.Rest(sdk.compute, timeout)
+        self._compute = compute.Compute(sdk.compute, timeout)
+        self._volumes = block_storage.BlockStorage(sdk, timeout)
+
+    def server(self, reference: str) -> facts.Server:
+        """Return a server that a volume can be attached to.
+
+        :raises NotFound: when there is none of that name or id
+        :raises InvalidInput: when it does not run, or its host is hidden
+        """
+        server = self._compute.server(reference)
+        if server.status != 'ACTIVE' or not server.host:
+            raise exceptions.InvalidInput(
+                _('--server: %(name)s is %(status)s on host "%(host)s"')
+                % {
+                    'name': server.name,
+                    'status': server.status,
+                    'host': server.host or '?',
+                },
+                _('Name one that is ACTIVE; an administrator sees its host.'),
+            )
+        return server
+
+    @contextlib.contextmanager
+    def attached(
+        self, server: facts.Server, volume: model.Volume
+    ) -> collections.abc.Iterator[None]:
+        """Attach a volume, and detach it whatever happens.
+
+        :raises OperationFailed: when it does not come
+        :raises UndoFailed: when it does not go
+        """
+        try:
+            try:
+                self._rest.write(
+                    'POST',
+                    f'/servers/{server.id}/os-volume_attachments',
+                    {'volumeAttachment': {'volumeId': volume.id}},
+                    _BASE,
+                )
+            except exceptions.ServiceError as error:
+                if error.status is not None and error.status < 500:
+                    raise exceptions.OperationFailed(
+                        _('The volume cannot be attached: %s') % error.message,
+                        error.remedy,
+                    ) from error
+            self._wait(volume, 'in-use')
+            yield
+        finally:
+            with plan.uninterrupted():
+                self._detach(server, volume)
+
+    def _wait(self, volume: model.Volume, wished: str) -> None:
+        limit = time.monotonic() + PATIENCE
+        began = False
+        while True:
+            status = self._volumes.volume(volume.id).status
+            if status == wished:
+                return
+            began = began or status not in ('available', 'reserved')
+            settled = status == 'available' and began
+            if settled or 'error' in status or time.monotonic() > limit:
+                raise exceptions.OperationFailed(
+                    _('The volume is "%(status)s", not "%(wished)s"')
+                    % {'status': status, 'wished': wished},
+                    _("See the log of nova-compute on the server's host."),
+                )
+            time.sleep(_POLL)
+
+    def _detach(self, server: facts.Server, volume: model.Volume) -> None:
+        path = f'/servers/{server.id}/os-volume_attachments/{volume.id}'
+        try:
+            try:
+                self._rest.write('DELETE', path, None, _BASE)
+            except exceptions.ServiceError as error:
+                if error.status not in (404, 409):
+                    raise
+            self._gone(volume)
+        except exceptions.LabError as error:
+            raise exceptions.UndoFailed(
+                _('Volume %(volume)s cannot be detached: %(why)s')
+                % {'volume': volume.id, 'why': error.message},
+                [
+                    (
+                        _('its attachment to %s') % server.name,
+                        'openstack server remove volume '
+                        f'{server.id} {volume.id}',
+                    ),
+                    (
+                        _('the volume'),
+                        f'openstack volume delete {volume.id}',
+                    ),
+                ],
+            ) from error
+
+    def _gone(self, volume: model.Volume) -> None:
+        limit = time.monotonic() + PATIENCE
+        while True:
+            status = self._volumes.volume(volume.id).status
+            if status in ('available', 'error'):
+                return
+            if time.monotonic() > limit:
+                raise exceptions.OperationFailed(
+                    _('it is still "%s"') % status,
+                    _('Does the guest answer to unplugging?'),
+                )
+            time.sleep(_POLL)

@@ -1,0 +1,111 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""X.509 certificates as plain facts."""
+
+import collections.abc
+import hashlib
+import typing
+
+from cryptography import exceptions as crypto
+from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+
+from osc_lab.migration import facts
+
+#: path -> (stack, role); the defaults of libvirt and QEMU
+PATHS = {
+    '/etc/pki/CA/cacert.pem': ('libvirt', 'ca'),
+    '/etc/pki/libvirt/servercert.pem': ('libvirt', 'server'),
+    '/etc/pki/libvirt/clientcert.pem': ('libvirt', 'client'),
+    '/etc/pki/qemu/ca-cert.pem': ('qemu', 'ca'),
+    '/etc/pki/qemu/server-cert.pem': ('qemu', 'server'),
+    '/etc/pki/qemu/client-cert.pem': ('qemu', 'client'),
+}
+
+
+def read(
+    files: collections.abc.Mapping[str, typing.Any],
+) -> tuple[facts.Certificate, ...] | facts.Gap:
+    """Return the certificates that a host has.
+
+    :param files: path -> {'pem', 'changed'} or {'error'}
+    """
+    loaded: dict[str, list[x509.Certificate]] = {}
+    for path, item in files.items():
+        if path in PATHS and item.get('pem'):
+            try:
+                loaded[path] = x509.load_pem_x509_certificates(
+                    item['pem'].encode()
+                )
+            except ValueError as error:
+                return facts.Gap(f'{path}: {error}')
+    found = []
+    for path, chain in loaded.items():
+        stack, role = PATHS[path]
+        authorities = [
+            certificate
+            for other, items in loaded.items()
+            if PATHS[other] == (stack, 'ca')
+            for certificate in items
+        ]
+        first = chain[0]
+        found.append(
+            facts.Certificate(
+                path=path,
+                stack=stack,
+                role=role,
+                subject=first.subject.rfc4514_string(),
+                names=_names(first),
+                not_before=first.not_valid_before_utc.timestamp(),
+                not_after=first.not_valid_after_utc.timestamp(),
+                changed=float(files[path].get('changed', 0.0)),
+                key_id=_digest(first),
+                signed_by=next(
+                    (
+                        _digest(item)
+                        for item in authorities
+                        if _signed(first, item)
+                    ),
+                    '',
+                ),
+            )
+        )
+    return tuple(found)
+
+
+def _names(certificate: x509.Certificate) -> frozenset[str]:
+    try:
+        found = certificate.extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        ).value
+    except (x509.ExtensionNotFound, ValueError):
+        return frozenset()
+    return frozenset(
+        (
+            *found.get_values_for_type(x509.DNSName),
+            *(str(ip) for ip in found.get_values_for_type(x509.IPAddress)),
+        )
+    )
+
+
+def _digest(certificate: x509.Certificate) -> str:
+    data = certificate.public_bytes(serialization.Encoding.DER)
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, crypto.InvalidSignature):
+        return False
+    return True

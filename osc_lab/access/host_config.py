@@ -1,0 +1,300 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Configuration files of nova and cinder, read on their hosts."""
+
+import collections.abc
+import concurrent.futures
+import shlex
+import typing
+
+from oslo_config import iniparser
+
+from osc_lab.access import shell
+from osc_lab import channels
+from osc_lab.encryption import shared_key
+from osc_lab import exceptions
+from osc_lab.i18n import _
+
+#: Where the packages of distributions and of Kolla keep the files; those
+#: that exist are read, in this order (oslo.config, default_config_files
+#: and default_config_dirs; Debian's nova-compute.conf).
+DEFAULT = {
+    'nova': (
+        '/etc/nova/nova.conf',
+        '/etc/nova/nova-compute.conf',
+        '/etc/kolla/nova-compute/nova.conf',
+        '/etc/nova/nova.conf.d',
+    ),
+    'cinder': (
+        '/etc/cinder/cinder.conf',
+        '/etc/kolla/cinder-volume/cinder.conf',
+        '/etc/cinder/cinder.conf.d',
+    ),
+}
+
+#: Processes that read the key.
+_PROCESSES = {
+    'nova': ('nova-compute',),
+    'cinder': ('cinder-volume', 'cinder-api', 'cinder-backup'),
+}
+
+#: Prints, for each file: a line of facts, and as many bytes as it says.
+#: The paths are its arguments; a folder stands for its *.conf files.
+_READ = """
+LC_ALL=C
+export LC_ALL
+for path in "$@"; do
+    if [ -d "$path" ]; then set -- "$path"/*.conf; else set -- "$path"; fi
+    for file in "$@"; do
+        [ -f "$file" ] || continue
+        [ -r "$file" ] || { echo "unreadable 0 0 0 0 $file"; continue; }
+        size=$(stat -L -c %s -- "$file")
+        stat -L -c "file %U %a %Y %s $file" -- "$file"
+        head -c "$size" -- "$file"
+    done
+done
+echo end
+"""
+
+_PROCESS_LIST = """
+LC_ALL=C ps -eww -o etimes= -o args=
+echo "now $(date +%s)"
+"""
+
+_WORKERS = 16
+
+
+class _Options(iniparser.BaseParser):
+    """Keeps the last value of each option."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[tuple[str, str], str] = {}
+        self._section = 'DEFAULT'
+
+    def new_section(self, section: str) -> None:
+        self._section = section
+
+    def assignment(self, key: str, value: list[str]) -> None:
+        self.found[self._section, key] = '\n'.join(value)
+
+    def comment(self, comment: str) -> None:
+        pass
+
+
+def parse(text: str) -> dict[tuple[str, str], str]:
+    """Return the options of a configuration file.
+
+    :raises ValueError: with the line, when it is malformed
+    """
+    parser = _Options()
+    try:
+        parser.parse(text.splitlines(keepends=True))
+    except iniparser.ParseError as error:
+        # Its text holds the line, which may be the one with the key.
+        raise ValueError(f'line {error.lineno}') from None
+    return parser.found
+
+
+def gather(
+    wanted: collections.abc.Mapping[str, collections.abc.Collection[str]],
+    settings: channels.Channels,
+    files: collections.abc.Mapping[str, collections.abc.Sequence[str]],
+    local: collections.abc.Collection[str] = (),
+) -> list[shared_key.Service]:
+    """Return what is known about the services, all hosts at once.
+
+    :param wanted: host -> 'nova', 'cinder' or both
+    :param files: host -> paths, in place of the usual ones
+    :param local: hosts that are this machine
+    """
+
+    def one(host: str) -> list[shared_key.Service]:
+        try:
+            return _host(host, wanted[host], settings, files, host in local)
+        except exceptions.AccessError as error:
+            return [
+                shared_key.Service(host, name, problem=str(error))
+                for name in sorted(wanted[host])
+            ]
+
+    with concurrent.futures.ThreadPoolExecutor(_WORKERS) as pool:
+        return [
+            service
+            for services in pool.map(one, sorted(wanted))
+            for service in services
+        ]
+
+
+def _host(
+    name: str,
+    services: collections.abc.Collection[str],
+    settings: channels.Channels,
+    files: collections.abc.Mapping[str, collections.abc.Sequence[str]],
+    local: bool,
+) -> list[shared_key.Service]:
+    host = channels.Host(name, name, 'local') if local else settings.host(name)
+    there = shell.Shell(host, settings)
+    processes = _processes(there)
+    return [
+        _service(name, service, there, processes, files.get(name))
+        for service in sorted(services)
+    ]
+
+
+def _processes(there: shell.Shell) -> list[tuple[float, list[str]]]:
+    """Return (start in seconds since 1970, arguments) of each process."""
+    lines = there.run(['sh', '-c', _PROCESS_LIST], check=True).text
+    rows = [line.split() for line in lines.splitlines() if line.strip()]
+    if not rows or rows[-1][0] != 'now':
+        raise exceptions.AccessError(
+            _('The process list of %s cannot be read') % there.host.name,
+            _('Is procps installed there?'),
+        )
+    now = float(rows[-1][1])
+    return [
+        (now - float(row[0]), row[1:]) for row in rows[:-1] if row[0].isdigit()
+    ]
+
+
+def _service(
+    host: str,
+    name: str,
+    there: shell.Shell,
+    processes: list[tuple[float, list[str]]],
+    configured: collections.abc.Sequence[str] | None,
+) -> shared_key.Service:
+    own = [
+        (program, started, words)
+        for started, words in processes
+        for program in _PROCESSES[name]
+        if any(word.rpartition('/')[2] == program for word in words[:3])
+    ]
+    given = _of_service(configured, name)
+    if given:
+        # A process that names other files belongs to another service.
+        own = [
+            row
+            for row in own
+            if not (named := _named([row[2]])) or set(named) & set(given)
+        ]
+    paths = (
+        given
+        or _named(words for _program, _started, words in own)
+        or DEFAULT[name]
+    )
+    found = _read(there, paths)
+    if not found:
+        return shared_key.Service(
+            host,
+            name,
+            problem=_('No configuration file of %(name)s: %(paths)s')
+            % {'name': name, 'paths': ', '.join(paths)},
+        )
+    return shared_key.Service(
+        host,
+        name,
+        tuple(found),
+        tuple((program, started) for program, started, _words in own),
+    )
+
+
+def _of_service(
+    paths: collections.abc.Sequence[str] | None, name: str
+) -> list[str]:
+    """Return the paths whose file or folder is named after a service."""
+    return [
+        path
+        for path in paths or ()
+        if any(name in part for part in path.rsplit('/', 3)[-3:])
+    ]
+
+
+def _named(
+    commands: collections.abc.Iterable[list[str]],
+) -> list[str]:
+    """Return what --config-file and --config-dir of processes name."""
+    paths: list[str] = []
+    for words in commands:
+        for at, word in enumerate(words):
+            option, _equals, value = word.partition('=')
+            if option not in ('--config-file', '--config-dir'):
+                continue
+            if not value and at + 1 < len(words):
+                value = words[at + 1]
+            if value.startswith('/') and value not in paths:
+                paths.append(value)
+    return paths
+
+
+def _read(
+    there: shell.Shell, paths: collections.abc.Sequence[str]
+) -> list[shared_key.File]:
+    answer = there.run(['sh', '-c', _READ, 'sh', *paths], check=True)
+    rest = answer.stdout
+    found: list[shared_key.File] = []
+    while rest:
+        line, _newline, rest = rest.partition(b'\n')
+        if line == b'end':
+            return found
+        words = line.decode('utf-8', 'replace').split(' ', 5)
+        if words[0] != 'file' or len(words) != 6:
+            raise exceptions.AccessError(
+                _('%(path)s on %(host)s cannot be read')
+                % {'path': words[-1], 'host': there.host.name},
+                _('Use a user who may, with --ssh.'),
+            )
+        _kind, owner, mode, changed, size, path = words
+        content, rest = rest[: int(size)], rest[int(size) :]
+        found.append(_file(there, path, owner, mode, changed, content))
+    raise exceptions.AccessError(
+        _('The answer of %s is cut off') % there.host.name, _('Try again.')
+    )
+
+
+def _file(
+    there: shell.Shell,
+    path: str,
+    owner: str,
+    mode: str,
+    changed: str,
+    content: bytes,
+) -> shared_key.File:
+    try:
+        options = parse(content.decode('utf-8', 'replace'))
+    except ValueError as error:
+        raise exceptions.AccessError(
+            _('%(path)s on %(host)s is malformed: %(why)s')
+            % {
+                'path': shlex.quote(path),
+                'host': there.host.name,
+                'why': error,
+            },
+            _('Repair it.'),
+        ) from None
+    return shared_key.File(
+        path, owner, int(mode, 8) & 0o777, float(changed), options
+    )
+
+
+def local_hosts(
+    cloud: collections.abc.Mapping[str, typing.Any],
+) -> frozenset[str]:
+    """Return the hosts that clouds.yaml says are this machine."""
+    found = cloud.get('local_hosts') or []
+    if not isinstance(found, list):
+        raise exceptions.InvalidInput(
+            _('osc_lab: local_hosts in clouds.yaml is not a list'),
+            _('Write [host, host].'),
+        )
+    return frozenset(str(item) for item in found) | {'local'}

@@ -1,0 +1,341 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""libvirt on hosts: one connection each, and never longer than agreed.
+
+libvirt has no deadline of its own for opening a connection, and a call
+that hangs cannot be ended.  So the socket is tried first, and everything
+else runs in threads that can be left behind: see :mod:`osc_lab.workers`.
+"""
+
+import dataclasses
+import socket
+import time
+import typing
+import urllib.parse
+
+from osc_lab import exceptions
+from osc_lab.i18n import _
+from osc_lab.migration import domain_xml
+from osc_lab.migration import facts
+from osc_lab.migration import reach
+
+#: transport of a URI -> port that libvirt listens on
+PORTS = {'tcp': 16509, 'tls': 16514, 'ssh': 22}
+
+_NO_DOMAIN = 42
+_INVALID_ARGUMENT = 8
+_NO_SUPPORT = 3
+_UNSUPPORTED = 67
+_CPU_INCOMPATIBLE = 91
+
+_COMPARED = {0: 'incompatible', 1: 'identical', 2: 'superset'}
+
+
+def library() -> typing.Any:
+    """Return libvirt's module, silent on standard error.
+
+    :raises MissingLibrary: when it is not installed
+    """
+    try:
+        import libvirt
+    except ImportError as error:
+        raise exceptions.MissingLibrary(
+            _('libvirt-python is not installed'),
+            _('Install osc-lab[libvirt], or leave --libvirt-uri out.'),
+        ) from error
+    libvirt.registerErrorHandler(lambda context, error: None, None)
+    return libvirt
+
+
+def probe(uri: str, deadline: float) -> facts.Attempt:
+    """Connect to the socket behind a URI, if it has one, and hang up.
+
+    :param deadline: seconds
+    """
+    parts = urllib.parse.urlsplit(uri)
+    transport = parts.scheme.partition('+')[2]
+    started = time.monotonic()
+    outcome, text = facts.Reach.OPEN, ''
+    if parts.hostname and transport in PORTS:
+        try:
+            socket.create_connection(
+                (parts.hostname, parts.port or PORTS[transport]), deadline
+            ).close()
+        except TimeoutError:
+            outcome, text = facts.Reach.TIMEOUT, 'timed out'
+        except OSError as error:
+            text = str(error.strerror or error)
+            outcome = reach.classify(text)
+    return facts.Attempt('', uri, outcome, text, time.monotonic() - started)
+
+
+class Connection:
+    """One host's libvirt.  Every method may hang: see the module.
+
+    :param uri: of any transport
+    :raises AccessError: when libvirt refuses
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._libvirt = library()
+        try:
+            self._conn = self._libvirt.open(uri)
+        except self._libvirt.libvirtError as error:
+            raise exceptions.AccessError(str(error)) from error
+
+    def close(self) -> None:
+        try:
+            self._conn.close()
+        except self._libvirt.libvirtError:
+            return
+
+    def source(self, domain_uuid: str) -> facts.Libvirt:
+        """Return what the source tells, with the running guest."""
+        domain = self._guarded(lambda: self._domain(domain_uuid))
+        arch = '' if isinstance(domain, facts.Gap) else domain.arch
+        return dataclasses.replace(self._host(arch), domain=domain)
+
+    def destination(
+        self, domain: facts.Domain | None, host_cpu: str
+    ) -> facts.Libvirt:
+        """Return what a destination tells about a guest.
+
+        :param domain: the guest, None when it is not known
+        :param host_cpu: CPU element of the source's capabilities
+        """
+        found = self._host('x86_64' if domain is None else domain.arch)
+        if domain is None:
+            return found
+        cpu = self._guarded(lambda: self._compare(domain, domain.cpu_xml))
+        text = ''
+        if isinstance(cpu, tuple):
+            cpu, text = cpu
+        other: typing.Any = None
+        if domain.type == 'kvm' and host_cpu:
+            other = self._guarded(lambda: self._compare(domain, host_cpu))
+            if isinstance(other, tuple):
+                other = other[0]
+        return dataclasses.replace(
+            found,
+            cpu=cpu,
+            cpu_text=text,
+            host_cpu=other,
+            machine_ok=self._guarded(lambda: self._machine(domain)),
+            conflicts=self._conflicts(domain),
+        )
+
+    def _host(self, arch: str) -> facts.Libvirt:
+        try:
+            known = domain_xml.capabilities(self._conn.getCapabilities(), arch)
+            return facts.Libvirt(
+                uri=self.uri,
+                hostname=self._conn.getHostname(),
+                host_uuid=known.host_uuid,
+                version=self._conn.getLibVersion(),
+                qemu_version=self._conn.getVersion(),
+                encrypted=bool(self._conn.isEncrypted()),
+                free_kib=self._free_kib(),
+                machines=known.machines,
+                transports=known.transports,
+                host_cpu_xml=known.cpu_xml,
+            )
+        except (
+            self._libvirt.libvirtError,
+            domain_xml.InvalidDocument,
+        ) as error:
+            raise exceptions.AccessError(str(error)) from error
+
+    def _free_kib(self) -> int | None:
+        try:
+            memory = self._conn.getMemoryStats(-1, 0)
+        except self._libvirt.libvirtError:
+            # Not every driver knows.
+            return None
+        return int(
+            memory.get('free', 0)
+            + memory.get('buffers', 0)
+            + memory.get('cached', 0)
+        )
+
+    def _guarded(self, call: typing.Callable[[], typing.Any]) -> typing.Any:
+        try:
+            return call()
+        except (
+            self._libvirt.libvirtError,
+            domain_xml.InvalidDocument,
+        ) as error:
+            return facts.Gap(str(error))
+
+    def _domain(self, uuid: str) -> facts.Domain:
+        lib = self._libvirt
+        domain = self._conn.lookupByUUIDString(uuid)
+        try:
+            tainted = tuple(
+                text
+                for text in domain.messages(0)
+                if text.startswith('tainted')
+            )
+        except (lib.libvirtError, AttributeError):
+            tainted = ()
+        found = domain_xml.domain(
+            domain.XMLDesc(lib.VIR_DOMAIN_XML_MIGRATABLE), tainted
+        )
+        live = domain_xml.domain(domain.XMLDesc(0))
+        chains = {disk.target: disk.backing for disk in live.disks}
+        disks = []
+        for disk in found.disks:
+            size = allocation = None
+            if disk.copied:
+                size, allocation = domain.blockInfo(disk.target)[:2]
+            disks.append(
+                dataclasses.replace(
+                    disk,
+                    backing=chains.get(disk.target, ()),
+                    size=size,
+                    allocation=allocation,
+                )
+            )
+        return dataclasses.replace(found, disks=tuple(disks))
+
+    def _compare(
+        self, domain: facts.Domain, cpu: str
+    ) -> str | tuple[str, str]:
+        if not cpu or 'model' not in cpu:
+            # Without a model QEMU takes its own default, the same anywhere.
+            return 'identical'
+        arguments = (
+            None,
+            domain.arch,
+            domain.machine,
+            domain.type,
+            cpu,
+        )
+        lib = self._libvirt
+        try:
+            result = self._conn.compareHypervisorCPU(*arguments, 0)
+            if result == 0:
+                # Ask again for the names of what is missing.
+                self._conn.compareHypervisorCPU(
+                    *arguments, lib.VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE
+                )
+        except lib.libvirtError as error:
+            if error.get_error_code() == _CPU_INCOMPATIBLE:
+                return 'incompatible', str(error)
+            raise
+        return _COMPARED.get(result, 'incompatible')
+
+    def _machine(self, domain: facts.Domain) -> bool:
+        lib = self._libvirt
+        try:
+            self._conn.getDomainCapabilities(
+                None, domain.arch, domain.machine, domain.type, 0
+            )
+        except lib.libvirtError as error:
+            if error.get_error_code() in (_INVALID_ARGUMENT, _UNSUPPORTED):
+                return False
+            raise
+        return True
+
+    def _conflicts(self, domain: facts.Domain) -> tuple[facts.Conflict, ...]:
+        found = []
+        for lookup, key in (
+            (self._conn.lookupByName, domain.name),
+            (self._conn.lookupByUUIDString, domain.uuid),
+        ):
+            try:
+                other = lookup(key)
+            except self._libvirt.libvirtError:
+                continue
+            found.append(
+                facts.Conflict(
+                    other.name(), other.UUIDString(), bool(other.isActive())
+                )
+            )
+        return tuple(dict.fromkeys(found))
+
+    # What follows is for a migration under way, and after it.
+
+    def runs(self, domain_uuid: str) -> bool:
+        """Return whether the guest runs here.
+
+        :raises AccessError: when libvirt does not say
+        """
+        lib = self._libvirt
+        try:
+            domain = self._conn.lookupByUUIDString(domain_uuid)
+            state = domain.state()[0]
+        except lib.libvirtError as error:
+            if error.get_error_code() == _NO_DOMAIN:
+                return False
+            raise exceptions.AccessError(str(error)) from error
+        return state in (
+            lib.VIR_DOMAIN_RUNNING,
+            lib.VIR_DOMAIN_BLOCKED,
+            lib.VIR_DOMAIN_PAUSED,
+        )
+
+    def job(
+        self, domain_uuid: str, completed: bool = False
+    ) -> dict[str, typing.Any]:
+        """Return the statistics of a guest's job, empty without one.
+
+        :param completed: of the last one that ended, seen at the
+            destination
+        """
+        lib = self._libvirt
+        flags = 0
+        if completed:
+            flags = (
+                lib.VIR_DOMAIN_JOB_STATS_COMPLETED
+                | lib.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED
+            )
+        try:
+            domain = self._conn.lookupByUUIDString(domain_uuid)
+            found = domain.jobStats(flags)
+        except lib.libvirtError:
+            return {}
+        if found.get('type') == lib.VIR_DOMAIN_JOB_NONE:
+            return {}
+        return dict(found)
+
+    def dirty_pages(self, domain_uuid: str, seconds: int) -> float:
+        """Measure the distinct pages that the guest writes in a time.
+
+        Page sampling alone: a dirty bitmap ends a guest without hardware
+        acceleration.
+
+        :param seconds: 1 to 60
+        :returns: pages of 4 KiB; 0 means that QEMU does not know
+        :raises AccessError: when it cannot be measured
+        """
+        lib = self._libvirt
+        try:
+            domain = self._conn.lookupByUUIDString(domain_uuid)
+            domain.startDirtyRateCalc(seconds, 0)
+            limit = time.monotonic() + seconds + 10
+            while time.monotonic() < limit:
+                time.sleep(0.2)
+                [(_dom, stats)] = self._conn.domainListGetStats(
+                    [domain], lib.VIR_DOMAIN_STATS_DIRTYRATE, 0
+                )
+                if stats.get('dirtyrate.calc_status') == 2:
+                    rate = float(
+                        stats.get('dirtyrate.megabytes_per_second', 0)
+                    )
+                    return rate * 256.0 * seconds
+        except lib.libvirtError as error:
+            raise exceptions.AccessError(str(error)) from error
+        raise exceptions.AccessError(
+            _('QEMU did not finish measuring dirty pages')
+        )

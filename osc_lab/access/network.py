@@ -1,0 +1,264 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Ports, servers and hosts as the APIs of Neutron and Nova show them.
+
+A name never becomes part of a path: what is no UUID is asked for by a
+query, which the client encodes.
+"""
+
+import collections.abc
+import re
+import socket
+import typing
+import uuid
+
+import openstack.connection
+from openstack import exceptions as sdk
+
+from osc_lab import exceptions
+from osc_lab.i18n import _
+from osc_lab.mirroring import model
+
+#: Ids in one request; longer addresses are refused by some proxies.
+_CHUNK = 50
+
+#: Agents whose host runs Open vSwitch.
+_AGENTS = (
+    'Open vSwitch agent',
+    'OVN Controller agent',
+    'OVN Controller Gateway agent',
+)
+
+_FIELDS = (
+    'id',
+    'name',
+    'network_id',
+    'mac_address',
+    'device_id',
+    'device_owner',
+    'fixed_ips',
+    'binding:host_id',
+    'binding:vif_type',
+    'binding:vnic_type',
+    'binding:profile',
+)
+
+_Json = dict[str, typing.Any]
+
+
+class Network:
+    """What mirroring asks the cloud.
+
+    :param connection: the SDK connection of an administrator
+    """
+
+    def __init__(self, connection: openstack.connection.Connection) -> None:
+        self._connection = connection
+
+    def creator(self) -> str:
+        """Return who asks, for people: user, project and machine."""
+        session = self._connection.session
+        auth = typing.cast(typing.Any, session.auth)
+        access = auth.get_access(session)
+        user = access.username or access.user_id or 'unknown'
+        project = access.project_name or access.domain_name or '-'
+        return f'{user}/{project} on {socket.gethostname()}'
+
+    def port(self, name: str) -> model.NeutronPort:
+        """Return the port with this name or id.
+
+        :raises NotFound: when there is none, or more than one
+        """
+        query = 'id' if _is_uuid(name) else 'name'
+        found = self._ports({query: name})
+        if not found and query == 'id':
+            found = self._ports({'name': name})
+        return self._only(found, 'port', name)
+
+    def server_port(self, name: str, network: str) -> model.NeutronPort:
+        """Return the port of a server.
+
+        :param network: name or id; empty when the server has one port
+        :raises NotFound: when there is none, or more than one
+        """
+        server = self._server(name)
+        query = {'device_id': server['id']}
+        if network:
+            query['network_id'] = self._network(network)
+        found = self._ports(query)
+        if len(found) > 1:
+            raise exceptions.NotFound(
+                _('The server %(name)s has %(count)d ports: %(ports)s')
+                % {
+                    'name': name,
+                    'count': len(found),
+                    'ports': ', '.join(port['id'] for port in found),
+                },
+                _('Choose with --network, or name the port.'),
+            )
+        return self._only(found, 'port of server', name)
+
+    def address_port(self, address: str) -> model.NeutronPort:
+        """Return the port with this fixed or floating IP address.
+
+        :raises NotFound: when there is none, or more than one
+        """
+        found = self._ports({'fixed_ips': f'ip_address={address}'})
+        if not found:
+            floating = self._get(
+                'network', '/floatingips', {'floating_ip_address': address}
+            )['floatingips']
+            ids = [ip['port_id'] for ip in floating if ip.get('port_id')]
+            found = self._ports({'id': ids}) if ids else []
+        return self._only(found, 'port with address', address)
+
+    def ports(
+        self, ids: collections.abc.Iterable[str]
+    ) -> dict[str, model.NeutronPort]:
+        """Return those of these ports that exist, without server names."""
+        wanted = [item for item in dict.fromkeys(ids) if _is_uuid(item)]
+        found: list[_Json] = []
+        for start in range(0, len(wanted), _CHUNK):
+            found += self._ports({'id': wanted[start : start + _CHUNK]})
+        return {port['id']: _port(port, {}) for port in found}
+
+    def hosts(self) -> list[str]:
+        """Return the hosts that run Open vSwitch, by Neutron's agents."""
+        agents = self._get(
+            'network', '/agents', {'fields': ['host', 'agent_type']}
+        )['agents']
+        return sorted(
+            {
+                agent['host']
+                for agent in agents
+                if agent['agent_type'] in _AGENTS
+            }
+        )
+
+    def addresses(self) -> dict[str, str]:
+        """Return the address of each compute host, as Nova knows it."""
+        return {
+            str(item.service_details['host'])
+            if item.service_details
+            else str(item.name): str(item.host_ip)
+            for item in self._connection.compute.hypervisors(
+                details=True, microversion='2.53'
+            )
+            if item.host_ip
+        }
+
+    def _ports(self, query: _Json) -> list[_Json]:
+        return typing.cast(
+            list[_Json],
+            self._get('network', '/ports', {**query, 'fields': _FIELDS})[
+                'ports'
+            ],
+        )
+
+    def _network(self, name: str) -> str:
+        query = 'id' if _is_uuid(name) else 'name'
+        found = self._get(
+            'network', '/networks', {query: name, 'fields': ['id']}
+        )['networks']
+        return str(_single(found, 'network', name)['id'])
+
+    def _server(self, name: str) -> _Json:
+        if _is_uuid(name):
+            try:
+                return typing.cast(
+                    _Json, self._get('compute', f'/servers/{name}')['server']
+                )
+            except sdk.NotFoundException:
+                pass
+        # Nova takes the name as a regular expression.
+        found = self._get(
+            'compute',
+            '/servers',
+            {'name': f'^{re.escape(name)}$', 'all_tenants': '1'},
+        )['servers']
+        exact = [item for item in found if item['name'] == name]
+        return _single(exact, 'server', name)
+
+    def _only(
+        self, found: list[_Json], kind: str, name: str
+    ) -> model.NeutronPort:
+        port = _single(found, kind, name)
+        server: _Json = {}
+        if port['device_id'] and str(port['device_owner']).startswith(
+            'compute:'
+        ):
+            try:
+                server = self._get('compute', f'/servers/{port["device_id"]}')[
+                    'server'
+                ]
+            except sdk.NotFoundException:
+                server = {}
+        return _port(port, server)
+
+    def _get(
+        self, service: str, path: str, query: _Json | None = None
+    ) -> _Json:
+        proxy = getattr(self._connection, service)
+        response = proxy.get(path, params=query or {})
+        sdk.raise_from_response(response)
+        return typing.cast(_Json, response.json())
+
+
+def _single(found: list[_Json], kind: str, name: str) -> _Json:
+    if not found:
+        raise exceptions.NotFound(
+            _('There is no %(kind)s "%(name)s"')
+            % {'kind': kind, 'name': name},
+            _('Use a name or ID that an administrator can see.'),
+        )
+    if len(found) > 1:
+        raise exceptions.NotFound(
+            _('There are %(count)d: %(kind)s "%(name)s": %(ids)s')
+            % {
+                'count': len(found),
+                'kind': kind,
+                'name': name,
+                'ids': ', '.join(str(item['id']) for item in found[:5]),
+            },
+            _('Use the ID.'),
+        )
+    return found[0]
+
+
+def _port(port: _Json, server: _Json) -> model.NeutronPort:
+    profile = port.get('binding:profile') or {}
+    moving = str(profile.get('migrating_to') or '')
+    if not moving and server.get('status') == 'MIGRATING':
+        moving = _('another host')
+    return model.NeutronPort(
+        id=port['id'],
+        name=port.get('name') or '',
+        host=port.get('binding:host_id') or '',
+        vif_type=port.get('binding:vif_type') or '',
+        vnic_type=port.get('binding:vnic_type') or 'normal',
+        server=port.get('device_id') or '',
+        server_name=server.get('name') or '',
+        network=port.get('network_id') or '',
+        mac=port.get('mac_address') or '',
+        addresses=tuple(
+            item['ip_address'] for item in port.get('fixed_ips') or ()
+        ),
+        moving_to=moving,
+    )
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False

@@ -1,0 +1,94 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Neutron, read for migrations: ports, bindings and agents."""
+
+import typing
+
+from osc_lab.access import rest
+from osc_lab.access import service
+from osc_lab.migration import facts
+
+
+class PortBindings:
+    """The network service.
+
+    :param adapter: ``connection.network``
+    """
+
+    def __init__(
+        self, adapter: typing.Any, timeout: float = rest.TIMEOUT
+    ) -> None:
+        self.rest = service.Service(adapter, timeout)
+
+    def network(self, server_id: str) -> facts.Network:
+        """Return the ports of a server and all agents: three requests."""
+        bodies = self.rest.value('/ports', 'ports', device_id=server_id)
+        ids = sorted({str(item['network_id']) for item in bodies})
+        networks = {}
+        if ids:
+            networks = {
+                str(item['id']): item
+                for item in self.rest.value('/networks', 'networks', id=ids)
+            }
+        ports = tuple(
+            _port(item, networks.get(str(item['network_id']), {}))
+            for item in bodies
+        )
+        agents: tuple[facts.Agent, ...] | facts.Gap = ()
+        if ports:
+            agents = tuple(
+                _agent(item) for item in self.rest.value('/agents', 'agents')
+            )
+        return facts.Network(ports, agents)
+
+    def bindings(self, port_id: str) -> list[service.Json] | None:
+        """Return the bindings of a port; None without that extension."""
+        body = self.rest.maybe(f'/ports/{port_id}/bindings')
+        return None if body is None else list(body.get('bindings', ()))
+
+
+def _port(body: service.Json, network: service.Json) -> facts.Port:
+    return facts.Port(
+        id=str(body['id']),
+        name=str(body.get('name') or ''),
+        status=str(body.get('status', '')),
+        vnic_type=str(body.get('binding:vnic_type', 'normal')),
+        vif_type=str(body.get('binding:vif_type', '')),
+        host=str(body.get('binding:host_id', '')),
+        network_type=str(network.get('provider:network_type') or ''),
+        physical_network=str(network.get('provider:physical_network') or ''),
+        has_resource_request=bool(body.get('resource_request')),
+    )
+
+
+def _agent(body: service.Json) -> facts.Agent:
+    configuration = body.get('configurations') or {}
+    return facts.Agent(
+        type=str(body.get('agent_type', '')),
+        host=str(body.get('host', '')),
+        alive=bool(body.get('alive')),
+        admin_up=bool(body.get('admin_state_up', True)),
+        bridge_mappings=_names(
+            configuration.get('bridge_mappings')
+            or configuration.get('interface_mappings')
+        ),
+        device_mappings=_names(configuration.get('device_mappings')),
+        tunnel_types=_names(configuration.get('tunnel_types')),
+    )
+
+
+def _names(value: typing.Any) -> frozenset[str]:
+    # A mapping for the OVS agent, a string "net:bridge,..." under OVN.
+    if isinstance(value, str):
+        value = [item.partition(':')[0] for item in value.split(',')]
+    return frozenset(str(item) for item in value or () if item)

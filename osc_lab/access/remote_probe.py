@@ -1,0 +1,427 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Runs on a compute host: what only the host itself can see.
+
+Sent through OpenSSH as an argument of ``python3``, so it uses the standard
+library of Python 3.10 alone and nothing of this package.  The request is
+one JSON argument, the answer one JSON object on standard output.  It
+reads; the one thing it makes, listening sockets to try the way between two
+hosts, ends by itself.  Values of options that are not asked for never
+leave the host, and of the message queue only a digest.
+"""
+
+import collections.abc
+import concurrent.futures
+import configparser
+import glob
+import hashlib
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import typing
+
+Json = dict[str, typing.Any]
+Action = collections.abc.Callable[..., typing.Any]
+
+#: Nothing may stay behind when the connection breaks.
+LIFETIME = 60
+
+
+def processes(
+    program: str,
+) -> collections.abc.Iterator[tuple[int, list[str]]]:
+    """Yield (pid, arguments) of the processes with a program's name."""
+    for path in glob.glob('/proc/[0-9]*/cmdline'):
+        try:
+            with open(path, 'rb') as stream:
+                argv = stream.read().decode('utf-8', 'replace').split('\0')
+        except OSError:
+            continue
+        if any(os.path.basename(part) == program for part in argv[:2]):
+            yield int(path.split('/')[2]), argv
+
+
+def configuration(request: Json) -> Json:
+    """Return the chosen options of nova.conf, and where they stand."""
+    files = request.get('files')
+    if not files:
+        files = []
+        for _pid, argv in processes('nova-compute'):
+            for index, part in enumerate(argv):
+                if part.startswith('--config-file='):
+                    files.append(part.split('=', 1)[1])
+                elif part == '--config-file':
+                    files.append(argv[index + 1])
+            break
+        files = files or ['/etc/nova/nova.conf', '/etc/nova/nova-compute.conf']
+    parser = configparser.RawConfigParser(
+        strict=False, allow_no_value=True, default_section='\0'
+    )
+    read = []
+    for name in files:
+        try:
+            with open(name) as stream:
+                parser.read_string(stream.read(), name)
+            read.append(name)
+        except (OSError, configparser.Error):
+            continue
+    options = {}
+    for section, names in request['options'].items():
+        found = {
+            name: parser.get(section, name)
+            for name in names
+            if parser.has_option(section, name)
+        }
+        if found:
+            options[section] = found
+    cell = ''
+    if parser.has_option('DEFAULT', 'transport_url'):
+        url = parser.get('DEFAULT', 'transport_url') or ''
+        where = re.sub(r'[^,/@]*@', '', url)
+        cell = hashlib.sha256(where.encode()).hexdigest()[:16]
+    return {'files': read, 'options': options, 'cell': cell}
+
+
+def space(path: str) -> Json:
+    """Return free bytes under a path and an id of its file system."""
+    try:
+        found = os.statvfs(path)
+        return {
+            'free': found.f_bavail * found.f_frsize,
+            'device': str(os.stat(path).st_dev),
+        }
+    except OSError as error:
+        return {'error': error.strerror}
+
+
+def resolved(names: list[str]) -> Json:
+    """Return name -> first address, empty when there is none."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = socket.getaddrinfo(name, None)[0][4][0]
+        except OSError:
+            found[name] = ''
+    return found
+
+
+def existing(paths: list[str]) -> Json:
+    """Return path -> whether it can be read here."""
+    return {path: os.access(path, os.R_OK) for path in paths}
+
+
+def identity(path: str) -> str:
+    """Return what tells a folder from its namesake on another host."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ''
+    return f'{found.st_dev}:{found.st_ino}'
+
+
+def certificates(paths: list[str]) -> Json:
+    """Return path -> text and time of change of certificate files."""
+    found: Json = {}
+    for path in paths:
+        try:
+            with open(path) as stream:
+                text = stream.read(100000)
+            # Never a private key that stands in the same file.
+            blocks = re.findall(
+                '-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----',
+                text,
+                re.DOTALL,
+            )
+            found[path] = {
+                'pem': '\n'.join(blocks),
+                'changed': os.stat(path).st_mtime,
+            }
+        except OSError as error:
+            found[path] = {'error': error.strerror}
+    return found
+
+
+def guest_started(uuid: str) -> float | None:
+    """Return the POSIX time at which the guest's QEMU was started."""
+    with open('/proc/stat') as stream:
+        boot = int(stream.read().partition('btime ')[2].split()[0])
+    for path in glob.glob('/proc/[0-9]*/cmdline'):
+        try:
+            with open(path, 'rb') as stream:
+                argv = stream.read().decode('utf-8', 'replace').split('\0')
+            if '-uuid' not in argv or uuid not in argv:
+                continue
+            with open(os.path.dirname(path) + '/stat') as stream:
+                fields = stream.read().rsplit(')', 1)[1].split()
+        except OSError:
+            continue
+        return boot + int(fields[19]) / os.sysconf('SC_CLK_TCK')
+    return None
+
+
+def guest_memory(uuid: str, size_kib: int) -> int | None:
+    """Return the KiB of its memory that a guest ever touched.
+
+    It is one mapping of QEMU, of the size of the guest's memory.
+    """
+    for path in glob.glob('/proc/[0-9]*/cmdline'):
+        try:
+            with open(path, 'rb') as stream:
+                argv = stream.read().decode('utf-8', 'replace').split('\0')
+            if '-uuid' not in argv or uuid not in argv:
+                continue
+            with open(os.path.dirname(path) + '/smaps') as lines:
+                size = 0
+                for line in lines:
+                    if line.startswith('Size:'):
+                        size = int(line.split()[1])
+                    elif line.startswith('Rss:') and size == size_kib:
+                        return int(line.split()[1])
+        except OSError:
+            continue
+    return None
+
+
+def mirrors(ports: list[str]) -> list[Json]:
+    """Return the mirrors of OVS that copy some ports, by Neutron's ids."""
+    found = {}
+    for table, columns in (
+        ('Interface', 'name,external_ids'),
+        ('Port', '_uuid,name'),
+        ('Mirror', 'name,select_src_port,select_dst_port'),
+    ):
+        try:
+            done = subprocess.run(
+                [
+                    *('ovs-vsctl', '--timeout=4', '--format=json'),
+                    *(f'--columns={columns}', 'list', table),
+                ],
+                capture_output=True,
+                check=True,
+            )
+            found[table] = json.loads(done.stdout)['data']
+        except (OSError, subprocess.CalledProcessError, ValueError):
+            return []
+    names = {
+        name: dict(keys[1]).get('iface-id')
+        for name, keys in found['Interface']
+    }
+    uuids = {
+        uuid[1]: names.get(name)
+        for uuid, name in found['Port']
+        if names.get(name) in ports
+    }
+    return [
+        {'name': name, 'port': uuids[uuid]}
+        for name, *selected in found['Mirror']
+        for uuid in sorted({x for cell in selected for x in _uuids(cell)})
+        if uuid in uuids
+    ]
+
+
+def _uuids(cell: list[typing.Any]) -> list[str]:
+    """Return the UUIDs of a column that holds one or a set of them."""
+    items = cell[1] if cell[0] == 'set' else [cell]
+    return [item[1] for item in items]
+
+
+def connect(host: str, port: int, timeout: float) -> Json:
+    """Return how a connection to a port ends."""
+    started = time.time()
+    try:
+        socket.create_connection((host, port), timeout).close()
+        text = 'open'
+    except TimeoutError:
+        text = 'timed out'
+    except OSError as error:
+        text = str(error.strerror or error)
+    return {'text': text, 'seconds': time.time() - started}
+
+
+def virsh(uri: str, timeout: float, secrets: bool = True) -> Json | None:
+    """Ask a libvirt for its name as a migration from here would.
+
+    Without ``secrets`` it offers no password, to see whether it needs one.
+    """
+    environment = dict(os.environ, LC_ALL='C')
+    if not secrets:
+        environment['LIBVIRT_AUTH_FILE'] = '/dev/null'
+    started = time.time()
+    try:
+        done = subprocess.run(
+            ['virsh', '-c', uri, 'hostname'],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            env=environment,
+        )
+        text = 'open' if done.returncode == 0 else _last(done.stderr)
+    except subprocess.TimeoutExpired:
+        text = 'timed out'
+    except OSError:
+        return None
+    return {'text': text, 'seconds': time.time() - started}
+
+
+def _last(data: bytes) -> str:
+    lines = [
+        line.strip()
+        for line in data.decode('utf-8', 'replace').splitlines()
+        if 'error:' in line
+    ]
+    wanted = [line for line in lines if 'failed to connect' not in line]
+    return (wanted or lines or ['it failed'])[-1].replace('error: ', '', 1)
+
+
+def listen(ports: list[int], seconds: float) -> None:
+    """Listen on ports until the input closes or the time is over."""
+    dual = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if dual else socket.AF_INET
+    sockets: list[socket.socket] = []
+    opened: list[int] = []
+    for port in ports:
+        try:
+            item = socket.create_server(
+                ('', port), family=family, dualstack_ipv6=dual
+            )
+        except OSError:
+            continue
+        sockets.append(item)
+        opened.append(port)
+    print(json.dumps({'listening': opened}), flush=True)
+    limit = time.time() + seconds
+    while time.time() < limit:
+        watched: list[typing.Any] = [*sockets, 0]
+        ready = select.select(watched, [], [], 0.5)[0]
+        if 0 in ready and not os.read(0, 64):
+            break
+        for item in sockets:
+            if item in ready:
+                item.accept()[0].close()
+
+
+def qemu(path: str, timeout: float) -> Json | None:
+    """Ask a QEMU without a guest what its build can do."""
+    if not path.startswith('/'):
+        return None
+    asked = '\n'.join(
+        json.dumps({'execute': name})
+        for name in (
+            'qmp_capabilities',
+            'query-version',
+            'query-migrate-capabilities',
+            'query-commands',
+            'quit',
+        )
+    )
+    try:
+        done = subprocess.run(
+            [
+                path,
+                *('-machine', 'none', '-nodefaults', '-display', 'none'),
+                *('-S', '-qmp', 'stdio'),
+            ],
+            input=asked.encode(),
+            capture_output=True,
+            timeout=timeout,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return {'error': str(error)}
+    capabilities = []
+    commands = []
+    for line in done.stdout.decode('utf-8', 'replace').splitlines():
+        try:
+            answer = json.loads(line).get('return')
+        except (ValueError, AttributeError):
+            continue
+        for item in answer if isinstance(answer, list) else ():
+            if 'capability' in item:
+                capabilities.append(item['capability'])
+            elif 'name' in item:
+                commands.append(item['name'])
+    wanted = ('migrate', 'nbd-server-start', 'blockdev-mirror')
+    return {
+        'capabilities': capabilities,
+        'commands': [name for name in commands if name in wanted],
+    }
+
+
+def log_lines(uuid: str, request_id: str) -> list[str]:
+    """Return what nova-compute's log says about a migration."""
+    paths = set()
+    for pid, _argv in processes('nova-compute'):
+        for path in glob.glob(f'/proc/{pid}/fd/*'):
+            try:
+                target = os.readlink(path)
+            except OSError:
+                continue
+            if os.path.isfile(target) and re.search(r'\.(log|out)$', target):
+                paths.add(target)
+    found = []
+    for path in sorted(paths):
+        with open(path, 'rb') as stream:
+            stream.seek(max(0, os.path.getsize(path) - 4000000))
+            lines = stream.read().decode('utf-8', 'replace').splitlines()
+        for line in lines:
+            if (request_id and request_id in line) or uuid in line:
+                if re.search(r' (WARNING|ERROR|CRITICAL) |igration', line):
+                    found.append(line[:1000])
+    return found[-300:]
+
+
+def at_once(call: Action, items: list[list[typing.Any]]) -> list[typing.Any]:
+    """Return the results of a call for each list of arguments."""
+    with concurrent.futures.ThreadPoolExecutor(64) as pool:
+        return list(pool.map(lambda item: call(*item), items))
+
+
+ACTIONS: dict[str, Action] = {
+    'configuration': configuration,
+    'space': space,
+    'resolved': resolved,
+    'existing': existing,
+    'identity': identity,
+    'certificates': certificates,
+    'mirrors': mirrors,
+    'guest_started': guest_started,
+    'guest_memory': lambda item: guest_memory(*item),
+    'connect': lambda items: at_once(connect, items),
+    'virsh': lambda items: at_once(virsh, items),
+    'qemu': lambda item: qemu(*item),
+    'log': lambda item: log_lines(*item),
+}
+
+
+def main(request: Json) -> None:
+    signal.alarm(LIFETIME)
+    if 'listen' in request:
+        listen(*request['listen'])
+        return
+    answer = {'hostname': socket.gethostname(), 'time': time.time()}
+    # At once: what waits for a dropped packet must not hold the others.
+    with concurrent.futures.ThreadPoolExecutor(len(request) or 1) as pool:
+        found = pool.map(
+            lambda item: (item[0], ACTIONS[item[0]](item[1])), request.items()
+        )
+        answer.update(found)
+    print(json.dumps(answer))
+
+
+if __name__ == '__main__':
+    main(json.loads(sys.argv[1]))

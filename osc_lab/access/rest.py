@@ -1,0 +1,243 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Requests to one service through the SDK's proxy.
+
+What the SDK leaves out: a deadline for every answer, waiting as long as
+``Retry-After`` asks, pages one at a time, and never sending a write
+again when it may have been carried out already.
+"""
+
+import collections.abc
+import datetime
+import email.utils
+import logging
+import time
+import typing
+
+from openstack import exceptions as sdk
+from openstack import proxy as sdk_proxy
+
+from osc_lab.access import cloud
+from osc_lab import exceptions
+from osc_lab.i18n import _
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds to wait for an answer.
+TIMEOUT = 60.0
+
+#: Seconds that one request may spend waiting to be sent again.
+PATIENCE = 60.0
+
+#: The service says that it did not carry out the request.
+_NOT_NOW = frozenset({413, 429, 503})
+
+#: A read may be repeated after these too, and without any answer.
+_PASSING = frozenset({502, 504})
+
+_PAUSES = (0.5, 1.0, 2.0)
+
+
+class Rest:
+    """One service's API.
+
+    :param proxy: the SDK's proxy of the service
+    :param timeout: seconds to wait for an answer
+    """
+
+    def __init__(
+        self, proxy: sdk_proxy.Proxy, timeout: float = TIMEOUT
+    ) -> None:
+        self._proxy = proxy
+        self._timeout = timeout
+
+    def get(
+        self,
+        url: str,
+        microversion: str | None = None,
+        **params: typing.Any,
+    ) -> dict[str, typing.Any]:
+        """Return the body of a GET, repeated when that may help.
+
+        :raises ServiceError: when the service refuses or does not answer
+        """
+        return self._repeat(
+            'GET', url, microversion, params={**params} or None
+        )
+
+    def write(
+        self,
+        method: str,
+        url: str,
+        body: collections.abc.Mapping[str, typing.Any] | None = None,
+        microversion: str | None = None,
+    ) -> dict[str, typing.Any]:
+        """Send a POST, PUT or DELETE and return the answer's body.
+
+        It is sent again only when the service said that it did nothing.
+
+        :raises ServiceError: with status None or 5xx when nobody knows
+            whether the request was carried out: look before repeating
+        """
+        json = {'json': dict(body)} if body is not None else {}
+        return self._repeat(method, url, microversion, **json)
+
+    def pages(
+        self,
+        url: str,
+        key: str,
+        microversion: str | None = None,
+        limit: int | None = None,
+        **params: typing.Any,
+    ) -> collections.abc.Iterator[dict[str, typing.Any]]:
+        """Yield the items of a collection; one page is held at a time.
+
+        :param key: name of the list in the body
+        :param limit: items of a page; the service's own maximum counts
+        """
+        query = dict(params)
+        if limit:
+            query['limit'] = limit
+        while True:
+            body = self.get(url, microversion, **query)
+            items = body.get(key)
+            if not isinstance(items, list):
+                raise self._odd(url)
+            for item in items:
+                if not isinstance(item, dict) or 'id' not in item:
+                    raise self._odd(url)
+                yield item
+            singular = key[:-1] if key.endswith('s') else key
+            links = body.get(f'{singular}_links') or body.get(
+                f'{key}_links', []
+            )
+            if not items or not any(
+                link.get('rel') == 'next' for link in links
+            ):
+                return
+            query['marker'] = items[-1]['id']
+
+    def _repeat(
+        self,
+        method: str,
+        url: str,
+        microversion: str | None,
+        **kwargs: typing.Any,
+    ) -> dict[str, typing.Any]:
+        limit = time.monotonic() + PATIENCE
+        for pause in (*_PAUSES, None):
+            try:
+                answer = self._send(method, url, microversion, **kwargs)
+                if method == 'GET':
+                    return self._body(answer)
+                return self._body(answer) if answer.content else {}
+            except exceptions.ServiceError as error:
+                if pause is None or not _again(method, error):
+                    raise
+                wait = pause
+                if error.retry_after is not None:
+                    wait = error.retry_after
+                if time.monotonic() + wait > limit:
+                    raise
+                LOG.debug('%s %s: again in %g s', method, url, wait)
+                time.sleep(wait)
+        raise AssertionError
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        microversion: str | None,
+        **kwargs: typing.Any,
+    ) -> typing.Any:
+        try:
+            # connect_retries=0: keystoneauth counts a reset connection as
+            # a failure to connect and would send a write twice.
+            answer = self._proxy.request(
+                url,
+                method,
+                connect_retries=0,
+                microversion=microversion,
+                timeout=self._timeout,
+                headers={'Accept': 'application/json'},
+                **kwargs,
+            )
+            sdk.raise_from_response(answer)
+        except sdk.HttpException as error:
+            raise _service_error(error) from error
+        except Exception as error:
+            if isinstance(error, exceptions.LabError):
+                raise
+            said = cloud.explain(error)
+            if not isinstance(said, exceptions.AccessError):
+                said = exceptions.AccessError(
+                    _('No whole answer from the service: %s') % said.message,
+                    _('Try again.'),
+                )
+            raise exceptions.ServiceError(said.message, said.remedy) from error
+        return answer
+
+    def _body(self, answer: typing.Any) -> dict[str, typing.Any]:
+        try:
+            body = answer.json()
+        except ValueError as error:
+            raise self._odd(answer.url) from error
+        if not isinstance(body, dict):
+            raise self._odd(answer.url)
+        return body
+
+    def _odd(self, url: str) -> exceptions.ServiceError:
+        return exceptions.ServiceError(
+            _('The answer of %s is not what the API documents')
+            % url.split('?')[0],
+            _('Is there a proxy in between? See the log of the service.'),
+        )
+
+
+def _again(method: str, error: exceptions.ServiceError) -> bool:
+    if error.status in _NOT_NOW:
+        return True
+    return method == 'GET' and (
+        error.status is None or error.status in _PASSING
+    )
+
+
+def _service_error(error: sdk.HttpException) -> exceptions.ServiceError:
+    said = cloud.explain(error)
+    status = error.status_code or None
+    remedy = said.remedy
+    if status == 401:
+        remedy = _('Log in anew; the password or the role may have changed.')
+    headers = getattr(error.response, 'headers', None) or {}
+    return exceptions.ServiceError(
+        said.message, remedy, status, retry_after(headers.get('Retry-After'))
+    )
+
+
+def retry_after(value: str | None) -> float | None:
+    """Return the seconds of a Retry-After header, see RFC 9110, 10.2.3."""
+    if not value:
+        return None
+    try:
+        return max(0.0, float(int(value)))
+    except ValueError:
+        pass
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.UTC)
+    return max(
+        0.0, (moment - datetime.datetime.now(datetime.UTC)).total_seconds()
+    )

@@ -1,0 +1,151 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""A service with microversions, asked at the one that a field needs.
+
+The user's own version options are for the stock commands; what we ask
+for depends on a field, and that field on a version.
+"""
+
+import collections.abc
+import typing
+
+from osc_lab.access import cloud
+from osc_lab.access import rest
+from osc_lab import exceptions
+
+Version = tuple[int, int]
+Json = dict[str, typing.Any]
+
+
+class Service(rest.Rest):
+    """One service's API at explicit microversions."""
+
+    _maximum: Version | None = None
+
+    @property
+    def maximum(self) -> Version:
+        """The highest microversion that the cloud offers.
+
+        :raises LabError: when the service cannot be reached
+        """
+        if self._maximum is None:
+            try:
+                data = self._proxy.get_endpoint_data()
+            except Exception as error:
+                raise cloud.explain(error) from error
+            found = getattr(data, 'max_microversion', None)
+            self._maximum = (found[0], found[1]) if found else (0, 0)
+        return self._maximum
+
+    def at(self, wanted: Version) -> Version:
+        """Return the wanted microversion, or the highest there is."""
+        return min(wanted, self.maximum)
+
+    def value(
+        self,
+        path: str,
+        key: str,
+        version: Version | None = None,
+        **params: typing.Any,
+    ) -> typing.Any:
+        """Return what stands under ``key`` in the answer of a GET.
+
+        :raises ServiceError: for an error, or an answer without the key
+        """
+        body = self.get(path, text(version), **params)
+        if key not in body:
+            raise self._odd(path)
+        return body[key]
+
+    def maybe(
+        self,
+        path: str,
+        version: Version | None = None,
+        absent: collections.abc.Collection[int] = (404,),
+        **params: typing.Any,
+    ) -> Json | None:
+        """Return the body of a GET, or None for these statuses."""
+        try:
+            return self.get(path, text(version), **params)
+        except exceptions.ServiceError as error:
+            if error.status in absent:
+                return None
+            raise
+
+    def listed(
+        self,
+        path: str,
+        key: str,
+        version: Version,
+        marker: str = 'id',
+        most: int | None = None,
+        **params: typing.Any,
+    ) -> collections.abc.Iterator[Json]:
+        """Yield the items of a list whose marker is not its id.
+
+        :param most: stop after so many
+        """
+        params['limit'] = 1000
+        count = 0
+        while True:
+            body = self.get(path, text(version), **params)
+            items = body.get(key)
+            if not isinstance(items, list):
+                raise self._odd(path)
+            for item in items:
+                if not isinstance(item, dict):
+                    raise self._odd(path)
+                yield item
+                count += 1
+                if most is not None and count >= most:
+                    return
+            if not items or not body.get(f'{key}_links'):
+                return
+            params['marker'] = items[-1].get(marker)
+
+    def post(
+        self, path: str, body: Json, version: Version | None = None
+    ) -> str:
+        """Send a POST once and return its request id.
+
+        :raises ServiceError: with status None or 5xx when nobody knows
+            whether it was carried out
+        """
+        answer = self._send('POST', path, text(version), json=body)
+        return str(answer.headers.get('x-openstack-request-id', ''))
+
+    def tried(self, path: str, accept: str = 'application/json') -> Json:
+        """Send a GET, do not read its body, return status and URL.
+
+        :raises ServiceError: when there is no answer at all
+        """
+        try:
+            answer = self._proxy.request(
+                path,
+                'GET',
+                timeout=self._timeout,
+                headers={'Accept': accept},
+                stream=True,
+                raise_exc=False,
+            )
+        except Exception as error:
+            raise cloud.explain(error) from error
+        answer.close()
+        return {'status': answer.status_code, 'url': str(answer.url)}
+
+
+def text(version: Version | None) -> str | None:
+    """Return a microversion as the header has it."""
+    if not version or version == (0, 0):
+        return None
+    return f'{version[0]}.{version[1]}'

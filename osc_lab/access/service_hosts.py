@@ -1,0 +1,50 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The hosts of nova-compute and cinder-volume, as far as the API tells."""
+
+from openstack import connection
+
+from osc_lab.access import block_storage
+from osc_lab.access import cloud
+from osc_lab.access import compute
+from osc_lab.access import settings
+from osc_lab import exceptions
+from osc_lab.i18n import _
+
+
+def find(
+    sdk: connection.Connection,
+) -> tuple[dict[str, set[str]], list[str]]:
+    """Return host -> 'nova', 'cinder' or both; and what stays unknown."""
+    timeout = settings.api_timeout(sdk)
+    found: dict[str, set[str]] = {}
+    unknown = []
+    for service, ask in (
+        ('nova', lambda: compute.Compute(sdk.compute, timeout).services()),
+        (
+            'cinder',
+            lambda: block_storage.BlockStorage(sdk, timeout).volume_hosts(),
+        ),
+    ):
+        try:
+            for host in ask():
+                found.setdefault(host, set()).add(service)
+        except Exception as error:
+            said = cloud.explain(error)
+            if not isinstance(said, exceptions.AccessError):
+                raise
+            unknown.append(
+                _('The hosts of %(service)s are unknown: %(why)s')
+                % {'service': service, 'why': said}
+            )
+    return found, unknown

@@ -1,0 +1,231 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The shell channel: commands on hosts through OpenSSH, or here.
+
+Arguments never pass through a shell on this side and are quoted for the
+one on the other side.  OpenSSH brings the user's configuration, agent
+and jump hosts; it never asks, and it never accepts an unknown host key.
+"""
+
+import collections.abc
+import contextlib
+import dataclasses
+import os
+import shlex
+import subprocess
+import tempfile
+import time
+import typing
+
+from osc_lab import channels
+from osc_lab import exceptions
+from osc_lab.i18n import _
+
+#: Exit status of OpenSSH itself, see ssh(1), EXIT STATUS.
+_SSH_FAILED = 255
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a command gave back.
+
+    :param status: exit status
+    :param stdout: bytes, untouched
+    :param stderr: text, for messages
+    """
+
+    status: int
+    stdout: bytes
+    stderr: str
+
+    @property
+    def text(self) -> str:
+        return self.stdout.decode('utf-8', 'replace')
+
+
+class Shell:
+    """The shell of one host.
+
+    :param host: where
+    :param settings: OpenSSH configuration and the deadline
+    :raises AccessError: when the host has no shell channel
+    """
+
+    def __init__(
+        self, host: channels.Host, settings: channels.Channels
+    ) -> None:
+        if not host.ssh:
+            raise exceptions.AccessError(
+                _('There is no shell channel to %s') % host.name,
+                _('Use --ssh.'),
+            )
+        self.host = host
+        self.local = host.ssh == 'local'
+        self._deadline = settings.deadline
+        self._config = settings.ssh_config
+
+    def argv(
+        self, command: collections.abc.Sequence[str], *options: str
+    ) -> list[str]:
+        """Return the local command line that runs a command there.
+
+        :param options: further options for OpenSSH
+        """
+        if self.local:
+            return list(command)
+        remote = ['--', shlex.join(command)] if command else []
+        return [*self._ssh(*options), *remote]
+
+    def _ssh(self, *options: str) -> list[str]:
+        config = ['-F', self._config] if self._config else []
+        return [
+            'ssh',
+            *config,
+            '-T',
+            '-o',
+            'BatchMode=yes',
+            '-o',
+            'StrictHostKeyChecking=yes',
+            '-o',
+            f'ConnectTimeout={max(1, round(self._deadline))}',
+            *options,
+            typing.cast(str, self.host.ssh),
+        ]
+
+    def run(
+        self,
+        command: collections.abc.Sequence[str],
+        stdin: bytes = b'',
+        timeout: float | None = None,
+        check: bool = False,
+    ) -> Answer:
+        """Run a command and wait for it.
+
+        :param timeout: seconds; the deadline of a host by default
+        :param check: raise when the command's status is not 0
+        :raises AccessError: when the host cannot be reached in time, or
+            the command failed and ``check`` is set
+        """
+        limit = timeout or self._deadline + 1
+        try:
+            done = subprocess.run(
+                self.argv(command),
+                input=stdin,
+                capture_output=True,
+                timeout=limit,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise exceptions.AccessError(
+                _('%(host)s did not answer within %(limit)g s')
+                % {'host': self.host.name, 'limit': limit},
+                _('Check the host, or give it longer: --host-timeout.'),
+            ) from error
+        except OSError as error:
+            raise exceptions.AccessError(
+                _('Cannot run %(program)s: %(error)s')
+                % {
+                    'program': self.argv(command)[0],
+                    'error': error.strerror,
+                },
+                _('Install it, or choose another channel.'),
+            ) from error
+        answer = Answer(
+            done.returncode,
+            done.stdout,
+            done.stderr.decode('utf-8', 'replace').strip(),
+        )
+        self._check(command, answer, check)
+        return answer
+
+    def _check(
+        self,
+        command: collections.abc.Sequence[str],
+        answer: Answer,
+        check: bool,
+    ) -> None:
+        if answer.status == _SSH_FAILED and not self.local:
+            raise exceptions.AccessError(
+                _('No shell on %(host)s: %(error)s')
+                % {'host': self.host.name, 'error': last(answer.stderr)},
+                _('Try it by hand: %s') % shlex.join(self.argv(['true'])),
+            )
+        if check and answer.status:
+            raise exceptions.AccessError(
+                _('%(command)s failed on %(host)s: %(error)s')
+                % {
+                    'command': command[0],
+                    'host': self.host.name,
+                    'error': last(answer.stderr) or f'status {answer.status}',
+                },
+            )
+
+    @contextlib.contextmanager
+    def forward(self, remote_socket: str) -> typing.Iterator[str]:
+        """Make a Unix socket of the host reachable here.
+
+        :param remote_socket: absolute path on the host
+        :returns: path of a socket on this machine, in a folder that only
+            the caller may enter
+        :raises AccessError: when OpenSSH cannot forward it in time
+        """
+        if self.local:
+            yield remote_socket
+            return
+        with tempfile.TemporaryDirectory(prefix='osc-lab-') as folder:
+            path = os.path.join(folder, 'sock')
+            ssh = subprocess.Popen(
+                self.argv(
+                    [],
+                    '-N',
+                    '-o',
+                    'ExitOnForwardFailure=yes',
+                    '-L',
+                    f'{path}:{remote_socket}',
+                ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
+            try:
+                self._wait_for(path, ssh)
+                yield path
+            finally:
+                ssh.terminate()
+                ssh.wait()
+                if ssh.stderr:
+                    ssh.stderr.close()
+
+    def _wait_for(self, path: str, ssh: 'subprocess.Popen[bytes]') -> None:
+        limit = time.monotonic() + self._deadline
+        while not os.path.exists(path):
+            if ssh.poll() is not None:
+                assert ssh.stderr is not None
+                text = ssh.stderr.read().decode('utf-8', 'replace')
+                raise exceptions.AccessError(
+                    _('No shell on %(host)s: %(error)s')
+                    % {'host': self.host.name, 'error': last(text)},
+                    _('Try it by hand: %s') % shlex.join(self.argv(['true'])),
+                )
+            if time.monotonic() > limit:
+                raise exceptions.AccessError(
+                    _('%s did not answer in time') % self.host.name,
+                    _('Check the host, or use --host-timeout.'),
+                )
+            time.sleep(0.02)
+
+
+def last(text: str) -> str:
+    """Return the last line that says something; OpenSSH is chatty."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ''

@@ -1,0 +1,262 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""How hosts are reached: options, environment and clouds.yaml.
+
+The API tells much; the rest is on the hosts.  Each channel is optional.
+An option wins over its environment variable, and that over the key of
+the same name under ``osc_lab:`` in the cloud's entry of clouds.yaml.
+"""
+
+import argparse
+import collections.abc
+import dataclasses
+import re
+import typing
+
+from osc_lab import exceptions
+from osc_lab.i18n import _
+
+#: Seconds that one host may take to answer before it counts as dead.
+DEADLINE = 5.0
+
+_HOST = re.compile(r'[A-Za-z0-9_]([A-Za-z0-9_.:-]*[A-Za-z0-9_])?')
+
+
+class Option(typing.NamedTuple):
+    """A setting: its key in clouds.yaml, metavar and help."""
+
+    key: str
+    metavar: str
+    help: str
+
+    @property
+    def flag(self) -> str:
+        return '--' + self.key.replace('_', '-')
+
+    @property
+    def variable(self) -> str:
+        return 'OS_LAB_' + self.key.upper()
+
+
+SSH = (
+    Option(
+        'ssh',
+        '<destination>',
+        _(
+            'Reach hosts with OpenSSH, for example "root@{host}"; {host} is '
+            'the compute service host, {host_ip} its address; "local" is '
+            'this machine'
+        ),
+    ),
+    Option('ssh_config', '<file>', _('Configuration file for OpenSSH')),
+)
+LIBVIRT = (
+    Option(
+        'libvirt_uri',
+        '<uri>',
+        _(
+            'Reach libvirt on hosts, for example '
+            '"qemu+tls://{host}/system"; any libvirt URI'
+        ),
+    ),
+)
+OVSDB = (
+    Option(
+        'ovsdb',
+        '<remote>',
+        _(
+            'Reach the OVSDB of hosts: "ssl:{host}:6640", "tcp:...", '
+            '"unix:..." or "ssh", the default with --ssh, which forwards '
+            "the host's socket"
+        ),
+    ),
+    Option(
+        'ovsdb_ca_cert', '<file>', _('CA certificate that OVSDB must show')
+    ),
+    Option('ovsdb_cert', '<file>', _('Client certificate for OVSDB')),
+    Option('ovsdb_key', '<file>', _('Private key for OVSDB')),
+)
+OVN = (
+    Option(
+        'ovn_nb',
+        '<remote>',
+        _('Reach the OVN northbound database, for example "ssl:HOST:6641"'),
+    ),
+)
+ALL = (*SSH, *LIBVIRT, *OVSDB, *OVN)
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """One host as the channels see it, with every template filled in.
+
+    :param name: compute service host
+    :param address: the address to reach it at
+    :param ssh: OpenSSH destination, 'local', or None without a shell
+    :param libvirt_uri: URI, or None without libvirt
+    :param ovsdb: OVSDB remote, 'ssh', or None
+    """
+
+    name: str
+    address: str
+    ssh: str | None = None
+    libvirt_uri: str | None = None
+    ovsdb: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Channels:
+    """The settings of all channels; None means: not enabled.
+
+    :param host_addresses: compute service host -> address to reach it
+        at, where that differs from what the API says; only from
+        clouds.yaml
+    :param deadline: seconds that one host may take
+    """
+
+    ssh: str | None = None
+    ssh_config: str | None = None
+    libvirt_uri: str | None = None
+    ovsdb: str | None = None
+    ovsdb_ca_cert: str | None = None
+    ovsdb_cert: str | None = None
+    ovsdb_key: str | None = None
+    ovn_nb: str | None = None
+    host_addresses: collections.abc.Mapping[str, str] = dataclasses.field(
+        default_factory=dict
+    )
+    deadline: float = DEADLINE
+
+    def host(self, name: str, address: str = '') -> Host:
+        """Return the channels of one host.
+
+        :param name: compute service host, from the API
+        :param address: its address, from the API; the name when unknown
+        :raises AccessError: when the name could not stand in a URI
+        """
+        address = self.host_addresses.get(name, address or name)
+        for value in (name, address):
+            if not _HOST.fullmatch(value):
+                raise exceptions.AccessError(
+                    _('The host name "%s" cannot be used in an address')
+                    % value,
+                    _('Set host_addresses under osc_lab in clouds.yaml.'),
+                )
+        ovsdb = self.ovsdb or ('ssh' if self.ssh else None)
+        return Host(
+            name,
+            address,
+            *(
+                _fill(template, name, address)
+                for template in (self.ssh, self.libvirt_uri, ovsdb)
+            ),
+        )
+
+
+def _fill(template: str | None, name: str, address: str) -> str | None:
+    if template is None:
+        return None
+    bracketed = f'[{address}]' if ':' in address else address
+    return template.replace('{host_ip}', bracketed).replace('{host}', name)
+
+
+def add_arguments(
+    parser: argparse.ArgumentParser,
+    options: collections.abc.Iterable[Option] = ALL,
+) -> None:
+    """Add options for the channels that a command uses."""
+    group = parser.add_argument_group(
+        _('access to hosts'),
+        _(
+            'Each option can also be set by an environment variable '
+            '(OS_LAB_...) or by a key of the same name under "osc_lab" in '
+            'clouds.yaml.'
+        ),
+    )
+    for option in options:
+        group.add_argument(
+            option.flag, metavar=option.metavar, help=option.help
+        )
+    group.add_argument(
+        '--host-timeout',
+        metavar='<seconds>',
+        help=_('How long one host may take to answer (default: %g)')
+        % DEADLINE,
+    )
+
+
+def resolve(
+    parsed_args: argparse.Namespace,
+    environ: collections.abc.Mapping[str, str],
+    cloud: collections.abc.Mapping[str, typing.Any],
+) -> Channels:
+    """Return the channels that option, environment or cloud enable.
+
+    :param cloud: the ``osc_lab`` mapping of the cloud, may be empty
+    :raises InvalidInput: for a value that cannot be used
+    """
+    values: dict[str, typing.Any] = {}
+    for option in ALL:
+        value = (
+            getattr(parsed_args, option.key, None)
+            or environ.get(option.variable)
+            or cloud.get(option.key)
+        )
+        if value is not None:
+            values[option.key] = _text(option, value)
+    addresses = cloud.get('host_addresses') or {}
+    if not isinstance(addresses, collections.abc.Mapping):
+        raise exceptions.InvalidInput(
+            _('osc_lab: host_addresses in clouds.yaml is not a mapping'),
+            _('Write one "host: address" a line.'),
+        )
+    values['host_addresses'] = {
+        str(host): str(address) for host, address in addresses.items()
+    }
+    values['deadline'] = _deadline(
+        getattr(parsed_args, 'host_timeout', None)
+        or environ.get('OS_LAB_HOST_TIMEOUT')
+        or cloud.get('host_timeout')
+    )
+    return Channels(**values)
+
+
+def _text(option: Option, value: object) -> str:
+    text = str(value)
+    if text.startswith('-') or exceptions.printable(text) != text:
+        raise exceptions.InvalidInput(
+            _('%(flag)s: "%(value)s" cannot be used')
+            % {'flag': option.flag, 'value': text},
+            _('Give it as in the help of the command.'),
+        )
+    if option.key == 'libvirt_uri' and 'no_verify=1' in text:
+        raise exceptions.InvalidInput(
+            _('%s: no_verify=1 would trust any host') % option.flag,
+            _('Give the CA with pkipath= instead.'),
+        )
+    return text
+
+
+def _deadline(value: object) -> float:
+    if value is None:
+        return DEADLINE
+    try:
+        seconds = float(str(value))
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds <= 600:
+        raise exceptions.InvalidInput(
+            _('--host-timeout: "%s" is not a number of seconds') % value,
+            _('Use a number between 0 and 600.'),
+        )
+    return seconds

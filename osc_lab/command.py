@@ -1,0 +1,143 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Bases of all commands, and the only place that makes exit codes.
+
+A command returns what it saw and raises :class:`exceptions.LabError`
+for what a user has to know; this module prints one line for the error
+and turns it into the exit code.  Arguments are parsed before anybody
+talks to the cloud, so bad input costs no request.
+"""
+
+import argparse
+import collections.abc
+import typing
+
+from osc_lib.command import command
+
+from osc_lab import exceptions
+from osc_lab.i18n import _
+from osc_lab import plan
+
+if typing.TYPE_CHECKING:
+    import openstack.connection
+
+
+class Command(command.Command):
+    """Base of a command without a result to format."""
+
+    #: The shell would log in before the arguments are parsed, and print
+    #: errors of its own; see authenticate().
+    auth_required = False
+
+    #: Whether the command needs a cloud at all.
+    cloud_required: typing.ClassVar[bool] = True
+
+    #: What run() returns after complete output.
+    exit_code: exceptions.ExitCode = exceptions.ExitCode.DONE
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run the command and return its exit code."""
+        self.exit_code = exceptions.ExitCode.DONE
+        try:
+            with plan.interruptible():
+                self.judge(parsed_args)
+                if self.cloud_required:
+                    self.authenticate()
+                code = super().run(parsed_args)
+        except exceptions.LabError as error:
+            self.log.debug('failed', exc_info=True)
+            return self._failed(error)
+        except exceptions.Interrupted as error:
+            self.log.error('%s', error)
+            return exceptions.ExitCode.INTERRUPTED
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            from osc_lab.access import cloud
+
+            self.log.debug('failed', exc_info=True)
+            return self._failed(cloud.explain(error))
+        return code or self.exit_code
+
+    def judge(self, parsed_args: argparse.Namespace) -> None:
+        """Refuse arguments that cannot be right, before the log-in.
+
+        :raises InvalidInput: for the first one that is wrong
+        """
+
+    def authenticate(self) -> None:
+        """Log in as the shell does for its own commands.
+
+        :raises AccessError: when the cloud refuses or does not answer
+        """
+        from osc_lab.access import cloud
+
+        try:
+            self.auth_required = True
+            self.app.prepare_to_run_command(self)
+        except Exception as error:
+            raise cloud.explain_login(error) from error
+        finally:
+            self.auth_required = False
+
+    @property
+    def connection(self) -> 'openstack.connection.Connection':
+        """The SDK connection of the cloud that the user chose."""
+        manager = typing.cast(typing.Any, self.app.client_manager)
+        return typing.cast(
+            'openstack.connection.Connection', manager.sdk_connection
+        )
+
+    def say(self, text: str) -> None:
+        """Tell the user something that is neither result nor error."""
+        self.app.stderr.write(exceptions.printable(text) + '\n')
+
+    def _failed(self, error: exceptions.LabError) -> int:
+        self.log.error('%s', error)
+        return error.exit_code
+
+
+class _Formatted(Command):
+    """What commands with a result to format have in common."""
+
+    def produce_output(
+        self,
+        parsed_args: argparse.Namespace,
+        column_names: collections.abc.Iterable[str],
+        data: typing.Any,
+    ) -> int:
+        """Print the result.
+
+        :raises LabError: when no column has a name that -c asks for
+        """
+        names = tuple(column_names)
+        # The formatters are mixed in behind this class.
+        formatted = typing.cast(typing.Any, super())
+        try:
+            return int(formatted.produce_output(parsed_args, names, data) or 0)
+        except ValueError as error:
+            if 'No recognized column' not in str(error):
+                raise
+            raise exceptions.LabError(
+                _('-c: there is no column "%s"')
+                % ', '.join(parsed_args.columns),
+                _('Use one of these: %s.') % ', '.join(names),
+            ) from error
+
+
+class Lister(_Formatted, command.Lister):
+    """Base of a command that prints rows."""
+
+
+class ShowOne(_Formatted, command.ShowOne):
+    """Base of a command that prints one resource."""
