@@ -1,0 +1,487 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Encrypted volume types: presets."""
+
+import argparse
+import collections.abc
+import typing
+
+from osc_lab import channels
+from osc_lab import command
+from osc_lab import exceptions
+from osc_lab.i18n import _
+from osc_lab import plan
+
+if typing.TYPE_CHECKING:
+    from osc_lab.access import block_storage
+    from osc_lab.encryption import model
+    from osc_lab.encryption import presets
+    from osc_lab.encryption import proof
+    from osc_lab.encryption import wish as wish_
+
+_COLUMNS = (
+    'id',
+    'name',
+    'is_public',
+    'provider',
+    'cipher',
+    'key_size',
+    'control_location',
+    'key_manager',
+    'verified',
+    'changed',
+)
+
+
+class _Preset(command.ShowOne):
+    """Base of the commands that make a type from a preset."""
+
+    preset: typing.ClassVar[str]
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--name',
+            metavar='<name>',
+            help=_("Name of the volume type (default: the preset's)"),
+        )
+        parser.add_argument(
+            '--provider',
+            metavar='<provider>',
+            help=_("luks, luks2 or plain (default: the preset's)"),
+        )
+        parser.add_argument(
+            '--cipher',
+            metavar='<cipher>',
+            help=_('Cipher as algorithm-mode-iv (default: aes-xts-plain64)'),
+        )
+        parser.add_argument(
+            '--key-size',
+            metavar='<bits>',
+            help=_(
+                'Key size in bits; XTS splits the key, so 256 means '
+                "AES-128 and 512 means AES-256 (default: the preset's)"
+            ),
+        )
+        parser.add_argument(
+            '--control-location',
+            metavar='<location>',
+            help=_('front-end (default) or back-end'),
+        )
+        parser.add_argument(
+            '--description',
+            metavar='<description>',
+            help=_('Description of the volume type'),
+        )
+        parser.add_argument(
+            '--property',
+            metavar='<key=value>',
+            dest='properties',
+            action='append',
+            default=[],
+            help=_(
+                'Extra spec of the volume type, such as '
+                'volume_backend_name=ceph; repeat for more'
+            ),
+        )
+        visibility = parser.add_mutually_exclusive_group()
+        visibility.add_argument(
+            '--public',
+            dest='is_public',
+            action='store_true',
+            default=True,
+            help=_('Every project may use the type (default)'),
+        )
+        visibility.add_argument(
+            '--private',
+            dest='is_public',
+            action='store_false',
+            help=_('Only projects with access may use the type'),
+        )
+        parser.add_argument(
+            '--project',
+            metavar='<project>',
+            dest='projects',
+            action='append',
+            default=[],
+            help=_(
+                'Give this project (name or ID) access to a private type; '
+                'repeat for more'
+            ),
+        )
+        parser.add_argument(
+            '--allow-plain',
+            action='store_true',
+            help=_('Accept the provider plain, which has no header'),
+        )
+        parser.add_argument(
+            '--allow-back-end',
+            action='store_true',
+            help=_(
+                'Accept the control location back-end, with which no '
+                'compute host encrypts'
+            ),
+        )
+        proof = parser.add_mutually_exclusive_group()
+        proof.add_argument(
+            '--verify',
+            metavar='<level>',
+            nargs='?',
+            const='api',
+            help=_(
+                'Prove it on a volume of 1 GiB that is removed again: "api" '
+                'looks at what the API says (default for a new type; '
+                'given here, for one that exists, too), "attach" also '
+                'attaches it to a server and looks on its host'
+            ),
+        )
+        # The shell has an option --verify of its own, about certificates,
+        # and takes it out of every command line; its value comes here,
+        # wherever it stood.
+        parser.add_argument(
+            'level', nargs='?', default=None, help=argparse.SUPPRESS
+        )
+        vars(parser)['parse_args'] = parser.parse_intermixed_args
+        proof.add_argument(
+            '--no-verify',
+            action='store_true',
+            help=_('Make no volume'),
+        )
+        parser.add_argument(
+            '--server',
+            metavar='<server>',
+            help=_('Server (name or ID) for "--verify attach"'),
+        )
+        parser.add_argument(
+            '--no-probe',
+            action='store_true',
+            help=_(
+                'Do not ask backends and Barbican beforehand whether they '
+                'can do it'
+            ),
+        )
+        parser.add_argument(
+            '--dry-run',
+            action='store_true',
+            help=_('Show the plan and the equal stock commands; do nothing'),
+        )
+        channels.add_arguments(parser, channels.SSH)
+        return parser
+
+    def judge(self, parsed_args: argparse.Namespace) -> None:
+        from osc_lab.encryption import presets
+
+        asked = getattr(self.app.options, 'verify', None)
+        if parsed_args.level and not asked:
+            raise exceptions.InvalidInput(
+                _('"%s" belongs to no option') % parsed_args.level,
+                _('See the help of the command.'),
+            )
+        parsed_args.verify = (
+            parsed_args.verify or parsed_args.level or ('api' if asked else '')
+        )
+        if parsed_args.verify and parsed_args.no_verify:
+            raise exceptions.InvalidInput(
+                _('--no-verify: it does not go together with --verify'),
+                _('Use one of them.'),
+            )
+        if parsed_args.verify not in ('', 'api', 'attach'):
+            raise exceptions.InvalidInput(
+                _('--verify: "%s" is not known') % parsed_args.verify,
+                _('Use api or attach.'),
+            )
+        if (parsed_args.verify == 'attach') != bool(parsed_args.server):
+            raise exceptions.InvalidInput(
+                _('--server: it goes together with --verify attach'),
+                _('Name a server that is ACTIVE, in your project.'),
+            )
+        self._judged(presets.load().get(self.preset), parsed_args)
+
+    def _judged(
+        self,
+        preset: 'presets.Preset',
+        parsed_args: argparse.Namespace,
+        projects: collections.abc.Iterable[str] | None = None,
+    ) -> 'wish_.Judged':
+        from osc_lab.encryption import wish as wish_
+
+        return wish_.judge(
+            preset,
+            wish_.Options(
+                name=parsed_args.name,
+                provider=parsed_args.provider,
+                cipher=parsed_args.cipher,
+                key_size=parsed_args.key_size,
+                control_location=parsed_args.control_location,
+                description=parsed_args.description,
+                is_public=parsed_args.is_public,
+                projects=tuple(
+                    parsed_args.projects if projects is None else projects
+                ),
+                properties=tuple(parsed_args.properties),
+                allow_plain=parsed_args.allow_plain,
+                allow_back_end=parsed_args.allow_back_end,
+            ),
+        )
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], tuple[typing.Any, ...]]:
+        from osc_lab.access import process
+        from osc_lab.encryption import presets
+        from osc_lab.encryption import proof
+        from osc_lab.encryption import reconcile
+
+        preset = presets.load().get(self.preset)
+        judged = self._judged(
+            preset, parsed_args, self._projects(parsed_args.projects)
+        )
+        self._warn(judged.warnings)
+        wish = judged.wish
+        store = _store(self)
+        proofs: list[proof.Proof] = []
+        further = None
+        if parsed_args.verify == 'attach' and not parsed_args.dry_run:
+            further = self._on_host(parsed_args)
+
+        def prove(type_id: str) -> None:
+            proofs.append(
+                proof.prove(store, type_id, wish.encryption, further)
+            )
+
+        actor = process.actor()
+        wanted = None if parsed_args.no_verify else prove
+        if parsed_args.dry_run:
+            steps = reconcile.preview(store, wish, actor, wanted)
+            return (
+                (*_COLUMNS, 'plan'),
+                (*_row('', wish, [], False), _plan_column(steps)),
+            )
+        result = reconcile.apply(
+            store,
+            wish,
+            actor,
+            wanted,
+            before=lambda: self._probe(parsed_args, wish),
+        )
+        if not result.changed:
+            self.say(
+                _('Volume type %s is as wished; nothing was changed.')
+                % wish.name
+            )
+            if parsed_args.verify:
+                prove(result.volume_type.id)
+        for item in proofs:
+            self._warn(item.notes)
+        return _COLUMNS, _row(
+            result.volume_type.id, wish, proofs, result.changed
+        )
+
+    def _warn(self, lines: collections.abc.Iterable[str]) -> None:
+        for line in lines:
+            self.log.warning(exceptions.printable(line))
+
+    def _probe(
+        self, parsed_args: argparse.Namespace, wish: 'model.Wish'
+    ) -> None:
+        from osc_lab.access import key_manager
+        from osc_lab.access import settings
+        from osc_lab.encryption import probe
+
+        if parsed_args.no_probe:
+            return
+        try:
+            self._warn(probe.pools(wish.encryption, _store(self).pools()))
+        except exceptions.ServiceError as error:
+            self.log.debug('no pools: %s', error)
+        manager = key_manager.KeyManager(
+            self.connection, settings.api_timeout(self.connection)
+        )
+        if manager.available():
+            self._warn(
+                probe.order(
+                    wish.encryption, manager.try_order(wish.encryption)
+                )
+            )
+
+    def _on_host(self, parsed_args: argparse.Namespace) -> 'proof.Prover':
+        """Return what proves more, on the host of a server."""
+        import os
+
+        from osc_lab.access import attachment
+        from osc_lab.access import disk
+        from osc_lab.access import settings
+        from osc_lab.access import shell
+        from osc_lab.encryption import attached
+
+        attachments = attachment.Attachments(self.connection)
+        server = attachments.server(parsed_args.server)
+        reach = channels.resolve(
+            parsed_args, os.environ, settings.cloud(self.connection)
+        )
+        there = shell.Shell(reach.host(server.host), reach)
+        there.run(['true'], check=True)
+
+        def further(
+            volume: 'model.Volume',
+            wished: 'model.Encryption',
+            found: 'proof.Proof',
+        ) -> 'proof.Proof':
+            with attachments.attached(server, volume):
+                seen = disk.Host(there, server.id).look(volume.id)
+            return attached.judge(volume, wished, found, seen)
+
+        return further
+
+    def _projects(self, names: list[str]) -> list[str]:
+        from osc_lab.access import identity
+
+        return [identity.project_id(self.connection, name) for name in names]
+
+
+class PresetLuks(_Preset):
+    _description = _(
+        'Make a volume type whose volumes are encrypted with LUKS; a type '
+        'that is there already is compared and left alone'
+    )
+    preset = 'luks'
+
+
+class PresetLuksAes256(_Preset):
+    _description = _(
+        'Make a volume type whose volumes are encrypted with LUKS and '
+        'AES-256; a type that is there already is compared and left alone'
+    )
+    preset = 'luks-aes256'
+
+
+class PresetLuks2(_Preset):
+    _description = _(
+        'Make a volume type whose volumes are encrypted with LUKS2; a type '
+        'that is there already is compared and left alone'
+    )
+    preset = 'luks2'
+
+
+class PresetList(command.Lister):
+    _description = _('List the presets for encrypted volume types')
+    cloud_required = False
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[
+        tuple[str, ...], collections.abc.Iterable[tuple[typing.Any, ...]]
+    ]:
+        from osc_lab.encryption import presets
+
+        registry = presets.load()
+        for line in registry.broken:
+            self.log.warning(exceptions.printable(line))
+        return (
+            (
+                'Name',
+                'Volume Type',
+                'Provider',
+                'Cipher',
+                'Key Size',
+                'Control Location',
+                'Description',
+            ),
+            (
+                (item.name, item.type_name, *_cells(item), item.description)
+                for item in registry.presets
+            ),
+        )
+
+
+class PresetShow(command.ShowOne):
+    _description = _('Show one preset for encrypted volume types')
+    cloud_required = False
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            'preset', metavar='<preset>', help=_('Name of the preset')
+        )
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], tuple[typing.Any, ...]]:
+        from osc_lab.encryption import presets
+
+        item = presets.load().get(parsed_args.preset)
+        return (
+            (
+                'name',
+                'volume_type',
+                'provider',
+                'cipher',
+                'key_size',
+                'control_location',
+                'description',
+            ),
+            (item.name, item.type_name, *_cells(item), item.description),
+        )
+
+
+def _row(
+    type_id: str,
+    wish: 'model.Wish',
+    proofs: 'list[proof.Proof]',
+    changed: bool,
+) -> tuple[typing.Any, ...]:
+    made = wish.encryption
+    return (
+        type_id,
+        wish.name,
+        wish.is_public,
+        made.provider,
+        made.cipher,
+        made.key_size,
+        made.control_location,
+        proofs[-1].key_manager if proofs else 'unknown',
+        proofs[-1].level if proofs else 'no',
+        changed,
+    )
+
+
+def _cells(preset: 'presets.Preset') -> tuple[typing.Any, ...]:
+    made = preset.encryption
+    return made.provider, made.cipher, made.key_size, made.control_location
+
+
+def _store(item: command.Command) -> 'block_storage.BlockStorage':
+    from osc_lab.access import block_storage
+    from osc_lab.access import settings
+
+    return block_storage.BlockStorage(
+        item.connection, settings.api_timeout(item.connection)
+    )
+
+
+def _plan_column(steps: plan.Plan) -> typing.Any:
+    from osc_lib.cli import format_columns
+
+    class PlanColumn(format_columns.ListDictColumn):
+        """Numbered lines for people, a list of mappings for programs."""
+
+        def human_readable(self) -> str:
+            return '\n'.join(
+                f'{number}. {title}\n   {cmd}'
+                for number, (title, cmd) in enumerate(steps.rows(), 1)
+            )
+
+    return PlanColumn(
+        [{'step': title, 'command': cmd} for title, cmd in steps.rows()]
+    )

@@ -1,0 +1,185 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Is data really encrypted?"""
+
+import argparse
+import collections
+import collections.abc
+import typing
+
+from osc_lab import command
+from osc_lab import exceptions
+from osc_lab.i18n import _
+
+if typing.TYPE_CHECKING:
+    from osc_lab.access import block_storage
+    from osc_lab.encryption import audit
+    from osc_lab.encryption import model
+    from osc_lab.preflight import finding
+
+
+class Audit(command.Lister):
+    _description = _(
+        'List every volume type, volume and backup whose data may not be '
+        'encrypted, or not be readable'
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--all-projects',
+            action='store_true',
+            help=_('Look at volumes of all projects (admin only)'),
+        )
+        parser.add_argument(
+            '--type',
+            metavar='<type>',
+            help=_('Look at this volume type (name or ID) and its volumes'),
+        )
+        parser.add_argument(
+            '--strict',
+            action='store_true',
+            help=_('Let warnings keep the verdict open (exit status 4)'),
+        )
+        parser.add_argument(
+            '--long',
+            action='store_true',
+            help=_('Show source and evidence, too'),
+        )
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[
+        tuple[str, ...], collections.abc.Iterable[tuple[typing.Any, ...]]
+    ]:
+        from osc_lab.preflight import finding
+
+        columns = finding.LONG_COLUMNS if parsed_args.long else finding.COLUMNS
+        return columns, self._rows(parsed_args)
+
+    def _rows(
+        self, parsed_args: argparse.Namespace
+    ) -> collections.abc.Iterator[tuple[typing.Any, ...]]:
+        """Yield rows as they are found, and set the exit code at the end."""
+        from osc_lab.preflight import finding
+
+        counts: collections.Counter[finding.Result] = collections.Counter()
+        for item in self._findings(parsed_args):
+            counts[item.result] += 1
+            yield finding.row(item, parsed_args.long)
+        if counts[finding.Result.FAILED]:
+            self.exit_code = exceptions.ExitCode.CHECK_FAILED
+        elif parsed_args.strict and counts[finding.Result.WARNING]:
+            self.exit_code = exceptions.ExitCode.UNDECIDED
+        self.say(
+            _('%(failed)d failed, %(warning)d warnings; %(looked)s.')
+            % {
+                'failed': counts[finding.Result.FAILED],
+                'warning': counts[finding.Result.WARNING],
+                'looked': self._looked,
+            }
+        )
+
+    _looked = ''
+
+    def _findings(
+        self, parsed_args: argparse.Namespace
+    ) -> collections.abc.Iterator['finding.Finding']:
+        from osc_lab.access import block_storage
+        from osc_lab.access import settings
+        from osc_lab.encryption import audit
+
+        store = block_storage.BlockStorage(
+            self.connection, settings.api_timeout(self.connection)
+        )
+        types = self._types(store, parsed_args.type)
+        for item in types.values():
+            yield from audit.judge_type(item)
+        yield from audit.judge_names(types.values())
+        yield from audit.judge_defaults(types, *self._defaults(store))
+        volumes = self._judge_of(types)
+        for volume in store.volumes(parsed_args.all_projects):
+            if parsed_args.type is None or volume.type_id in types:
+                yield from volumes.judge(volume)
+        try:
+            for backup in store.backups(parsed_args.all_projects):
+                yield from volumes.judge_backup(backup)
+        except exceptions.ServiceError as error:
+            # A cloud without cinder-backup says so in many ways.
+            self.log.debug('no backups: %s', error)
+        self._looked = _('%(types)d types and %(volumes)d volumes') % {
+            'types': len(types),
+            'volumes': volumes.count,
+        }
+        if volumes.not_looked_up:
+            self._looked += (
+                _(', the keys of %d could not be looked up')
+                % volumes.not_looked_up
+            )
+
+    def _types(
+        self, store: 'block_storage.BlockStorage', wanted: str | None
+    ) -> 'dict[str, model.VolumeType]':
+        import dataclasses
+
+        found = {
+            item.id: dataclasses.replace(
+                item, encryption=store.encryption(item.id)
+            )
+            for item in store.types()
+            if wanted is None or wanted in (item.id, item.name)
+        }
+        if wanted is not None and not found:
+            raise exceptions.NotFound(
+                _('There is no volume type "%s"') % wanted,
+                _('See "openstack volume type list".'),
+            )
+        return found
+
+    def _defaults(
+        self, store: 'block_storage.BlockStorage'
+    ) -> tuple[str | None, dict[str, str]]:
+        try:
+            by_project = store.default_types()
+        except exceptions.ServiceError as error:
+            if error.status not in (403, 404, 406):
+                raise
+            self.log.debug('no defaults of projects: %s', error)
+            by_project = {}
+        return store.default_type(), by_project
+
+    def _judge_of(
+        self, types: 'dict[str, model.VolumeType]'
+    ) -> 'audit.Volumes':
+        from osc_lab.access import key_manager
+        from osc_lab.access import settings
+        from osc_lab.encryption import audit
+
+        manager = key_manager.KeyManager(
+            self.connection, settings.api_timeout(self.connection)
+        )
+        secrets = None
+        if manager.available():
+            try:
+                secrets = set(manager.secrets())
+            except exceptions.ServiceError as error:
+                self.log.warning(
+                    _('Keys cannot be looked up: %s'), error.message
+                )
+        return audit.Volumes(
+            types,
+            secrets,
+            self.connection.current_project_id,
+            manager.knows,
+        )

@@ -1,0 +1,166 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The shared key of nova.conf and cinder.conf."""
+
+import argparse
+import collections.abc
+import typing
+
+from osc_lab import channels
+from osc_lab import command
+from osc_lab import exceptions
+from osc_lab.i18n import _
+
+_SIZES = ('128', '192', '256', '512')
+
+
+def _key_size(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if text not in _SIZES:
+        raise exceptions.InvalidInput(
+            _('--key-size: "%s" is not the size of a key') % text,
+            _('Use one of these numbers of bits: %s.') % ', '.join(_SIZES),
+        )
+    return int(text)
+
+
+class KeyCheck(command.Lister):
+    _description = _(
+        'Check that nova and cinder have the same sound key on all hosts; '
+        'no key is ever shown'
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--host',
+            metavar='<host>',
+            dest='hosts',
+            action='append',
+            default=[],
+            help=_(
+                'Check this host, "local" for this machine; repeat for more '
+                '(default: all compute and cinder-volume hosts)'
+            ),
+        )
+        parser.add_argument(
+            '--key-size',
+            metavar='<bits>',
+            help=_('Size that the key must have (default: any usual one)'),
+        )
+        parser.add_argument(
+            '--long',
+            action='store_true',
+            help=_('Show source and evidence, too'),
+        )
+        parser.add_argument(
+            '--strict',
+            action='store_true',
+            help=_('Let warnings keep the verdict open (exit status 4)'),
+        )
+        channels.add_arguments(parser, channels.SSH)
+        return parser
+
+    def judge(self, parsed_args: argparse.Namespace) -> None:
+        _key_size(parsed_args.key_size)
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[
+        tuple[str, ...], collections.abc.Iterable[tuple[typing.Any, ...]]
+    ]:
+        import os
+
+        from osc_lab.access import host_config
+        from osc_lab.access import settings
+        from osc_lab.encryption import shared_key
+        from osc_lab.preflight import finding
+        from osc_lab.preflight import report
+
+        cloud = settings.cloud(self.connection)
+        found = host_config.gather(
+            self._wanted(parsed_args.hosts),
+            channels.resolve(parsed_args, os.environ, cloud),
+            cloud.get('config_files') or {},
+            host_config.local_hosts(cloud),
+        )
+        result = report.Report(
+            tuple(shared_key.judge(found, _key_size(parsed_args.key_size)))
+        )
+        self.exit_code = result.exit_code(parsed_args.strict)
+        self.say(result.summary())
+        columns = finding.LONG_COLUMNS if parsed_args.long else finding.COLUMNS
+        return columns, (
+            finding.row(item, parsed_args.long) for item in result.findings
+        )
+
+    def _wanted(self, hosts: list[str]) -> dict[str, set[str]]:
+        """Return the services to look for on each host."""
+        from osc_lab.access import service_hosts
+
+        found, unknown = service_hosts.find(self.connection)
+        if hosts:
+            return {
+                host: found.get(host) or {'nova', 'cinder'} for host in hosts
+            }
+        for line in unknown:
+            self.log.warning(line)
+        if not found:
+            raise exceptions.NotFound(
+                _('There is no host to check'), _('Name them with --host.')
+            )
+        return found
+
+
+class KeyGenerate(command.ShowOne):
+    _description = _(
+        'Write a new random key into two files, one for nova and one for '
+        'cinder, to be put into their configuration folders on all hosts'
+    )
+    cloud_required = False
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--output',
+            metavar='<folder>',
+            required=True,
+            help=_('Folder for the files; none is ever overwritten'),
+        )
+        parser.add_argument(
+            '--key-size',
+            metavar='<bits>',
+            default='256',
+            help=_('Size of the key in bits (default: 256)'),
+        )
+        return parser
+
+    def judge(self, parsed_args: argparse.Namespace) -> None:
+        _key_size(parsed_args.key_size)
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], tuple[typing.Any, ...]]:
+        from osc_lab.access import key_files
+
+        size = int(parsed_args.key_size)
+        nova, cinder = key_files.write(parsed_args.output, size)
+        self.say(
+            _(
+                'Copy the files to the hosts, as below /etc/nova/nova.conf.d '
+                'and /etc/cinder/cinder.conf.d, and restart the services; '
+                'keep the key: without it no volume can be read.'
+            )
+        )
+        return ('nova', 'cinder', 'key_size'), (nova, cinder, size)

@@ -1,0 +1,365 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Is data really encrypted?  One finding for each doubt.
+
+Pure, and one item at a time: what is kept of volumes are ids alone.
+"""
+
+import collections.abc
+import re
+import typing
+
+from osc_lab.encryption import cipher as cipher_
+from osc_lab.encryption import mark
+from osc_lab.encryption import model
+from osc_lab.encryption import provider as provider_
+from osc_lab import exceptions
+from osc_lab.i18n import _
+from osc_lab.preflight import finding
+
+_PROMISE = re.compile(r'luks|crypt|cipher|confidential', re.IGNORECASE)
+_DENIAL = re.compile(
+    r"\b(un|non|not|no|without|isn'?t)[- ]?(\w+[- ]){0,2}?"
+    r'(luks|(en)?crypt|cipher)',
+    re.IGNORECASE,
+)
+
+#: Extra specs that people write where an encryption was meant.
+_SPEC = re.compile(r'encrypt|luks|cipher', re.IGNORECASE)
+
+
+def _finding(
+    check: str,
+    subject: str,
+    result: finding.Result,
+    message: str,
+    remedy: str,
+    **evidence: typing.Any,
+) -> finding.Finding:
+    return finding.Finding(
+        check, subject, result, message, remedy, finding.Source.API, evidence
+    )
+
+
+def _of_type(item: model.VolumeType) -> str:
+    return f'type {item.name} ({item.id})'
+
+
+def promises(text: str | None) -> bool:
+    """Return whether a text says that something is encrypted."""
+    return bool(text and _PROMISE.search(text) and not _DENIAL.search(text))
+
+
+def judge_type(
+    item: model.VolumeType,
+) -> collections.abc.Iterator[finding.Finding]:
+    """Yield what is wrong with a type; its encryption must be known."""
+    if mark.read(item.description):
+        yield _finding(
+            'type-unfinished',
+            _of_type(item),
+            finding.Result.FAILED,
+            _('A run of a preset command left it half-made'),
+            _('Run that command again, or delete the type.'),
+        )
+        return
+    specs = sorted(key for key in item.extra_specs if _SPEC.search(key))
+    if item.encryption is None:
+        yield from _plain_type(item, specs)
+        return
+    if specs:
+        yield _finding(
+            'type-extra-specs',
+            _of_type(item),
+            finding.Result.WARNING,
+            _('Extra specs %s do not encrypt; the scheduler may even fail')
+            % ', '.join(specs),
+            _('Remove them; the type has a real encryption.'),
+            extra_specs=specs,
+        )
+    yield from _provider(item, item.encryption)
+    yield from _cipher(item, item.encryption)
+
+
+def _plain_type(
+    item: model.VolumeType, specs: list[str]
+) -> collections.abc.Iterator[finding.Finding]:
+    if specs:
+        yield _finding(
+            'type-extra-specs',
+            _of_type(item),
+            finding.Result.FAILED,
+            _('It stores plain data: extra specs %s do not encrypt')
+            % ', '.join(specs),
+            _('Make a type with "openstack volume encryption preset luks".'),
+            extra_specs=specs,
+        )
+        return
+    for field, text in (
+        ('name', item.name),
+        ('description', item.description),
+    ):
+        if promises(text):
+            yield _finding(
+                'type-not-encrypted',
+                _of_type(item),
+                finding.Result.FAILED,
+                _('Its %s says that it encrypts; it stores plain data')
+                % field,
+                _(
+                    'Add an encryption while no volume has the type, or '
+                    'rename it.'
+                ),
+                field=field,
+            )
+            return
+
+
+def _provider(
+    item: model.VolumeType, encryption: model.Encryption
+) -> collections.abc.Iterator[finding.Finding]:
+    name = encryption.provider
+    today = provider_.canonical(name)
+    evidence = {'provider': name}
+    if today is None:
+        yield _finding(
+            'type-no-op',
+            _of_type(item),
+            finding.Result.FAILED,
+            _('Its provider "%s" leaves data in clear') % name,
+            _('Make a new type and move the volumes.'),
+            **evidence,
+        )
+    elif today not in provider_.KNOWN:
+        yield _finding(
+            'type-provider',
+            _of_type(item),
+            finding.Result.FAILED,
+            _('Its provider "%s" is not known; volumes cannot be attached')
+            % name,
+            _('Use luks.'),
+            **evidence,
+        )
+    elif today != name or today == provider_.PLAIN:
+        yield _finding(
+            'type-provider',
+            _of_type(item),
+            finding.Result.WARNING,
+            _('Its provider "%(name)s" means %(today)s')
+            % {'name': name, 'today': today},
+            _('Use luks for new types.'),
+            **evidence,
+        )
+    if encryption.control_location != 'front-end':
+        yield _finding(
+            'type-control-location',
+            _of_type(item),
+            finding.Result.WARNING,
+            _('Its control location "%s" means that no compute host encrypts')
+            % encryption.control_location,
+            _('Make sure that the storage encrypts, or use front-end.'),
+            control_location=encryption.control_location,
+        )
+
+
+def _cipher(
+    item: model.VolumeType, encryption: model.Encryption
+) -> collections.abc.Iterator[finding.Finding]:
+    try:
+        cipher = cipher_.parse(encryption.cipher or '')
+    except exceptions.InvalidInput:
+        yield _finding(
+            'type-cipher',
+            _of_type(item),
+            finding.Result.FAILED,
+            _('Its cipher "%s" is not known') % encryption.cipher,
+            _('Use aes-xts-plain64.'),
+            cipher=encryption.cipher,
+        )
+        return
+    if cipher.weakness():
+        yield _finding(
+            'type-cipher',
+            _of_type(item),
+            finding.Result.WARNING,
+            _('Its cipher %(cipher)s is weak: %(why)s')
+            % {'cipher': cipher, 'why': cipher.weakness()},
+            _('Use aes-xts-plain64.'),
+            cipher=encryption.cipher,
+        )
+    if encryption.key_size not in cipher.key_sizes:
+        yield _finding(
+            'type-key-size',
+            _of_type(item),
+            finding.Result.FAILED,
+            _('%(size)s is not a key size of %(cipher)s')
+            % {'size': encryption.key_size, 'cipher': cipher},
+            _('Use one of: %s.')
+            % ', '.join(str(size) for size in cipher.key_sizes),
+            key_size=encryption.key_size,
+        )
+
+
+def judge_names(
+    types: collections.abc.Iterable[model.VolumeType],
+) -> collections.abc.Iterator[finding.Finding]:
+    """Yield types that share a name, of which one does not encrypt."""
+    first: dict[str, model.VolumeType] = {}
+    for item in types:
+        other = first.setdefault(item.name, item)
+        if other is not item:
+            yield _finding(
+                'type-twins',
+                _of_type(item),
+                finding.Result.FAILED,
+                _('Type %s has the same name') % other.id,
+                _('Delete the one that is not used, by ID.'),
+                other=other.id,
+            )
+
+
+def judge_defaults(
+    types: collections.abc.Mapping[str, model.VolumeType],
+    default: str | None,
+    by_project: collections.abc.Mapping[str, str],
+) -> collections.abc.Iterator[finding.Finding]:
+    """Yield default types that do not encrypt.
+
+    :param types: by id
+    :param default: id of the type that cinder.conf names
+    :param by_project: project id -> id of its own default type
+    """
+    rows = [(_('every project'), default)] if default else []
+    rows += [
+        (_('project %s') % project, type_id)
+        for project, type_id in sorted(by_project.items())
+    ]
+    for who, type_id in rows:
+        item = types.get(type_id or '')
+        if item is not None and item.encryption is None:
+            yield _finding(
+                'default-type',
+                _of_type(item),
+                finding.Result.WARNING,
+                _('It is the default of %s and does not encrypt') % who,
+                _('Make an encrypted type the default, or tell the users.'),
+                default_of=who,
+            )
+
+
+class Volumes:
+    """Judges volumes and then backups, one at a time.
+
+    :param types: id -> type, with encryption
+    :param secrets: ids of the secrets that the caller's project has; None
+        when nobody could look
+    :param project: id of the caller's project
+    :param knows: asks the key manager about one secret: True, False, or
+        None when it does not tell
+    """
+
+    def __init__(
+        self,
+        types: collections.abc.Mapping[str, model.VolumeType],
+        secrets: collections.abc.Set[str] | None,
+        project: str | None,
+        knows: collections.abc.Callable[[str], bool | None],
+    ) -> None:
+        self._types = types
+        self._secrets = secrets
+        self._project = project
+        self._knows = knows
+        #: id -> whether its key is the fixed one.
+        self._encrypted: dict[str, bool] = {}
+        #: How many volumes were judged, and how many keys were not looked
+        #: up because they belong to other projects.
+        self.count = 0
+        self.not_looked_up = 0
+
+    def judge(
+        self, item: model.Volume
+    ) -> collections.abc.Iterator[finding.Finding]:
+        self.count += 1
+        subject = f'volume {item.name or "-"} ({item.id})'
+        type_ = self._types.get(item.type_id or '')
+        if not item.encrypted:
+            if type_ is not None and type_.encryption is not None:
+                yield _finding(
+                    'volume-not-encrypted',
+                    subject,
+                    finding.Result.FAILED,
+                    _('It is plain although its type %s encrypts')
+                    % type_.name,
+                    _('Copy its data to a new volume of the type.'),
+                    type=type_.name,
+                )
+            return
+        self._encrypted[item.id] = item.key_id is None
+        if item.status in ('creating', 'error', 'error_deleting', 'deleting'):
+            return
+        yield from self._key(subject, item.key_id, item.project_id)
+
+    def _key(
+        self, subject: str, key_id: str | None, project: str | None
+    ) -> collections.abc.Iterator[finding.Finding]:
+        # For Cinder "encrypted" means: has a key.  It hides the id of the
+        # fixed key, and no other one, in lists.
+        if key_id in (None, model.ZERO_KEY):
+            yield _finding(
+                'volume-zero-key',
+                subject,
+                finding.Result.WARNING,
+                _('Its key is the fixed_key, which opens every volume'),
+                _('Move the keys to Barbican; see the manual of Cinder.'),
+            )
+            return
+        assert key_id is not None
+        if self._secrets is None or (
+            project is not None and project != self._project
+        ):
+            self.not_looked_up += 1
+        elif key_id not in self._secrets and self._knows(key_id) is False:
+            yield _finding(
+                'volume-key-unknown',
+                subject,
+                finding.Result.FAILED,
+                _('Barbican does not know its key: nobody can open it'),
+                _('Restore the secret from a backup of Barbican.'),
+                key_id=key_id,
+            )
+
+    def judge_backup(
+        self, item: model.Backup
+    ) -> collections.abc.Iterator[finding.Finding]:
+        """Yield what is wrong with a backup; volumes come before."""
+        if item.volume_id not in self._encrypted:
+            return
+        subject = f'backup {item.name or "-"} ({item.id})'
+        if item.key_id not in (None, model.ZERO_KEY):
+            return
+        if self._encrypted[item.volume_id]:
+            yield _finding(
+                'backup-zero-key',
+                subject,
+                finding.Result.WARNING,
+                _('Its key is the fixed_key, which opens every volume'),
+                _('Move the keys to Barbican; see the manual of Cinder.'),
+            )
+        else:
+            yield _finding(
+                'backup-no-key',
+                subject,
+                finding.Result.FAILED,
+                _('Its volume has a key in Barbican, and it has none'),
+                _('Make a new backup, and restore it as a test.'),
+            )

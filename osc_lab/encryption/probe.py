@@ -1,0 +1,107 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Combinations that are known to fail, found before anything is made."""
+
+import collections.abc
+import typing
+
+from osc_lab.encryption import model
+from osc_lab.encryption import provider
+from osc_lab import exceptions
+from osc_lab.i18n import _
+
+#: Backends whose volumes Cinder formats itself, with qemu-img, by the
+#: storage_protocol that their drivers report (RBD; NFS and its kin).
+_QEMU_IMG = frozenset({'ceph', 'rbd', 'nfs', 'quobyte', 'vzstorage'})
+_RBD = frozenset({'ceph', 'rbd'})
+
+
+class KeyOrder(typing.NamedTuple):
+    """How a test order for a key ended.
+
+    :param made: the key was made (and removed again)
+    :param reason: why not
+    :param forbidden: the caller's roles may not order keys
+    """
+
+    made: bool
+    reason: str = ''
+    forbidden: bool = False
+
+
+def pools(
+    encryption: model.Encryption, found: collections.abc.Iterable[model.Pool]
+) -> list[str]:
+    """Return warnings about pools that cannot hold such volumes.
+
+    :raises InvalidInput: when no pool can
+    """
+    bad: dict[str, str] = {}
+    total = 0
+    for pool in found:
+        total += 1
+        reason = _reason(encryption, pool.protocol.lower())
+        if reason:
+            bad[pool.name] = reason
+    if not bad:
+        return []
+    reasons = ' '.join(sorted(set(bad.values())))
+    if len(bad) == total:
+        raise exceptions.InvalidInput(
+            _('No backend of this cloud can make such volumes: %s') % reasons,
+            _('Use other options, or insist with --no-probe.'),
+        )
+    return [
+        _('Volumes cannot be made on %(pools)s: %(reasons)s')
+        % {'pools': ', '.join(sorted(bad)), 'reasons': reasons}
+    ]
+
+
+def _reason(encryption: model.Encryption, protocol: str) -> str:
+    if encryption.provider != provider.LUKS and protocol in _QEMU_IMG:
+        return _(
+            'Cinder makes the header with qemu-img there and accepts the '
+            'provider luks alone.'
+        )
+    if (encryption.key_size or 0) > 256 and protocol in _QEMU_IMG:
+        return _(
+            'Cinder asks qemu-img for "aes-512" there, which it does not '
+            'know; with 256 it already makes AES-256 in XTS mode.'
+        )
+    return ''
+
+
+def order(encryption: model.Encryption, answer: KeyOrder) -> list[str]:
+    """Return warnings about Barbican's answer to a test order.
+
+    :raises InvalidInput: when it cannot make such keys
+    """
+    if answer.made:
+        return []
+    if answer.forbidden:
+        return [
+            _(
+                'Your roles may not order keys in Barbican (%s); projects '
+                'that are to use the type need a role that may, such as '
+                'member or creator.'
+            )
+            % answer.reason
+        ]
+    raise exceptions.InvalidInput(
+        _('Barbican cannot make a key of %(bits)s bits: %(why)s')
+        % {'bits': encryption.key_size, 'why': answer.reason},
+        _(
+            'Use --key-size 256, or --no-probe when Cinder does not keep '
+            'its keys in Barbican.'
+        ),
+    )

@@ -1,0 +1,262 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Prove that a type encrypts: make a volume, look, remove it.
+
+What the API says is a claim: ``encrypted`` only means that the type has
+an encryption.  It does show that the key manager made a key, that the
+volume's own encryption is the wished one, and where its key is.
+"""
+
+import collections.abc
+import contextlib
+import dataclasses
+import logging
+import secrets
+import time
+import typing
+
+from osc_lab.encryption import compare
+from osc_lab.encryption import model
+from osc_lab.encryption import store as store_
+from osc_lab import exceptions
+from osc_lab.i18n import _
+from osc_lab import plan
+
+LOG = logging.getLogger(__name__)
+
+#: Metadata of every volume that is made for a proof.
+MARK = 'osc-lab:scratch'
+
+#: Seconds that a volume may take to come, or to go.
+PATIENCE = 300.0
+
+_POLL = 0.5
+
+BARBICAN = 'barbican'
+FIXED_KEY = 'fixed-key'
+UNKNOWN = 'unknown'
+
+
+@dataclasses.dataclass(frozen=True)
+class Proof:
+    """What was shown.
+
+    :param level: 'api' or 'attach'
+    :param key_manager: BARBICAN, FIXED_KEY or UNKNOWN
+    :param notes: what the user should know, one line each
+    """
+
+    level: str
+    key_manager: str
+    notes: tuple[str, ...] = ()
+
+
+def key_manager(key_id: str | None) -> str:
+    """Return where a volume's key is, by its id."""
+    if key_id is None:
+        return UNKNOWN
+    return FIXED_KEY if key_id == model.ZERO_KEY else BARBICAN
+
+
+def fixed_key_warning() -> str:
+    return _(
+        'The key is the fixed_key of nova.conf and cinder.conf: the same '
+        'one opens every volume. Use Barbican where tenants must be apart.'
+    )
+
+
+@contextlib.contextmanager
+def scratch(
+    store: store_.VolumeStore, type_id: str
+) -> collections.abc.Iterator[model.Volume]:
+    """Give a new volume of 1 GiB, and remove it whatever happens.
+
+    :raises OperationFailed: when the volume does not come into being
+    :raises UndoFailed: when it cannot be removed
+    """
+    name = f'osc-lab-proof-{secrets.token_hex(4)}'
+    try:
+        try:
+            store.create_volume(name, type_id, 1, {MARK: type_id})
+        except exceptions.ServiceError as error:
+            if error.status is not None and error.status < 500:
+                raise exceptions.OperationFailed(
+                    _('A volume of the type is refused: %s') % error.message,
+                    _(
+                        'Read the log of cinder-api; --no-verify makes the '
+                        'type without a volume.'
+                    ),
+                ) from error
+        yield _available(store, name)
+    finally:
+        with plan.uninterrupted():
+            _remove(store, name)
+
+
+def _named(store: store_.VolumeStore, name: str) -> list[model.Volume]:
+    # Never trust a filter alone with what is then deleted.
+    return [
+        item
+        for item in store.own_volumes(name=name)
+        if item.name == name and MARK in item.metadata
+    ]
+
+
+def _available(store: store_.VolumeStore, name: str) -> model.Volume:
+    limit = time.monotonic() + PATIENCE
+    while True:
+        found = _named(store, name)
+        if not found:
+            raise exceptions.OperationFailed(
+                _('The volume that was to prove the type never came'),
+                _('See the log of cinder-api.'),
+            )
+        (item,) = found
+        if item.status == 'available':
+            return item
+        if item.status.startswith('error'):
+            raise exceptions.OperationFailed(
+                _('A volume of the type ends in status "%(status)s": %(why)s')
+                % {
+                    'status': item.status,
+                    'why': store.complaint(item.id) or _('no reason given'),
+                },
+                _('See the logs of cinder-scheduler and cinder-volume.'),
+            )
+        if time.monotonic() > limit:
+            raise exceptions.OperationFailed(
+                _('A volume of the type is still "%(status)s" after %(s)d s')
+                % {'status': item.status, 's': PATIENCE},
+                _('See the log of cinder-volume.'),
+            )
+        time.sleep(_POLL)
+
+
+def _remove(store: store_.VolumeStore, name: str) -> None:
+    try:
+        for item in _named(store, name):
+            _delete(store, item)
+    except exceptions.LabError as error:
+        raise exceptions.UndoFailed(
+            _('A volume that was made for a proof cannot be removed: %s')
+            % error.message,
+            [(_('volume %s') % name, f'openstack volume delete {name}')],
+        ) from error
+
+
+def _delete(store: store_.VolumeStore, item: model.Volume) -> None:
+    """Delete a volume and wait until it is gone.
+
+    :raises ServiceError: when that is refused
+    :raises OperationFailed: when it stays
+    """
+    limit = time.monotonic() + PATIENCE
+    asked = False
+    while True:
+        try:
+            now = store.volume(item.id)
+            if not asked and now.status not in (
+                'creating',
+                'deleting',
+                'detaching',
+            ):
+                store.delete_volume(item.id)
+                asked = True
+            elif now.status == 'error_deleting':
+                limit = 0.0
+        except exceptions.ServiceError as error:
+            if error.status != 404:
+                raise
+            # One answer is not enough for what would stay for ever.
+            listed = store.own_volumes(name=item.name)
+            if not any(found.id == item.id for found in listed):
+                return
+        if time.monotonic() > limit:
+            raise exceptions.OperationFailed(
+                _('volume %s does not go away') % item.id
+            )
+        time.sleep(_POLL)
+
+
+def remove_scratch(store: store_.VolumeStore, type_id: str) -> bool:
+    """Remove volumes that an ended run made to prove a type.
+
+    :returns: whether there were any
+    """
+    left = [
+        item
+        for item in store.own_volumes()
+        if MARK in item.metadata and item.type_id == type_id
+    ]
+    for item in left:
+        LOG.warning(_('Removing volume %s that another run left.'), item.id)
+        _delete(store, item)
+    return bool(left)
+
+
+def judge(
+    store: store_.VolumeStore,
+    volume: model.Volume,
+    wished: model.Encryption,
+) -> Proof:
+    """Look at a volume through the API.
+
+    :raises OperationFailed: when the API itself denies the encryption
+    """
+    if not volume.encrypted:
+        raise exceptions.OperationFailed(
+            _('Volume %s of the type says "encrypted: False"') % volume.id,
+            _('The type does not encrypt; see the log of cinder-api.'),
+        )
+    found, key_id = store.volume_encryption(volume.id)
+    differences = compare.encryption(found, wished)
+    if differences:
+        raise exceptions.OperationFailed(
+            _('A volume of the type is encrypted otherwise: %s')
+            % compare.sentence(differences),
+            _('See the log of cinder-api.'),
+        )
+    key_id = key_id or volume.key_id
+    notes = []
+    manager = key_manager(key_id)
+    if manager == FIXED_KEY:
+        notes.append(fixed_key_warning())
+    if manager == UNKNOWN:
+        raise exceptions.OperationFailed(
+            _('Volume %s has no key') % volume.id,
+            _('See [key_manager] in cinder.conf.'),
+        )
+    return Proof('api', manager, tuple(notes))
+
+
+#: Proves more about a volume than the API tells; raises OperationFailed.
+Prover: typing.TypeAlias = collections.abc.Callable[
+    [model.Volume, model.Encryption, Proof], Proof
+]
+
+
+def prove(
+    store: store_.VolumeStore,
+    type_id: str,
+    wished: model.Encryption,
+    further: Prover | None = None,
+) -> Proof:
+    """Make a volume of a type, look at it, remove it.
+
+    :raises OperationFailed: when the type does not encrypt as wished
+    """
+    with scratch(store, type_id) as volume:
+        proof = judge(store, volume, wished)
+        if further is not None:
+            proof = further(volume, wished, proof)
+        return proof
