@@ -1,0 +1,229 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Captures: what runs on the host, and how its output is understood.
+
+The format is that of pcap-savefile(5): a header of 24 bytes, and records
+with a header of 16 bytes each.  Bytes pass as they are, but only whole
+records pass: what was written is valid whenever the stream breaks.
+"""
+
+import dataclasses
+import enum
+import re
+import struct
+
+from osc_lab import exceptions
+
+#: Defaults of the command: a capture that is forgotten ends by itself.
+DURATION = '5m'
+MAX_SIZE = '100M'
+
+#: Seconds that the host may be late before it ends a capture itself, and
+#: before the guard takes the mirror away.
+GRACE = 30
+
+_FILE_HEADER = 24
+_RECORD_HEADER = 16
+
+#: Largest record that libpcap writes, see MAXIMUM_SNAPLEN there.
+_LARGEST = 1 << 18
+
+_MAGIC = {
+    b'\xd4\xc3\xb2\xa1': '<',
+    b'\x4d\x3c\xb2\xa1': '<',
+    b'\xa1\xb2\xc3\xd4': '>',
+    b'\xa1\xb2\x3c\x4d': '>',
+}
+
+#: Arguments: seconds, device, further arguments of tcpdump.  OpenSSH does
+#: not end a command whose client died, so the end of standard input does;
+#: "timeout" covers a connection that hangs.  The kernel hands packets over
+#: after a second at most: what came before the end is waited for.
+_SCRIPT = r"""
+seconds=$1 device=$2
+shift 2
+for program in tcpdump timeout; do
+    command -v "$program" >/dev/null || {
+        echo "there is no $program" >&2
+        exit 127
+    }
+done
+exec 3<&0
+timeout -k 5 "$seconds" tcpdump -i "$device" -n -U -B 16384 \
+    -w - "$@" 3<&- </dev/null &
+child=$!
+{
+    while read -r _line; do :; done
+    sleep 1.2 || sleep 2
+    kill "$child"
+} <&3 3<&- >/dev/null 2>&1 &
+watcher=$!
+exec 3<&-
+trap 'kill "$child" 2>/dev/null' HUP INT TERM
+wait "$child"
+status=$?
+kill "$watcher" 2>/dev/null
+exit "$status"
+"""
+
+_COUNT = re.compile(r'^(\d+) packets? dropped by (kernel|interface)', re.M)
+
+
+class End(enum.Enum):
+    """Why a capture is over, and the exit code of the command."""
+
+    TIME = exceptions.ExitCode.DONE, 'time'
+    SIZE = exceptions.ExitCode.DONE, 'size'
+    PACKETS = exceptions.ExitCode.DONE, 'packets'
+    CLOSED = exceptions.ExitCode.DONE, 'closed'
+    INTERRUPTED = exceptions.ExitCode.INTERRUPTED, 'interrupted'
+    FAILED = exceptions.ExitCode.OPERATION_FAILED, 'failed'
+
+    @property
+    def exit_code(self) -> exceptions.ExitCode:
+        return self.value[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Wish:
+    """What is to be captured.
+
+    :param seconds: the longest time
+    :param size: bytes of the file, header included
+    :param packets: None for any number
+    :param snaplen: bytes of each packet; None for all
+    :param filter: in the language of pcap-filter(7)
+    """
+
+    seconds: float
+    size: int
+    packets: int | None = None
+    snaplen: int | None = None
+    filter: str = ''
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What came of a capture.
+
+    :param end: why it is over
+    :param detail: for people, when it failed
+    :param dropped: packets that the kernel had no room for; None when
+        tcpdump could not tell
+    :param started: False when no header arrived at all
+    """
+
+    end: End
+    packets: int
+    bytes: int
+    seconds: float
+    dropped: int | None
+    detail: str = ''
+    started: bool = True
+
+
+def command(device: str, wish: Wish) -> list[str]:
+    """Return the command that captures on the host, to its output.
+
+    It ends when its standard input does.
+    """
+    arguments = []
+    if wish.snaplen is not None:
+        arguments += ['-s', str(wish.snaplen)]
+    if wish.packets is not None:
+        arguments += ['-c', str(wish.packets)]
+    if wish.filter:
+        arguments += ['--', wish.filter]
+    seconds = str(round(wish.seconds) + GRACE)
+    return ['sh', '-c', _SCRIPT, 'osc-lab', seconds, device, *arguments]
+
+
+def dropped(text: str) -> int | None:
+    """Return the packets that tcpdump says were dropped."""
+    found = [int(count) for count, _where in _COUNT.findall(text)]
+    return sum(found) if found else None
+
+
+class Records:
+    """Splits a stream into whole records, and counts them.
+
+    :param size: bytes after which it lets nothing more pass
+    """
+
+    def __init__(self, size: int) -> None:
+        self.packets = 0
+        self.bytes = 0
+        self.full = False
+        self._size = size
+        self._order = ''
+        self._rest = b''
+        self._ends: list[int] = []
+
+    @property
+    def started(self) -> bool:
+        """Whether the header of the file has passed."""
+        return bool(self._order)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes and return those that are whole records by now.
+
+        :raises OperationFailed: when this is no capture
+        """
+        data = self._rest + data
+        end = 0
+        self._ends = []
+        if not self._order:
+            if len(data) < _FILE_HEADER:
+                self._rest = data
+                return b''
+            self._order = _MAGIC.get(data[:4], '')
+            if not self._order:
+                raise exceptions.OperationFailed(
+                    'What arrived is no capture',
+                    'The shell of the host must print nothing by itself.',
+                )
+            end = self.bytes = _FILE_HEADER
+            self._ends.append(end)
+        while not self.full and len(data) - end >= _RECORD_HEADER:
+            (length,) = struct.unpack_from(f'{self._order}I', data, end + 8)
+            if length > _LARGEST:
+                raise exceptions.OperationFailed('The capture is damaged')
+            whole = _RECORD_HEADER + length
+            if len(data) - end < whole:
+                break
+            if self.bytes + whole > self._size:
+                self.full = True
+                break
+            end += whole
+            self.bytes += whole
+            self.packets += 1
+            self._ends.append(end)
+        self._rest = b'' if self.full else data[end:]
+        return data[:end]
+
+    def keep(self, count: int) -> int:
+        """Count no more than the first bytes of what feed() returned.
+
+        :param count: bytes that were written
+        :returns: those of them that are whole records
+        """
+        if not self._ends:
+            return 0
+        kept = [end for end in self._ends if end <= count]
+        whole = kept[-1] if kept else 0
+        self.bytes -= self._ends[-1] - whole
+        # The header of the file has an end as well, and is no packet.
+        lost = len(self._ends) - len(kept)
+        self.packets = max(0, self.packets - lost)
+        self._ends = kept
+        return whole

@@ -1,0 +1,522 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Make, find and remove mirrors on one host, through its channels.
+
+The database and the shell come as arguments; what is decided is decided
+by the pure modules beside this one.
+"""
+
+import collections.abc
+import dataclasses
+import datetime
+import logging
+import random
+import time
+import typing
+import uuid
+
+from osc_lab import exceptions
+from osc_lab.i18n import _
+from osc_lab.mirroring import guard
+from osc_lab.mirroring import health
+from osc_lab.mirroring import judge
+from osc_lab.mirroring import marks
+from osc_lab.mirroring import model
+from osc_lab.mirroring import names
+from osc_lab.mirroring import targets
+from osc_lab.mirroring import transaction
+from osc_lab import plan
+
+LOG = logging.getLogger(__name__)
+
+#: How often a transaction is tried when others change the bridge too.
+_ATTEMPTS = 60
+
+#: Seconds that the switch may take to make the output port.
+_PORT_DEADLINE = 15.0
+
+
+class Answer(typing.Protocol):
+    """What a command gave back."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def stderr(self) -> str: ...
+
+
+class Shell(typing.Protocol):
+    """The shell of the host, see access.shell."""
+
+    def run(
+        self, command: collections.abc.Sequence[str], *, check: bool = ...
+    ) -> Answer: ...
+
+
+class Database(model.Database, typing.Protocol):
+    """What making a mirror needs beyond model.Database."""
+
+    def interface(self, name: str) -> model.Interface | None: ...
+
+    def mirror(self, uuid: str) -> model.Mirror | None: ...
+
+    def bridges(self) -> collections.abc.Sequence[model.Bridge]: ...
+
+    def statistics_interval(self) -> float: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """A host and the ways to it.
+
+    :param shell: None without a shell channel
+    :param local_db: how ovs-vsctl on the host finds the database, or ''
+    """
+
+    name: str
+    database: Database
+    shell: Shell | None = None
+    local_db: str = ''
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What the user wants.
+
+    :param name: '' for the default
+    :param lifetime: None for ever
+    """
+
+    direction: model.Direction
+    target: targets.Target
+    name: str = ''
+    snaplen: int | None = None
+    filter: str = ''
+    lifetime: datetime.timedelta | None = None
+    purpose: str = 'mirror'
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """The mirror that is there now.
+
+    :param new: False when it was there before
+    :param guarded: whether the host ends it by itself
+    """
+
+    entry: health.Entry
+    device: str
+    new: bool
+    guarded: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Rate:
+    """Traffic of a port, both directions together, a second."""
+
+    packets: float
+    bits: float
+
+
+class Maker:
+    """Makes one mirror of one port."""
+
+    def __init__(
+        self,
+        host: Host,
+        port: model.NeutronPort,
+        request: Request,
+        creator: str,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._request = request
+        self._creator = creator
+        self._id = str(uuid.uuid4())
+        self._guard = ''
+        self._asked = False
+        self._existing: model.Mirror | None = None
+        self._row = ''
+        self._read: model.Mirror | None = None
+        if request.target.kind is targets.Kind.INTERFACE and not host.shell:
+            raise exceptions.InvalidInput(
+                _('A device on %s can only be brought up by a shell')
+                % host.name,
+                _('Use --ssh, or a tunnel such as --to gre:IP.'),
+            )
+
+    def look(self) -> tuple[model.Attachment, transaction.Wish]:
+        """Find the port on its host, and judge the wish.
+
+        :raises Conflict: when it cannot be done, with the way out
+        """
+        database = self._host.database
+        found = judge.attachment(
+            database.attachments(self._port.id), self._port, self._host.name
+        )
+        target = self._request.target
+        output = None
+        if target.kind is targets.Kind.PORT:
+            output = judge.output(
+                found, target.port, database.port(target.port)
+            )
+        wish = self._wish(output)
+        self._existing = judge.existing(found, wish)
+        if self._existing is None:
+            judge.room(found)
+            if target.kind is targets.Kind.VLAN:
+                assert target.number is not None
+                users = database.vlan_users(found.bridge.uuid, target.number)
+                judge.vlan(found, target.number, users)
+        return found, wish
+
+    def _wish(self, output: model.Port | None) -> transaction.Wish:
+        request = self._request
+        now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+        name = request.name or names.default_name(
+            self._port.id,
+            request.direction,
+            request.target,
+            request.snaplen,
+            request.filter,
+        )
+        return transaction.Wish(
+            name=name,
+            direction=request.direction,
+            target=request.target,
+            device=names.device(self._id),
+            marks=marks.Marks(
+                id=self._id,
+                name=name,
+                purpose=request.purpose,
+                creator=self._creator,
+                port=self._port.id,
+                port_name=self._port.name,
+                server=self._port.server,
+                server_name=self._port.server_name,
+                host=self._host.name,
+                direction=request.direction.value,
+                target=str(request.target),
+                created=now,
+                expires=now + request.lifetime if request.lifetime else None,
+                guard=self._guard,
+            ),
+            output=output,
+            snaplen=request.snaplen,
+            filter=request.filter,
+        )
+
+    def rate(self, found: model.Attachment) -> Rate:
+        """Measure the traffic of the port; takes up to one interval.
+
+        The switch writes statistics at intervals, so the difference of
+        one value and the next is the traffic of one interval.
+        """
+        before = found.interface.statistics
+        after, seconds = changed(
+            self._host.database, found.interface.uuid, before
+        )
+        packets, octets = (
+            sum(after.get(key, 0) - before.get(key, 0) for key in keys)
+            for keys in (
+                ('rx_packets', 'tx_packets'),
+                ('rx_bytes', 'tx_bytes'),
+            )
+        )
+        return Rate(max(0, packets) / seconds, max(0, octets) * 8 / seconds)
+
+    def check_output(self, wish: transaction.Wish) -> None:
+        """See that the port that shall receive copies is quiet.
+
+        :raises Conflict: when it carries traffic
+        """
+        if wish.output is None:
+            return
+        database = self._host.database
+        found = database.port(wish.output.name)
+        if found is None:
+            return
+        interface = found[1]
+        after, _seconds = changed(
+            database, interface.uuid, interface.statistics
+        )
+        outputs = {
+            mirror.output_port
+            for mirror in database.mirrors()
+            if mirror.output_port
+        }
+        judge.quiet(
+            wish.output.name,
+            interface.statistics,
+            after,
+            outputs,
+            wish.output.uuid,
+        )
+
+    def make(self) -> Made:
+        """Make the mirror, or find that it is there.
+
+        :raises LabError: when it cannot be made; nothing is left then
+        """
+        found, _wish = self.look()
+        existing = self._kept(found)
+        if existing is not None:
+            return self._there(existing)
+        steps = (
+            plan.Step(
+                _('start the guard'),
+                lambda: self._start_guard(found.bridge.uuid),
+                undo=self._stop_guard,
+            ),
+            plan.Step(
+                _('make the mirror'),
+                self._commit,
+                undo=self._remove,
+                undo_command=guard.remove_by_hand(self._id, found.bridge.uuid),
+            ),
+            plan.Step(_('see that the port works'), self._verify),
+        )
+        plan.Plan(steps).run()
+        if self._existing is not None:
+            # Somebody made the same one at the same moment.
+            self._stop_guard()
+            return self._there(self._existing)
+        assert self._read is not None
+        mirror = dataclasses.replace(
+            self._read,
+            bridge=found.bridge.name,
+            bridge_uuid=found.bridge.uuid,
+        )
+        return self._made(mirror, new=True)
+
+    def _kept(self, found: model.Attachment) -> model.Mirror | None:
+        """Return the same mirror of before, unless it is of no use."""
+        mirror = self._existing
+        if mirror is None or mirror.marks is None:
+            return None
+        now = datetime.datetime.now(datetime.UTC)
+        if judge.same_source(mirror, found) and not mirror.marks.expired(now):
+            return mirror
+        for entry in collect(self._host, now):
+            if entry.mirror and entry.mirror.uuid == mirror.uuid:
+                remove(self._host, entry, self._creator)
+        self._existing = None
+        return None
+
+    def _there(self, mirror: model.Mirror) -> Made:
+        made = self._made(mirror, new=False)
+        if self._request.target.kind is targets.Kind.INTERFACE:
+            self._bring_up(made.device)
+        return made
+
+    def _made(self, mirror: model.Mirror, new: bool) -> Made:
+        assert mirror.marks is not None
+        problems = health.judge(mirror, datetime.datetime.now(datetime.UTC))
+        entry = health.Entry(
+            self._host.name,
+            mirror,
+            (),
+            mirror.bridge,
+            mirror.bridge_uuid,
+            health.Maker.OSC_LAB,
+            health.worst(problems, mirror.packets),
+            problems,
+        )
+        return Made(
+            entry,
+            names.device(mirror.marks.id),
+            new,
+            bool(mirror.marks.guard) or mirror.marks.expires is None,
+        )
+
+    def _start_guard(self, bridge: str) -> None:
+        shell, lifetime = self._host.shell, self._request.lifetime
+        if shell is None or lifetime is None:
+            return
+        self._asked = True
+        answer = shell.run(
+            guard.start(
+                self._id,
+                lifetime.total_seconds(),
+                bridge,
+                self._host.local_db,
+            ),
+            check=False,
+        )
+        self._guard = guard.known(answer.text) if not answer.status else ''
+        if not self._guard:
+            LOG.warning(
+                _('No guard on %(host)s (%(reason)s): only prune ends it.'),
+                {
+                    'host': exceptions.printable(self._host.name),
+                    'reason': exceptions.printable(
+                        answer.stderr or f'status {answer.status}'
+                    ),
+                },
+            )
+
+    def _stop_guard(self) -> None:
+        if self._asked:
+            _end_guard(self._host, self._id, self._guard)
+
+    def _commit(self) -> None:
+        for attempt in range(_ATTEMPTS):
+            found, wish = self.look()
+            if self._existing is not None:
+                return
+            try:
+                results = self._host.database.transact(
+                    transaction.create(found, wish, self._creator)
+                )
+            except model.Stale:
+                # Those who lost the same race must not meet again.
+                time.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311
+                continue
+            self._row = results[4]['uuid'][1]
+            return
+        raise exceptions.Conflict(
+            _('Others keep changing the bridge on %s') % self._host.name,
+            _('Try again.'),
+        )
+
+    def _remove(self) -> None:
+        now = datetime.datetime.now(datetime.UTC)
+        for entry in collect(self._host, now):
+            if self._id in ids(entry):
+                _drop(self._host, entry, self._creator)
+
+    def _verify(self) -> None:
+        if self._existing is not None:
+            return
+        device = names.device(self._id)
+        limit = time.monotonic() + _PORT_DEADLINE
+        while True:
+            interface = self._host.database.interface(device)
+            if interface is not None and (interface.ofport or 0) > 0:
+                break
+            error = interface.error if interface else ''
+            if error or time.monotonic() > limit:
+                raise exceptions.OperationFailed(
+                    _('Open vSwitch on %(host)s made no port: %(error)s')
+                    % {
+                        'host': self._host.name,
+                        'error': error or _('ovs-vswitchd does not answer'),
+                    },
+                    _('See the log of ovs-vswitchd on the host.'),
+                )
+            time.sleep(0.05)
+        if self._request.target.kind is targets.Kind.INTERFACE:
+            self._bring_up(device)
+        self._read = self._host.database.mirror(self._row)
+        if self._read is None:
+            raise exceptions.OperationFailed(
+                _('The mirror was removed again by somebody else'),
+                _('See "openstack port mirror list".'),
+            )
+
+    def _bring_up(self, device: str) -> None:
+        assert self._host.shell is not None
+        self._host.shell.run(guard.bring_up(device), check=True)
+
+
+def changed(
+    database: Database,
+    interface: str,
+    before: collections.abc.Mapping[str, int],
+) -> tuple[collections.abc.Mapping[str, int], float]:
+    """Wait until statistics change, for little more than one interval.
+
+    :returns: the values, and the seconds that they are apart
+    """
+    interval = database.statistics_interval()
+    limit = time.monotonic() + interval + 0.5
+    while time.monotonic() < limit:
+        after = database.statistics(interface)
+        if dict(after) != dict(before):
+            return after, interval
+        time.sleep(0.1)
+    return before, interval
+
+
+def collect(host: Host, now: datetime.datetime) -> list[health.Entry]:
+    """Return all mirrors of a host, foreign ones as well."""
+    return health.entries(
+        host.name,
+        host.database.mirrors(),
+        host.database.own_ports(),
+        now,
+        {bridge.uuid: bridge.name for bridge in host.database.bridges()},
+    )
+
+
+def ids(entry: health.Entry) -> set[str]:
+    """Return the ids in the marks of an entry's rows."""
+    rows = (entry.mirror, *entry.ports)
+    return {row.marks.id for row in rows if row and row.marks}
+
+
+def remove(host: Host, entry: health.Entry, user: str) -> None:
+    """Remove a mirror, its port and its guard; what is gone is gone."""
+    _drop(host, entry, user)
+    rows = (entry.mirror, *entry.ports)
+    for found in (row.marks for row in rows if row):
+        if found and found.guard:
+            _end_guard(host, found.id, found.guard)
+            break
+
+
+def _end_guard(host: Host, mirror_id: str, known: str) -> None:
+    """End the guard of a mirror that is gone; it would find nothing."""
+    if host.shell is None:
+        LOG.info(
+            _('The guard on %s ends when its time is over.'),
+            exceptions.printable(host.name),
+        )
+        return
+    try:
+        host.shell.run(guard.stop(mirror_id, known), check=False)
+    except exceptions.AccessError as error:
+        LOG.warning(
+            _('The guard on %(host)s ends when its time is over: %(error)s'),
+            {'host': exceptions.printable(host.name), 'error': error},
+        )
+
+
+def _drop(host: Host, entry: health.Entry, user: str) -> None:
+    mirrors = [entry.mirror.uuid] if entry.mirror else []
+    ports = [port.uuid for port in entry.ports]
+    if (
+        entry.maker in health.REMOVABLE
+        and entry.mirror
+        and entry.mirror.output_port
+    ):
+        ports.append(entry.mirror.output_port)
+    host.database.transact(
+        transaction.remove(entry.bridge_uuid, mirrors, ports, user)
+    )
+
+
+def await_packets(
+    database: Database, mirror: str, seconds: float
+) -> model.Mirror | None:
+    """Wait until a mirror (UUID) has copied a packet, or time is over."""
+    limit = time.monotonic() + seconds
+    while True:
+        found = database.mirror(mirror)
+        if found is None or found.packets or time.monotonic() >= limit:
+            return found
+        time.sleep(0.2)

@@ -1,0 +1,243 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Mirrors as rows for the formatters of the shell."""
+
+import datetime
+import typing
+
+from cliff import columns
+
+from osc_lab import exceptions
+from osc_lab.mirroring import amounts
+from osc_lab.mirroring import health
+from osc_lab.mirroring import marks as marks_
+from osc_lab.mirroring import service
+
+LIST = (
+    'Name',
+    'Port',
+    'Server',
+    'Host',
+    'Direction',
+    'Target',
+    'Packets',
+    'Bytes',
+    'Age',
+    'Expires',
+    'Health',
+)
+LONG = (
+    *LIST,
+    'ID',
+    'Owner',
+    'Purpose',
+    'Creator',
+    'Bridge',
+    'Device',
+    'Snaplen',
+    'Filter',
+    'Problems',
+)
+SHOW = (
+    'id',
+    'name',
+    'port_id',
+    'port_name',
+    'server_id',
+    'server_name',
+    'host',
+    'bridge',
+    'direction',
+    'target',
+    'device',
+    'snaplen',
+    'filter',
+    'packets',
+    'bytes',
+    'health',
+    'problems',
+    'owner',
+    'purpose',
+    'creator',
+    'created_at',
+    'expires_at',
+    'guard',
+)
+
+
+class Seconds(columns.FormattableColumn[float | None]):
+    """A time span: words for people, seconds for programs."""
+
+    def human_readable(self) -> str:
+        if self._value is None:
+            return ''
+        return amounts.show_duration(self._value)
+
+    def machine_readable(self) -> typing.Any:
+        return None if self._value is None else round(self._value)
+
+
+def row(
+    entry: health.Entry, now: datetime.datetime, long: bool = False
+) -> tuple[typing.Any, ...]:
+    """Return a mirror's cells in the order of LIST or LONG."""
+    mirror = entry.mirror
+    marks = _marks(entry)
+    age = expires = None
+    if marks:
+        age = (now - marks.created).total_seconds()
+        if marks.expires:
+            expires = (marks.expires - now).total_seconds()
+    cells = (
+        name(entry),
+        _text(marks and (marks.port_name or marks.port)),
+        _text(marks and (marks.server_name or marks.server)),
+        _text(entry.host),
+        marks.direction if marks else _direction(entry),
+        _text(target(entry)),
+        mirror.packets if mirror else None,
+        mirror.bytes if mirror else None,
+        Seconds(age),
+        Seconds(expires) if marks is None or marks.expires else 'never',
+        entry.health.value,
+    )
+    if not long:
+        return cells
+    return (
+        *cells,
+        identity(entry),
+        entry.maker.value,
+        marks.purpose if marks else '',
+        _text(marks and marks.creator),
+        _text(entry.bridge),
+        _text(device(entry)),
+        mirror.snaplen if mirror else None,
+        _text(mirror and mirror.filter),
+        problems(entry),
+    )
+
+
+def unreachable(host: str, long: bool = False) -> tuple[typing.Any, ...]:
+    """Return the row of a host that does not answer."""
+    cells: list[typing.Any] = [''] * len(LONG if long else LIST)
+    cells[LIST.index('Host')] = _text(host)
+    cells[LIST.index('Health')] = health.Health.UNREACHABLE.value
+    return tuple(cells)
+
+
+def show(entry: health.Entry) -> tuple[typing.Any, ...]:
+    """Return a mirror's values in the order of SHOW."""
+    mirror = entry.mirror
+    marks = _marks(entry)
+    return (
+        identity(entry),
+        name(entry),
+        _text(marks and marks.port),
+        _text(marks and marks.port_name),
+        _text(marks and marks.server),
+        _text(marks and marks.server_name),
+        _text(entry.host),
+        _text(entry.bridge),
+        marks.direction if marks else _direction(entry),
+        _text(target(entry)),
+        _text(device(entry)),
+        mirror.snaplen if mirror else None,
+        _text(mirror and mirror.filter),
+        mirror.packets if mirror else None,
+        mirror.bytes if mirror else None,
+        entry.health.value,
+        problems(entry),
+        entry.maker.value,
+        marks.purpose if marks else '',
+        _text(marks and marks.creator),
+        marks.created.isoformat() if marks else None,
+        _expiry(marks),
+        _text(marks and marks.guard),
+    )
+
+
+def name(entry: health.Entry) -> str:
+    """Return the mirror's name, safe for a terminal."""
+    marks = _marks(entry)
+    if entry.mirror:
+        return _text(entry.mirror.name)
+    return _text(marks and marks.name)
+
+
+def identity(entry: health.Entry) -> str:
+    """Return our id of a mirror, or the row's for one that is foreign."""
+    marks = _marks(entry)
+    if marks:
+        return _text(marks.id)
+    return entry.mirror.uuid if entry.mirror else ''
+
+
+def target(entry: health.Entry) -> str:
+    """Return where packets go."""
+    marks = _marks(entry)
+    if marks:
+        return marks.target
+    if entry.mirror is None:
+        return ''
+    if entry.mirror.output_vlan is not None:
+        return f'vlan:{entry.mirror.output_vlan}'
+    return f'port:{entry.mirror.output_name}'
+
+
+def device(entry: health.Entry) -> str:
+    """Return the name of the port that packets leave by."""
+    if entry.mirror and entry.mirror.output_name:
+        return entry.mirror.output_name
+    return entry.ports[0].name if entry.ports else ''
+
+
+def problems(entry: health.Entry) -> str:
+    return ', '.join(sorted(item.value for item in entry.problems))
+
+
+def matches(entry: health.Entry, wanted: str) -> bool:
+    """Return whether a user means this mirror by a name or an id."""
+    if wanted in service.ids(entry):
+        return True
+    if entry.mirror is None:
+        marks = _marks(entry)
+        return marks is not None and marks.name == wanted
+    return wanted in (entry.mirror.name, entry.mirror.uuid)
+
+
+def _marks(entry: health.Entry) -> marks_.Marks | None:
+    for found in (entry.mirror, *entry.ports):
+        if found and found.marks:
+            return found.marks
+    return None
+
+
+def _expiry(marks: marks_.Marks | None) -> str | None:
+    if marks is None:
+        return None
+    return marks.expires.isoformat() if marks.expires else 'never'
+
+
+def _direction(entry: health.Entry) -> str:
+    mirror = entry.mirror
+    if mirror is None:
+        return ''
+    if mirror.select_all or (mirror.select_src and mirror.select_dst):
+        return 'both'
+    if mirror.select_src:
+        return 'out'
+    return 'in' if mirror.select_dst else ''
+
+
+def _text(value: object) -> str:
+    return exceptions.printable(value or '')
