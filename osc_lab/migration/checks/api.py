@@ -1,0 +1,561 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""What the APIs tell about the server, its services and its group."""
+
+import collections.abc
+
+from osc_lab.i18n import _
+from osc_lab.migration.checks import base
+from osc_lab.migration import facts as facts_
+
+#: nova.compute.power_state: RUNNING and PAUSED.
+_MIGRATABLE_POWER = (1, 3)
+
+
+class ServerState(base.ServerCheck):
+    id = 'server-state'
+    question = _('Is the server active or paused, with no task under way?')
+    reason = _(
+        'Nova migrates only a running guest (nova.compute.api, '
+        'check_instance_state); everything else it answers with HTTP 409.'
+    )
+    remedy = _(
+        'Start the server, or wait for its task; for a server in ERROR find '
+        'out where its guest runs, then use --repair.'
+    )
+
+    def judge(self, facts: facts_.Facts) -> base.Found:
+        server = facts.server
+        evidence: base.Evidence = {
+            'vm_state': server.vm_state,
+            'task_state': server.task_state,
+            'power_state': server.power_state,
+        }
+        state = server.vm_state or server.status.lower()
+        if server.task_state:
+            yield self.answer(
+                server.name,
+                base.FAILED,
+                _('A task is under way: %s.') % server.task_state,
+                _('Wait until the task has ended: openstack server show %s')
+                % server.id,
+                **evidence,
+            )
+        elif state not in ('active', 'paused'):
+            yield self.answer(
+                server.name,
+                base.FAILED,
+                _('The server is %s.') % state,
+                self._remedy(state, server.id),
+                **evidence,
+            )
+        elif server.power_state not in _MIGRATABLE_POWER:
+            yield self.answer(
+                server.name,
+                base.FAILED,
+                _(
+                    'Nova holds the server for %(state)s, but its guest does '
+                    'not run (power state %(power)d).'
+                )
+                % {'state': state, 'power': server.power_state},
+                _('openstack server start %s') % server.id,
+                **evidence,
+            )
+        else:
+            yield self.answer(
+                server.name,
+                base.OK,
+                _('The server is %s.') % state,
+                **evidence,
+            )
+
+    def _remedy(self, state: str, server_id: str) -> str:
+        command = {
+            'stopped': 'start',
+            'shutoff': 'start',
+            'suspended': 'resume',
+            'shelved': 'unshelve',
+            'shelved_offloaded': 'unshelve',
+            'rescued': 'unrescue',
+            'resized': 'resize confirm',
+        }.get(state)
+        if command:
+            return f'openstack server {command} {server_id}'
+        return self.remedy
+
+
+class ServerLock(base.ServerCheck):
+    id = 'server-lock'
+    question = _('Is the server unlocked?')
+    reason = _('A locked server answers a migration with HTTP 409.')
+    remedy = _('openstack server unlock SERVER, if its owner agrees.')
+
+    def judge(self, facts: facts_.Facts) -> base.Found:
+        server = facts.server
+        if not server.locked:
+            yield self.answer(
+                server.name, base.OK, _('The server is not locked.')
+            )
+            return
+        why = server.locked_reason or _('no reason given')
+        yield self.answer(
+            server.name,
+            base.FAILED,
+            _('The server is locked (%s).') % why,
+            _('openstack server unlock %s, if its owner agrees.') % server.id,
+            locked_reason=server.locked_reason,
+        )
+
+
+class ServerFeatures(base.ServerCheck):
+    id = 'server-features'
+    question = _('Does the server use anything that cannot travel?')
+    reason = _(
+        'Memory encryption, accelerators, shares, some TPM policies and most '
+        'passed-through devices are tied to their host '
+        '(decorators of nova.compute.api.API.live_migrate).'
+    )
+    remedy = _(
+        'Shut the server down and migrate it cold: '
+        'openstack server migrate SERVER.'
+    )
+
+    def judge(self, facts: facts_.Facts) -> base.Found:
+        server = facts.server
+        blocked = list(self._blocked(facts))
+        for feature, remedy in blocked:
+            yield self.answer(
+                server.name, base.FAILED, feature, remedy or self.remedy
+            )
+        risky = [
+            name
+            for name in server.flavor.extra_specs
+            if name.startswith('pci_passthrough:')
+        ]
+        for name in risky:
+            yield self.answer(
+                server.name,
+                base.WARNING,
+                _('The flavor passes PCI devices through (%s).') % name,
+                _(
+                    'Only devices that the pci alias of both hosts calls '
+                    'live_migratable can travel; look there.'
+                ),
+            )
+        gap = base.gap_of(server.image_properties)
+        if blocked or risky:
+            return
+        if gap and not server.image_id:
+            gap = None
+        yield self.answer(
+            server.name,
+            base.OK,
+            _('The flavor shows nothing that cannot travel; %s') % gap.message
+            if gap
+            else _('Nothing that cannot travel.'),
+        )
+
+    def _blocked(
+        self, facts: facts_.Facts
+    ) -> collections.abc.Iterator[tuple[str, str]]:
+        server, specs = facts.server, facts.server.flavor.extra_specs
+        image = (
+            {}
+            if isinstance(server.image_properties, facts_.Gap)
+            else server.image_properties
+        )
+        if 'true' in (
+            specs.get('hw:mem_encryption', '').lower(),
+            image.get('hw_mem_encryption', '').lower(),
+        ):
+            yield _('Its memory is encrypted (SEV).'), ''
+        if 'hw:tpm_version' in specs or 'hw_tpm_version' in image:
+            policy = specs.get('hw:tpm_secret_security', 'user')
+            if policy != 'host':
+                yield (
+                    _('The secret of its TPM is kept for the user ("%s").')
+                    % policy,
+                    _(
+                        'Resize it to a flavor with '
+                        'hw:tpm_secret_security=host, from Nova 33 on.'
+                    ),
+                )
+        if 'accel:device_profile' in specs:
+            yield _('It uses an accelerator (accel:device_profile).'), ''
+        if not isinstance(server.shares, facts_.Gap) and server.shares:
+            yield (
+                _('%d shares are attached.') % len(server.shares),
+                _('Detach them; that needs the server to be stopped.'),
+            )
+        if not isinstance(facts.network, facts_.Gap):
+            for port in facts.network.ports:
+                if port.vnic_type.startswith('accelerator-direct'):
+                    yield (
+                        _('Port %(id)s is of type %(type)s.')
+                        % {'id': port.id, 'type': port.vnic_type},
+                        _('Detach the port first.'),
+                    )
+
+
+class CallerRights(base.ServerCheck):
+    id = 'caller-rights'
+    question = _('May the caller live-migrate this server?')
+    reason = _(
+        'By default only an administrator may, and a project manager '
+        'without naming a host (policies os-migrate-server:migrate_live and '
+        'migrate_live:host).'
+    )
+    remedy = _('Use a user with the admin role.')
+
+    def judge(self, facts: facts_.Facts) -> base.Found:
+        caller, server = facts.caller, facts.server
+        evidence: base.Evidence = {'roles': sorted(caller.roles)}
+        if 'admin' in caller.roles:
+            yield self.answer(
+                server.name, base.OK, _('The caller is admin.'), **evidence
+            )
+        elif (
+            'manager' in caller.roles
+            and caller.project_id == server.project_id
+            and facts.request.host is None
+        ):
+            yield self.answer(
+                server.name,
+                base.OK,
+                _('The caller is manager of the project; no host is named.'),
+                **evidence,
+            )
+        elif server.host:
+            # Nova shows the host to those alone who are administrators
+            # by this cloud's own policy.
+            yield self.answer(
+                server.name,
+                base.WARNING,
+                _(
+                    'The caller has no admin role, but this cloud shows '
+                    'hosts to it.'
+                ),
+                _('Whether it may migrate is known only after trying.'),
+                **evidence,
+            )
+        else:
+            yield self.answer(
+                server.name,
+                base.FAILED,
+                _('The roles %s do not allow it.')
+                % (', '.join(sorted(caller.roles)) or '-'),
+                **evidence,
+            )
+
+
+class SourceService(base.ServerCheck):
+    id = 'source-service'
+    question = _('Is nova-compute up on the host that the server runs on?')
+    reason = _(
+        'The source host does the work; Nova refuses when its service is '
+        'down. Disabled is fine: hosts are drained that way.'
+    )
+    remedy = _('Start nova-compute on the source, or evacuate the server.')
+
+    def judge(self, facts: facts_.Facts) -> base.Found:
+        host, service = facts.source.name, facts.source.service
+        if isinstance(service, facts_.Gap):
+            yield self.missing(host, service)
+        elif service.forced_down:
+            yield self.answer(
+                host,
+                base.FAILED,
+                _('The source is forced down.'),
+                _('openstack compute service set --up %s nova-compute') % host,
+            )
+        elif not service.up:
+            yield self.answer(
+                host, base.FAILED, _('nova-compute is down on the source.')
+            )
+        else:
+            yield self.answer(
+                host, base.OK, _('nova-compute is up on the source.')
+            )
+
+
+class DestinationService(base.HostCheck):
+    id = 'destination-service'
+    question = _('Is nova-compute up and enabled on another host?')
+    reason = _(
+        'The scheduler passes over hosts that are down or disabled, and '
+        'says only "No valid host".'
+    )
+    remedy = _('Choose another host.')
+
+    def judge(self, facts: facts_.Facts) -> base.Found:
+        if facts.destinations:
+            yield from super().judge(facts)
+            return
+        yield self.answer(
+            facts.server.name,
+            base.FAILED,
+            _('There is no compute host besides the source.'),
+            _('See "openstack compute service list".'),
+        )
+
+    def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
+        service = host.service
+        if host.name == facts.source.name:
+            yield self.answer(
+                host.name, base.FAILED, _('The server runs there already.')
+            )
+        elif isinstance(service, facts_.Gap):
+            yield self.missing(host.name, service)
+        elif service.forced_down:
+            yield self.answer(
+                host.name,
+                base.FAILED,
+                _('The host is forced down.'),
+                _('openstack compute service set --up %s nova-compute')
+                % host.name,
+            )
+        elif not service.up:
+            yield self.answer(
+                host.name,
+                base.FAILED,
+                _('nova-compute is down.'),
+                _('Start nova-compute there, or choose another host.'),
+            )
+        elif not service.enabled:
+            yield self.answer(
+                host.name,
+                base.FAILED,
+                _('nova-compute is disabled (%s).')
+                % (service.disabled_reason or _('no reason given')),
+                _('openstack compute service set --enable %s nova-compute')
+                % host.name,
+                disabled_reason=service.disabled_reason,
+            )
+        else:
+            yield self.answer(
+                host.name, base.OK, _('nova-compute is up and enabled.')
+            )
+
+
+class SameCell(base.HostCheck):
+    id = 'same-cell'
+    question = _('Do both hosts belong to the same cell?')
+    reason = _(
+        'Nova cannot live-migrate between cells, and no API shows the cell '
+        'of a host; the message queue in nova.conf does.'
+    )
+    remedy = _('Choose a host in the same cell.')
+    channel = '--ssh'
+
+    def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
+        ends = (facts.source.shell, host.shell)
+        for gap in ends:
+            if isinstance(gap, facts_.Gap):
+                yield self.missing(host.name, gap)
+                return
+        cells = [end.cell for end in ends if isinstance(end, facts_.Shell)]
+        if not all(cells):
+            yield self.answer(
+                host.name,
+                base.UNKNOWN,
+                _('No transport_url is in nova.conf.'),
+                _('Compare "nova-manage cell_v2 list_hosts" by hand.'),
+            )
+        elif cells[0] != cells[1]:
+            yield self.answer(
+                host.name,
+                base.FAILED,
+                _(
+                    'It uses another message queue than the source: '
+                    'another cell.'
+                ),
+            )
+        else:
+            yield self.answer(
+                host.name, base.OK, _('Both use the same message queue.')
+            )
+
+
+class AggregatesAndZone(base.HostCheck):
+    id = 'aggregates-and-zone'
+    question = _('Do availability zone and aggregates let the server in?')
+    reason = _(
+        'A server that was made in a zone stays in it, and aggregates can '
+        'ask for flavors or projects of their own.'
+    )
+    remedy = _('Choose a host of the same zone and aggregates.')
+
+    def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
+        found = False
+        for item in (
+            *self._zone(facts, host),
+            *self._aggregates(facts, host),
+        ):
+            found = True
+            yield item
+        if not found:
+            yield self.answer(
+                host.name, base.OK, _('Zone and aggregates let it in.')
+            )
+
+    def _zone(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
+        service, server = host.service, facts.server
+        if isinstance(service, facts_.Gap):
+            yield self.missing(host.name, service)
+            return
+        pinned = server.pinned_zone
+        if pinned is None or service.zone == (
+            server.zone if isinstance(pinned, facts_.Gap) else pinned
+        ):
+            return
+        evidence: base.Evidence = {'zone': service.zone, 'wanted': server.zone}
+        if isinstance(pinned, facts_.Gap):
+            yield self.answer(
+                host.name,
+                base.WARNING,
+                _('It lies in zone %(zone)s, the server in %(wanted)s.')
+                % evidence,
+                _('It fails if the server was made with a zone. ')
+                + pinned.message,
+                **evidence,
+            )
+        else:
+            yield self.answer(
+                host.name,
+                base.FAILED,
+                _(
+                    'The server was made for zone %(pinned)s, the host lies '
+                    'in %(zone)s.'
+                )
+                % {'pinned': pinned, 'zone': service.zone},
+                **evidence,
+            )
+
+    def _aggregates(
+        self, facts: facts_.Facts, host: facts_.Host
+    ) -> base.Found:
+        if isinstance(facts.aggregates, facts_.Gap):
+            yield self.missing(host.name, facts.aggregates)
+            return
+        mine = [item for item in facts.aggregates if host.name in item.hosts]
+        for aggregate in mine:
+            tenants = [
+                value
+                for key, value in aggregate.metadata.items()
+                if key.startswith('filter_tenant_id')
+            ]
+            allowed = {
+                item.strip() for text in tenants for item in text.split(',')
+            }
+            if allowed and facts.server.project_id not in allowed:
+                yield self.answer(
+                    host.name,
+                    base.FAILED,
+                    _('Aggregate %s is for other projects.') % aggregate.name,
+                    aggregate=aggregate.name,
+                )
+        for key, wanted in facts.server.flavor.extra_specs.items():
+            scope, _colon, name = key.partition(':')
+            if scope != 'aggregate_instance_extra_specs':
+                continue
+            values = {
+                value.strip()
+                for item in mine
+                for value in item.metadata.get(name, '').split(',')
+            }
+            if wanted not in values:
+                yield self.answer(
+                    host.name,
+                    base.WARNING,
+                    _(
+                        'No aggregate of the host has %(key)s=%(value)s, '
+                        'which the flavor asks for.'
+                    )
+                    % {'key': name, 'value': wanted},
+                    _(
+                        'It fails where AggregateInstanceExtraSpecsFilter is '
+                        'enabled; choose a host of such an aggregate.'
+                    ),
+                )
+
+
+class ServerGroup(base.HostCheck):
+    id = 'server-group'
+    question = _('Does the policy of its server group allow the host?')
+    reason = _(
+        'Anti-affinity forbids a host with another member, affinity forbids '
+        'every host without one.'
+    )
+    remedy = _('Choose a host that the policy of the group allows.')
+
+    def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
+        if isinstance(facts.groups, facts_.Gap):
+            yield self.missing(host.name, facts.groups)
+            return
+        for group in facts.groups:
+            here = sorted(
+                member
+                for member, where in group.member_hosts.items()
+                if where == host.name
+            )
+            evidence: base.Evidence = {
+                'group': group.name,
+                'members_there': here,
+            }
+            if (
+                group.policy == 'anti-affinity'
+                and len(here) >= group.max_per_host
+            ):
+                yield self.answer(
+                    host.name,
+                    base.FAILED,
+                    _(
+                        'Group %(group)s is anti-affinity and %(count)d of '
+                        'its members run there.'
+                    )
+                    % {'group': group.name, 'count': len(here)},
+                    **evidence,
+                )
+            elif (
+                group.policy == 'affinity' and group.member_hosts and not here
+            ):
+                yield self.answer(
+                    host.name,
+                    base.FAILED,
+                    _('Group %s is affinity and no member runs there.')
+                    % group.name,
+                    **evidence,
+                )
+            elif (
+                group.policy.startswith('soft-')
+                and (bool(here) == (group.policy == 'soft-anti-affinity'))
+                and group.member_hosts
+            ):
+                yield self.answer(
+                    host.name,
+                    base.WARNING,
+                    _('Group %(group)s would rather not: %(policy)s.')
+                    % {'group': group.name, 'policy': group.policy},
+                    **evidence,
+                )
+            else:
+                yield self.answer(
+                    host.name,
+                    base.OK,
+                    _('Group %s allows it.') % group.name,
+                    **evidence,
+                )
+        if not facts.groups:
+            yield self.answer(
+                host.name, base.OK, _('The server is in no group.')
+            )

@@ -1,0 +1,201 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Whether the memory of the guest can be copied faster than it changes."""
+
+from osc_lab.i18n import _
+from osc_lab.migration.checks import base
+from osc_lab.migration.checks import libvirt
+from osc_lab.migration import facts as facts_
+from osc_lab.migration import forecast
+from osc_lab.migration import nova_options
+from osc_lab.migration import storage
+from osc_lab.preflight import finding
+
+_MIB = 1024**2
+
+
+class Convergence(base.HostCheck):
+    id = 'convergence'
+    question = _(
+        'Will the copy of the memory end before Nova loses its patience?'
+    )
+    reason = _(
+        'A guest that writes faster than the network carries is never '
+        'finished; Nova aborts it after its timeout, or forces it.'
+    )
+    remedy = _(
+        'Permit post-copy or auto-converge, give it more bandwidth, or '
+        'migrate in a quiet hour.'
+    )
+    source = finding.Source.LIBVIRT
+    channel = '--forecast'
+
+    def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
+        measured, domain = facts.measured, libvirt.guest(facts)
+        for gap in (measured, domain):
+            if isinstance(gap, facts_.Gap):
+                yield self.missing(host.name, gap)
+                return
+        assert isinstance(measured, facts_.Measured)
+        assert isinstance(domain, facts_.Domain)
+        if all(pages == 0 for _seconds, pages in measured.windows):
+            # QEMU says 0 when it cannot tell, as with little memory.
+            yield self.answer(
+                host.name,
+                base.UNKNOWN,
+                _('QEMU measured no dirty page at all, which says nothing.'),
+                _('Its sampling leaves out memory blocks below 128 MiB.'),
+            )
+        elif not measured.bandwidth_mib_s:
+            yield self.answer(
+                host.name,
+                base.UNKNOWN,
+                _('The bandwidth is not known.'),
+                _('Use --bandwidth.'),
+            )
+        else:
+            yield self._judged(facts, host, measured, domain)
+
+    def _judged(
+        self,
+        facts: facts_.Facts,
+        host: facts_.Host,
+        measured: facts_.Measured,
+        domain: facts_.Domain,
+    ) -> finding.Finding:
+        options = nova_options.Options()
+        if isinstance(facts.source.shell, facts_.Shell):
+            options = nova_options.read(facts.source.shell.options)
+        setting = setting_of(facts, host, measured, domain, options)
+        low, likely, high = forecast.curves(
+            measured.windows, measured.total_pages, measured.page_size
+        )
+        found = forecast.forecast(low, likely, high, setting)
+        evidence: base.Evidence = {
+            'windows': [list(item) for item in measured.windows],
+            'bandwidth_mib_s': measured.bandwidth_mib_s,
+            'seconds': [
+                round(item.seconds, 2)
+                for item in (found.best, found.likely, found.worst)
+            ],
+            'downtime_ms': [
+                None if item.downtime is None else round(item.downtime * 1000)
+                for item in (found.best, found.likely, found.worst)
+            ],
+            'timeout_s': setting.timeout,
+        }
+        if found.converges:
+            return self.answer(
+                host.name,
+                base.OK,
+                _(
+                    'It takes %(best).0f to %(worst).0f s and pauses the '
+                    'guest for up to %(pause).0f ms, at %(rate).0f MiB/s.'
+                )
+                % {
+                    'best': found.best.seconds,
+                    'worst': found.worst.seconds,
+                    'pause': (found.worst.downtime or 0) * 1000,
+                    'rate': measured.bandwidth_mib_s,
+                },
+                **evidence,
+            )
+        if options.post_copy:
+            return self.answer(
+                host.name,
+                base.WARNING,
+                _('Pre-copy alone may not end; Nova may use post-copy.'),
+                _(
+                    'Should the network fail after the switch, the guest is '
+                    'lost and must be rebooted.'
+                ),
+                **evidence,
+            )
+        advice = self._advice(forecast.advise(high, setting), options, setting)
+        if found.converges is None:
+            return self.answer(
+                host.name,
+                base.WARNING,
+                _(
+                    'It may not end: by the measurement anything from %.0f s '
+                    'to never is possible.'
+                )
+                % found.best.seconds,
+                advice,
+                **evidence,
+            )
+        return self.answer(
+            host.name,
+            base.FAILED,
+            _(
+                'It does not end: the guest writes %(dirty).1f MiB in a '
+                'second, %(rate).1f MiB/s can be sent.'
+            )
+            % {
+                'dirty': likely(1.0) * measured.page_size / _MIB,
+                'rate': measured.bandwidth_mib_s,
+            },
+            advice,
+            **evidence,
+        )
+
+    def _advice(
+        self,
+        advice: forecast.Advice,
+        options: nova_options.Options,
+        setting: forecast.Setting,
+    ) -> str:
+        found = []
+        if advice.timeout is not None:
+            found.append(
+                _('a completion timeout above %.0f s') % advice.timeout
+            )
+        if advice.auto_converge and not options.auto_converge:
+            found.append(_('auto-converge, which slows the guest down'))
+        if advice.bandwidth is not None:
+            found.append(
+                _(
+                    '%.0f MiB/s (several connections help where one is the '
+                    'limit)'
+                )
+                % (advice.bandwidth / _MIB)
+            )
+        found.append(_('post-copy'))
+        found.append(_('a downtime of %.1f s') % advice.downtime)
+        return _('It would end with: %s.') % '; or '.join(found)
+
+
+def setting_of(
+    facts: facts_.Facts,
+    host: facts_.Host,
+    measured: facts_.Measured,
+    domain: facts_.Domain,
+    options: nova_options.Options,
+) -> forecast.Setting:
+    """Return what Nova would migrate this guest with."""
+    disks = []
+    if storage.decide(facts, host).block:
+        disks = [disk.size or 0 for disk in domain.disks if disk.copied]
+    data = options.data_gib(domain.memory_kib / 1024, disks)
+    return forecast.Setting(
+        pages=measured.touched_pages or measured.total_pages,
+        bandwidth=(measured.bandwidth_mib_s or 0.0) * _MIB,
+        steps=[
+            (float(start), pause / 1000)
+            for start, pause in options.downtime_steps(data)
+        ],
+        timeout=float(options.completion_timeout(data)),
+        disk_bytes=float(sum(disks)),
+        auto_converge=options.auto_converge and not options.post_copy,
+        page_size=measured.page_size,
+    )

@@ -1,0 +1,357 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The guest itself: its devices, its disks, the QEMU that runs it."""
+
+from osc_lab.i18n import _
+from osc_lab.migration.checks import base
+from osc_lab.migration.checks import libvirt
+from osc_lab.migration import facts as facts_
+from osc_lab.migration import nova_options
+from osc_lab.migration import storage
+from osc_lab.preflight import finding
+
+_SAFE_CACHES = ('none', 'directsync')
+_GIB = 1024**3
+
+
+class GuestDevices(base.HostCheck):
+    id = 'guest-devices'
+    question = _('Does the running guest have a device that cannot travel?')
+    reason = _(
+        'Devices of the host, shared folders and media that exist only at '
+        'the source stop the migration when it has started.'
+    )
+    remedy = _('Detach the device, or migrate cold.')
+    source = finding.Source.LIBVIRT
+    channel = '--libvirt-uri'
+
+    def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
+        domain = libvirt.guest(facts)
+        if isinstance(domain, facts_.Gap):
+            yield self.missing(host.name, domain)
+            return
+        found = [
+            *self._devices(host, domain),
+            *self._media(facts, host, domain),
+        ]
+        yield from found
+        if not found:
+            yield self.answer(
+                host.name, base.OK, _('Every device of the guest can travel.')
+            )
+
+    def _devices(self, host: facts_.Host, domain: facts_.Domain) -> base.Found:
+        for kind in domain.hostdevs:
+            yield self.answer(
+                host.name,
+                base.FAILED,
+                _('A device of the host is passed through (%s).') % kind,
+            )
+        for kind in domain.filesystems:
+            yield self.answer(
+                host.name,
+                base.FAILED,
+                _('A folder of the host is shared (%s).') % kind,
+            )
+        if 'hostdev' in domain.interfaces:
+            yield self.answer(
+                host.name,
+                base.WARNING,
+                _('A network card of the host is passed through.'),
+                _(
+                    'Nova unplugs it for the migration; the guest must bear '
+                    'that.'
+                ),
+            )
+        if domain.tpm == 'passthrough':
+            yield self.answer(
+                host.name, base.FAILED, _('The TPM of the host is used.')
+            )
+        if domain.file_memory:
+            yield self.answer(
+                host.name,
+                base.WARNING,
+                _('The memory of the guest lies in files.'),
+                _(
+                    'Both hosts need file_backed_memory, and post-copy is '
+                    'not possible.'
+                ),
+            )
+
+    def _media(
+        self, facts: facts_.Facts, host: facts_.Host, domain: facts_.Domain
+    ) -> base.Found:
+        block = storage.decide(facts, host).block
+        for disk in domain.disks:
+            if (
+                disk.copied
+                and not block
+                and disk.cache not in _SAFE_CACHES
+                and storage.on_local_disk(facts, host)
+            ):
+                yield self.answer(
+                    host.name,
+                    base.FAILED,
+                    _(
+                        'Disk %(disk)s is cached (%(cache)s) on storage that '
+                        'the hosts do not share: libvirt calls that unsafe.'
+                    )
+                    % {
+                        'disk': disk.target,
+                        'cache': disk.cache or _('default'),
+                    },
+                    _('Use --block-migration.'),
+                    disk=disk.target,
+                )
+        if isinstance(host.shell, facts_.Gap):
+            return
+        for disk in domain.disks:
+            if not disk.local or not disk.source or (disk.copied and block):
+                continue
+            if disk.source in host.shell.absent and not self._made(disk):
+                yield self.answer(
+                    host.name,
+                    base.FAILED,
+                    _('%(path)s (%(device)s %(disk)s) is not there.')
+                    % {
+                        'path': disk.source,
+                        'device': disk.device,
+                        'disk': disk.target,
+                    },
+                    _('Eject it, or copy the file to the same path there.')
+                    if disk.device == 'cdrom'
+                    else _('Use --block-migration, or share the storage.'),
+                    path=disk.source,
+                )
+
+    def _made(self, disk: facts_.Disk) -> bool:
+        """Nova copies the configuration drive itself."""
+        return disk.source.endswith('disk.config')
+
+
+class MigrationStorage(base.HostCheck):
+    id = 'migration-storage'
+    question = _('Will disks be copied, and is there physical space?')
+    reason = _(
+        'Since microversion 2.25 Nova no longer looks at the free space of '
+        "the destination's file system; Placement counts the flavor alone."
+    )
+    remedy = _('Make room under instances_path there, or choose another host.')
+    source = finding.Source.LIBVIRT
+    channel = '--libvirt-uri'
+
+    def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
+        domain = libvirt.guest(facts)
+        if isinstance(domain, facts_.Gap):
+            yield self.missing(host.name, domain)
+            return
+        decision = storage.decide(facts, host)
+        if decision.problem:
+            yield self.answer(
+                host.name, base.FAILED, decision.problem, decision.remedy
+            )
+            return
+        if not decision.block:
+            yield self.answer(
+                host.name, base.OK, decision.reason, copied=False
+            )
+            return
+        disks = [disk for disk in domain.disks if disk.copied]
+        virtual = sum(disk.size or 0 for disk in disks)
+        actual = sum(disk.allocation or 0 for disk in disks)
+        free = self._free(host)
+        evidence: base.Evidence = {
+            'virtual_bytes': virtual,
+            'allocated_bytes': actual,
+            'free_bytes': free,
+        }
+        values = {
+            'virtual': base.mib(virtual / 1024**2),
+            'actual': base.mib(actual / 1024**2),
+            'free': base.mib((free or 0) / 1024**2),
+            'reason': decision.reason,
+        }
+        if free is None:
+            yield self.answer(
+                host.name,
+                base.UNKNOWN,
+                _(
+                    '%(reason)s %(virtual)s are to be copied; how much is free'
+                    ' there is not known.'
+                )
+                % values,
+                _('Use --ssh.'),
+                **evidence,
+            )
+        elif free < actual:
+            yield self.answer(
+                host.name,
+                base.FAILED,
+                _('%(actual)s are to be copied, only %(free)s are free.')
+                % values,
+                **evidence,
+            )
+        elif free < virtual:
+            yield self.answer(
+                host.name,
+                base.WARNING,
+                _('The disks can grow to %(virtual)s, only %(free)s are free.')
+                % values,
+                **evidence,
+            )
+        else:
+            yield self.answer(
+                host.name,
+                base.OK,
+                _(
+                    '%(reason)s %(virtual)s are to be copied, %(free)s are '
+                    'free.'
+                )
+                % values,
+                **evidence,
+            )
+
+    def _free(self, host: facts_.Host) -> int | None:
+        if isinstance(host.shell, facts_.Shell):
+            return host.shell.free_bytes
+        if isinstance(host.hypervisor, facts_.Hypervisor):
+            gib = host.hypervisor.disk_available_gib
+            return None if gib is None else gib * _GIB
+        return None
+
+
+class QemuMigrate(base.BothEndsCheck):
+    id = 'qemu-migrate'
+    question = _('Can the QEMU of both hosts do this kind of migration?')
+    reason = _(
+        'Builds of QEMU differ: one without migration, NBD or a capability '
+        'that Nova is set to use fails only at the last moment. A QEMU '
+        'without a guest is asked, so no guest is tainted.'
+    )
+    remedy = _('Install a QEMU build that can, or turn the option off.')
+    source = finding.Source.SHELL
+    channel = '--ssh'
+
+    def source_host(
+        self, facts: facts_.Facts, host: facts_.Host
+    ) -> base.Found:
+        yield from self._end(facts, host, True)
+
+    def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
+        block = False
+        if isinstance(libvirt.guest(facts), facts_.Domain):
+            block = storage.decide(facts, host).block
+        yield from self._end(facts, host, block)
+
+    def _end(
+        self, facts: facts_.Facts, host: facts_.Host, block: bool
+    ) -> base.Found:
+        if isinstance(host.shell, facts_.Gap):
+            yield self.missing(host.name, host.shell)
+            return
+        build = host.shell.qemu
+        if build is None:
+            domain = libvirt.guest(facts)
+            build = (
+                domain
+                if isinstance(domain, facts_.Gap)
+                else facts_.Gap(_('QEMU there was not asked.'))
+            )
+        if isinstance(build, facts_.Gap):
+            yield self.missing(host.name, build)
+            return
+        lacking = self._lacking(facts, build, block)
+        for name in lacking:
+            yield self.answer(
+                host.name,
+                base.FAILED,
+                _('QEMU there cannot do %s.') % name,
+                lacks=name,
+            )
+        if not lacking:
+            yield self.answer(
+                host.name, base.OK, _('QEMU can do what it needs.')
+            )
+
+    def _lacking(
+        self, facts: facts_.Facts, build: facts_.Build, block: bool
+    ) -> list[str]:
+        commands = {'migrate'}
+        if block:
+            commands |= {'nbd-server-start', 'blockdev-mirror'}
+        capabilities = set()
+        if isinstance(facts.source.shell, facts_.Shell):
+            options = nova_options.read(facts.source.shell.options)
+            flags = options.flags(block)
+            for flag, name in (
+                ('POSTCOPY', 'postcopy-ram'),
+                ('AUTO_CONVERGE', 'auto-converge'),
+                ('PARALLEL', 'multifd'),
+            ):
+                if flag in flags:
+                    capabilities.add(name)
+        return sorted(
+            (commands - build.commands) | (capabilities - build.capabilities)
+        )
+
+
+class QemuProcesses(base.ServerCheck):
+    id = 'qemu-processes'
+    question = _("Did the guest's QEMU start after its certificates came?")
+    reason = _(
+        'QEMU loads certificates for native TLS from where they were when it '
+        'started; a guest from before fails with "Unable to access '
+        'credentials" until it is stopped and started.'
+    )
+    remedy = _('openstack server stop SERVER, then start it.')
+    source = finding.Source.SHELL
+    channel = '--ssh'
+
+    def judge(self, facts: facts_.Facts) -> base.Found:
+        name, shell = facts.source.name, facts.source.shell
+        if isinstance(shell, facts_.Gap):
+            yield self.missing(name, shell)
+            return
+        if not nova_options.read(shell.options).native_tls:
+            yield self.answer(
+                name, base.OK, _('Native TLS is off; QEMU needs none.')
+            )
+            return
+        if shell.qemu_started is None:
+            yield self.answer(
+                name,
+                base.UNKNOWN,
+                _("The guest's QEMU was not found on the source."),
+                _('Look for it with "ps" there.'),
+            )
+            return
+        certificates = shell.certificates
+        if isinstance(certificates, facts_.Gap):
+            yield self.missing(name, certificates)
+            return
+        newer = [
+            item.path
+            for item in certificates
+            if item.stack == 'qemu' and item.changed > shell.qemu_started
+        ]
+        if newer:
+            yield self.answer(
+                name,
+                base.FAILED,
+                _('The guest runs since before %s came.') % ', '.join(newer),
+                started=shell.qemu_started,
+            )
+        else:
+            yield self.answer(
+                name, base.OK, _('It started after its certificates came.')
+            )

@@ -1,0 +1,173 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Ports on the destination, and port mirrors that would go blind."""
+
+from osc_lab.i18n import _
+from osc_lab.migration.checks import base
+from osc_lab.migration import facts as facts_
+from osc_lab.preflight import finding
+
+_OVS = 'Open vSwitch agent'
+_OVN = 'OVN Controller agent'
+_SRIOV = 'NIC Switch agent'
+
+#: Agents that can bind a port of this virtual interface type.
+_AGENTS = {
+    'ovs': (_OVS, _OVN),
+    'vhostuser': (_OVS, _OVN),
+    'bridge': ('Linux bridge agent',),
+    'hw_veb': (_SRIOV,),
+    'macvtap': ('Macvtap agent', _SRIOV),
+}
+_TUNNELS = ('vxlan', 'gre', 'geneve')
+
+
+class PortBinding(base.HostCheck):
+    id = 'port-binding'
+    question = _('Can every port of the server be bound on the host?')
+    reason = _(
+        'Nova binds each port on the destination before it starts; without '
+        'a living agent, or the physical network, that fails.'
+    )
+    remedy = _('Start the network agent there: openstack network agent list.')
+
+    def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
+        network = facts.network
+        if isinstance(network, facts_.Gap):
+            yield self.missing(host.name, network)
+            return
+        if not network.ports:
+            yield self.answer(host.name, base.OK, _('The server has no port.'))
+            return
+        if isinstance(network.agents, facts_.Gap):
+            yield self.missing(host.name, network.agents)
+            return
+        agents = _agents_of(network.agents, host)
+        failed = False
+        for port in network.ports:
+            for message in self._problems(port, agents, network.agents):
+                failed = True
+                yield self.answer(
+                    host.name, base.FAILED, message, port=port.id
+                )
+        if not failed:
+            yield self.answer(
+                host.name,
+                base.OK,
+                _('The agents there can bind all %d ports.')
+                % len(network.ports),
+            )
+
+    def _problems(
+        self,
+        port: facts_.Port,
+        agents: tuple[facts_.Agent, ...],
+        everywhere: tuple[facts_.Agent, ...],
+    ) -> list[str]:
+        wanted = _AGENTS.get(port.vif_type)
+        if wanted is None or not any(
+            agent.type in wanted for agent in everywhere
+        ):
+            # A mechanism driver without agents.
+            return []
+        fitting = [agent for agent in agents if agent.type in wanted]
+        label = _('port %s') % port.id
+        if not fitting:
+            return [
+                _('No %(agent)s is there for %(port)s.')
+                % {'agent': wanted[0], 'port': label}
+            ]
+        living = [agent for agent in fitting if agent.alive and agent.admin_up]
+        if not living:
+            return [
+                _('The %(agent)s is not alive there; %(port)s needs it.')
+                % {'agent': fitting[0].type, 'port': label}
+            ]
+        return _network_problems(port, living, label)
+
+
+def _agents_of(
+    agents: tuple[facts_.Agent, ...], host: facts_.Host
+) -> tuple[facts_.Agent, ...]:
+    # A chassis may carry the full name of the machine.
+    names = {host.name}
+    if not isinstance(host.hypervisor, facts_.Gap):
+        names.add(host.hypervisor.hostname)
+    return tuple(agent for agent in agents if agent.host in names)
+
+
+def _network_problems(
+    port: facts_.Port, living: list[facts_.Agent], label: str
+) -> list[str]:
+    if port.physical_network:
+        if not any(
+            port.physical_network in agent.bridge_mappings
+            or port.physical_network in agent.device_mappings
+            for agent in living
+        ):
+            return [
+                _(
+                    'The physical network %(net)s of %(port)s is not mapped '
+                    'there.'
+                )
+                % {'net': port.physical_network, 'port': label}
+            ]
+    elif port.network_type in _TUNNELS and not any(
+        agent.type == _OVN or port.network_type in agent.tunnel_types
+        for agent in living
+    ):
+        return [
+            _('The agent there has no %(type)s tunnels, which %(port)s needs.')
+            % {'type': port.network_type, 'port': label}
+        ]
+    return []
+
+
+class Mirrors(base.ServerCheck):
+    id = 'mirrors'
+    question = _('Would a port mirror go blind?')
+    reason = _(
+        'A mirror in OVS selects the port of one host; when the guest moves, '
+        'it stays behind and copies nothing, without a word.'
+    )
+    remedy = _('Make it again afterwards: openstack port mirror create.')
+    source = finding.Source.SHELL
+    channel = '--ssh'
+
+    def judge(self, facts: facts_.Facts) -> base.Found:
+        if isinstance(facts.mirrors, facts_.Gap):
+            yield self.missing(facts.server.name, facts.mirrors)
+            return
+        blind = [item for item in facts.mirrors if not item.follows]
+        for mirror in blind:
+            yield self.answer(
+                facts.server.name,
+                base.WARNING,
+                _(
+                    'Mirror %(name)s of port %(port)s on %(host)s would go '
+                    'blind.'
+                )
+                % {
+                    'name': mirror.name,
+                    'port': mirror.port_id,
+                    'host': mirror.host,
+                },
+                mirror=mirror.name,
+                port=mirror.port_id,
+            )
+        if not blind:
+            yield self.answer(
+                facts.server.name,
+                base.OK,
+                _('No mirror of its ports would go blind.'),
+            )

@@ -1,0 +1,294 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The way between the hosts, and the options of Nova at both ends."""
+
+from osc_lab.i18n import _
+from osc_lab.migration.checks import base
+from osc_lab.migration.checks import libvirt
+from osc_lab.migration import facts as facts_
+from osc_lab.migration import nova_options
+from osc_lab.migration import storage
+from osc_lab.preflight import finding
+
+
+class MigrationPorts(base.HostCheck):
+    id = 'migration-ports'
+    question = _(
+        "Can the source's QEMU reach ports 49152 to 49215 of the destination?"
+    )
+    reason = _(
+        'Memory and copied disks take connections of their own, besides that '
+        'of libvirt; a firewall that drops them costs more than two minutes.'
+    )
+    remedy = _(
+        'Open TCP 49152 to 49215 from the migration network on the '
+        'destination.'
+    )
+    source = finding.Source.SHELL
+    channel = '--ssh'
+
+    def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
+        if isinstance(host.way, facts_.Gap):
+            yield self.missing(host.name, host.way)
+            return
+        failed = False
+        for attempt in host.way.data:
+            message = self._message(attempt, host.way)
+            if message:
+                failed = True
+                yield self.answer(
+                    host.name,
+                    base.FAILED,
+                    message,
+                    target=attempt.target,
+                    reach=attempt.reach.value,
+                    seconds=round(attempt.seconds, 3),
+                )
+        if failed:
+            return
+        if host.way.listening:
+            yield self.answer(
+                host.name,
+                base.OK,
+                _('The source reaches %s.')
+                % ', '.join(item.target for item in host.way.data),
+            )
+        else:
+            yield self.answer(
+                host.name,
+                base.UNKNOWN,
+                _('Nothing could listen there, and a refusal says nothing.'),
+                _('Use --ssh for the destination, too.'),
+            )
+
+    def _message(self, attempt: facts_.Attempt, way: facts_.Way) -> str:
+        values = {'target': attempt.target, 'origin': attempt.origin}
+        if attempt.reach is facts_.Reach.OPEN:
+            return ''
+        if attempt.reach is facts_.Reach.TIMEOUT:
+            return (
+                _('%(target)s is dropped on the way from %(origin)s.') % values
+            )
+        if attempt.reach is facts_.Reach.REFUSED:
+            if not way.listening:
+                return ''
+            return (
+                _('%(target)s is rejected on the way from %(origin)s.')
+                % values
+            )
+        values['text'] = attempt.text
+        return _('%(target)s from %(origin)s: %(text)s.') % values
+
+
+class MigrationOptions(base.HostCheck):
+    id = 'migration-options'
+    question = _("Do nova.conf's options fit each other and this guest?")
+    reason = _(
+        'Nova accepts combinations that cannot work, or that give no '
+        'protection; the flags that it will use follow from the options of '
+        'the source.'
+    )
+    remedy = _('Change the option on that host and restart nova-compute.')
+    source = finding.Source.SHELL
+    channel = '--ssh'
+
+    def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
+        for gap in (facts.source.shell, host.shell):
+            if isinstance(gap, facts_.Gap):
+                yield self.missing(host.name, gap)
+                return
+        assert isinstance(facts.source.shell, facts_.Shell)
+        assert isinstance(host.shell, facts_.Shell)
+        if not facts.source.shell.config_files:
+            yield self.answer(
+                host.name,
+                base.UNKNOWN,
+                _('No nova.conf was found on %s.') % facts.source.name,
+                _('Name it under osc_lab: config_files in clouds.yaml.'),
+            )
+            return
+        options = nova_options.read(facts.source.shell.options)
+        domain = libvirt.guest(facts)
+        block = False
+        if isinstance(domain, facts_.Domain):
+            block = storage.decide(facts, host).block
+        flags = options.flags(block)
+        found = [
+            *self._combinations(facts, host.name, options, block),
+            *self._differences(facts, host, options),
+        ]
+        if isinstance(domain, facts_.Domain):
+            found.extend(self._timeout(host.name, options, domain, block))
+        yield from found
+        if not found:
+            yield self.answer(
+                host.name,
+                base.OK,
+                _('Nova will use %s.') % ', '.join(flags),
+                flags=list(flags),
+            )
+
+    def _combinations(
+        self,
+        facts: facts_.Facts,
+        host: str,
+        options: nova_options.Options,
+        block: bool,
+    ) -> base.Found:
+        volumes = bool(facts.server.volume_ids)
+        if options.tunnelled and block:
+            yield self.answer(
+                host,
+                base.FAILED,
+                _(
+                    'live_migration_tunnelled is on: disks cannot be copied '
+                    'through the tunnel.'
+                ),
+                _(
+                    'Set live_migration_tunnelled=false on the source and '
+                    'restart nova-compute.'
+                ),
+                option='live_migration_tunnelled',
+            )
+        elif options.tunnelled:
+            yield self.answer(
+                host,
+                base.WARNING,
+                _('live_migration_tunnelled is on: slow, deprecated%s.')
+                % (_(', and refused with volumes') if volumes else ''),
+                _('Set live_migration_tunnelled=false on the source.'),
+                option='live_migration_tunnelled',
+            )
+        if options.tunnelled and options.native_tls:
+            yield self.answer(
+                host,
+                base.FAILED,
+                _(
+                    'live_migration_tunnelled and live_migration_with_native_'
+                    'tls exclude each other.'
+                ),
+            )
+        if options.native_tls and options.effective_scheme != 'tls':
+            yield self.answer(
+                host,
+                base.WARNING,
+                _(
+                    'Native TLS protects the guest, but libvirt speaks %s '
+                    'without it.'
+                )
+                % options.effective_scheme,
+                _('Set live_migration_scheme=tls.'),
+            )
+        if options.native_tls and options.post_copy and block:
+            yield self.answer(
+                host,
+                base.FAILED,
+                _(
+                    'Post-copy and copying disks over native TLS do not go '
+                    'together.'
+                ),
+                _('Set live_migration_permit_post_copy=false.'),
+            )
+        if options.post_copy and options.connections > 1:
+            known = facts.source.libvirt
+            if (
+                isinstance(known, facts_.Libvirt)
+                and known.qemu_version < 10001000
+            ):
+                yield self.answer(
+                    host,
+                    base.FAILED,
+                    _('Several connections with post-copy need QEMU 10.1.'),
+                    _('Set live_migration_parallel_connections=1.'),
+                )
+
+    def _timeout(
+        self,
+        host: str,
+        options: nova_options.Options,
+        domain: facts_.Domain,
+        block: bool,
+    ) -> base.Found:
+        disks = [
+            disk.size or 0 for disk in domain.disks if disk.copied and block
+        ]
+        ram = domain.memory_kib / 1024
+        limit = options.completion_timeout(options.data_gib(ram, disks))
+        if not limit or not options.bandwidth_mib_s:
+            return
+        needed = (ram + sum(disks) / 1024**2) / options.bandwidth_mib_s
+        if needed > limit:
+            yield self.answer(
+                host,
+                base.FAILED,
+                _(
+                    'At %(rate)d MiB/s one pass takes %(needed)d s, but Nova '
+                    'acts (%(action)s) after %(limit)d s.'
+                )
+                % {
+                    'rate': options.bandwidth_mib_s,
+                    'needed': needed,
+                    'action': options.timeout_action,
+                    'limit': limit,
+                },
+                _(
+                    'Raise live_migration_completion_timeout or '
+                    'live_migration_bandwidth on the source.'
+                ),
+            )
+
+    def _differences(
+        self,
+        facts: facts_.Facts,
+        host: facts_.Host,
+        here: nova_options.Options,
+    ) -> base.Found:
+        assert isinstance(host.shell, facts_.Shell)
+        there = nova_options.read(host.shell.options)
+        for name in ('instances_path', 'images_type', 'virt_type'):
+            mine, other = getattr(here, name), getattr(there, name)
+            if mine != other:
+                yield self.answer(
+                    host.name,
+                    base.FAILED,
+                    _(
+                        '%(name)s is %(mine)s at the source and %(other)s '
+                        'there.'
+                    )
+                    % {'name': name, 'mine': mine, 'other': other},
+                    option=name,
+                )
+        for name in ('cpu_mode', 'cpu_models'):
+            mine, other = getattr(here, name), getattr(there, name)
+            if mine != other:
+                yield self.answer(
+                    host.name,
+                    base.WARNING,
+                    _(
+                        '%(name)s is "%(mine)s" at the source and "%(other)s" '
+                        'there.'
+                    )
+                    % {'name': name, 'mine': mine, 'other': other},
+                    _(
+                        'A new guest there gets another CPU; see the check '
+                        'cpu for this one.'
+                    ),
+                    option=name,
+                )
+        if here.inbound and not there.inbound:
+            yield self.answer(
+                host.name,
+                base.WARNING,
+                _('live_migration_inbound_addr is set at the source alone.'),
+                _('Set it there too, or migrations take another network.'),
+            )

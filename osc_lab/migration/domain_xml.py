@@ -1,0 +1,206 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""XML of libvirt, read so that a hostile document does no harm.
+
+No document type is accepted, so there are no entities to blow up, and no
+document longer than :data:`LIMIT`.
+"""
+
+import typing
+import xml.etree.ElementTree as ET
+import xml.parsers.expat
+
+from osc_lab.migration import facts
+
+#: Characters; capabilities of a large host have about one million.
+LIMIT = 16 * 1024 * 1024
+
+_UNITS = {
+    'b': 1,
+    'bytes': 1,
+    'KB': 1000,
+    'k': 1024,
+    'KiB': 1024,
+    'MB': 1000**2,
+    'M': 1024**2,
+    'MiB': 1024**2,
+    'GB': 1000**3,
+    'G': 1024**3,
+    'GiB': 1024**3,
+    'TiB': 1024**4,
+}
+
+
+class InvalidDocument(ValueError):
+    """The document is not what libvirt would send."""
+
+
+def parse(text: str) -> ET.Element:
+    """Return the root element of a document.
+
+    :raises InvalidDocument: when it is too long, not well formed, or has
+        a document type
+    """
+    if len(text) > LIMIT:
+        raise InvalidDocument(f'{len(text)} characters are too many')
+    builder = ET.TreeBuilder()
+    parser = xml.parsers.expat.ParserCreate()
+    parser.buffer_text = True
+
+    def refuse(*args: typing.Any) -> None:
+        raise InvalidDocument('a document type is not expected')
+
+    parser.StartDoctypeDeclHandler = refuse
+    parser.EntityDeclHandler = refuse
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
+    try:
+        parser.Parse(text.encode('utf-8', 'replace'), True)
+    except xml.parsers.expat.ExpatError as error:
+        raise InvalidDocument(str(error)) from error
+    return builder.close()
+
+
+def domain(text: str, tainted: tuple[str, ...] = ()) -> facts.Domain:
+    """Return the guest that a domain's XML describes.
+
+    :raises InvalidDocument: when it describes none
+    """
+    root = parse(text)
+    if root.tag != 'domain':
+        raise InvalidDocument(f'<{root.tag}> instead of <domain>')
+    kind = root.find('os/type')
+    cpu = root.find('cpu')
+    backing = root.find('memoryBacking')
+    return facts.Domain(
+        name=root.findtext('name', ''),
+        uuid=root.findtext('uuid', ''),
+        type=root.get('type', ''),
+        arch='' if kind is None else kind.get('arch', ''),
+        machine='' if kind is None else kind.get('machine', ''),
+        emulator=root.findtext('devices/emulator', ''),
+        memory_kib=_size(root.find('memory')) // 1024,
+        vcpus=int(root.findtext('vcpu', '1') or 1),
+        cpu_xml=''
+        if cpu is None
+        else ET.tostring(cpu, encoding='unicode').strip(),
+        cpu_model='' if cpu is None else cpu.findtext('model', ''),
+        cpu_mode='' if cpu is None else cpu.get('mode', ''),
+        disks=tuple(_disk(item) for item in root.findall('devices/disk')),
+        hostdevs=tuple(
+            item.get('type', '') for item in root.findall('devices/hostdev')
+        ),
+        filesystems=tuple(
+            _filesystem(item) for item in root.findall('devices/filesystem')
+        ),
+        tpm=_attribute(root, 'devices/tpm/backend', 'type'),
+        hugepages=backing is not None
+        and backing.find('hugepages') is not None,
+        file_memory=backing is not None
+        and _attribute(backing, 'source', 'type') == 'file',
+        interfaces=tuple(
+            item.get('type', '') for item in root.findall('devices/interface')
+        ),
+        tainted=tainted,
+    )
+
+
+def _disk(element: ET.Element) -> facts.Disk:
+    kind = element.get('type', '')
+    source = element.find('source')
+    path = ''
+    if source is not None:
+        path = (
+            source.get('file') or source.get('dev') or source.get('name') or ''
+        )
+    serial = element.findtext('serial', '')
+    return facts.Disk(
+        device=element.get('device', 'disk'),
+        kind=kind,
+        target=_attribute(element, 'target', 'dev'),
+        source=path,
+        format=_attribute(element, 'driver', 'type'),
+        cache=_attribute(element, 'driver', 'cache'),
+        readonly=element.find('readonly') is not None,
+        shareable=element.find('shareable') is not None,
+        encrypted=element.find('source/encryption') is not None
+        or element.find('encryption') is not None,
+        # Nova gives volumes alone a serial, the id of the volume.
+        volume_id=serial,
+        backing=tuple(
+            found.get('file', '')
+            for found in element.findall('.//backingStore/source')
+            if found.get('file')
+        ),
+    )
+
+
+def _filesystem(element: ET.Element) -> str:
+    driver = _attribute(element, 'driver', 'type')
+    return driver if driver == 'virtiofs' else '9p'
+
+
+def _attribute(element: ET.Element, path: str, name: str) -> str:
+    found = element.find(path)
+    return '' if found is None else found.get(name, '')
+
+
+def _size(element: ET.Element | None) -> int:
+    """Return bytes; libvirt's default unit is KiB."""
+    if element is None or not (element.text or '').strip().isdigit():
+        return 0
+    return int(str(element.text)) * _UNITS.get(element.get('unit', 'KiB'), 1)
+
+
+class Capabilities(typing.NamedTuple):
+    """What a host's capabilities tell.
+
+    :param cpu_xml: ``<cpu>`` of the host
+    :param machines: machine types of one architecture
+    """
+
+    host_uuid: str
+    cpu_xml: str
+    transports: tuple[str, ...]
+    machines: frozenset[str]
+
+
+def capabilities(text: str, arch: str) -> Capabilities:
+    """Return what a host can do.
+
+    :param arch: the guest's architecture
+    :raises InvalidDocument: when it is no capabilities document
+    """
+    root = parse(text)
+    if root.tag != 'capabilities':
+        raise InvalidDocument(f'<{root.tag}> instead of <capabilities>')
+    cpu = root.find('host/cpu')
+    machines: set[str] = set()
+    for guest in root.findall('guest'):
+        for item in guest.findall('arch'):
+            if item.get('name') == arch:
+                for machine in item.iter('machine'):
+                    machines.add((machine.text or '').strip())
+                    machines.add(machine.get('canonical', ''))
+    return Capabilities(
+        root.findtext('host/uuid', ''),
+        '' if cpu is None else ET.tostring(cpu, encoding='unicode').strip(),
+        tuple(
+            (item.text or '').strip()
+            for item in root.findall(
+                'host/migration_features/uri_transports/uri_transport'
+            )
+        ),
+        frozenset(machines - {''}),
+    )

@@ -1,0 +1,275 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Start a migration, follow it to its end, and read back what it did."""
+
+import collections.abc
+import dataclasses
+import enum
+import logging
+import time
+import typing
+
+from osc_lab import exceptions
+from osc_lab.i18n import _
+from osc_lab.migration import facts
+from osc_lab.migration import record as record_
+from osc_lab.migration import watch
+
+LOG = logging.getLogger(__name__)
+
+Json = dict[str, typing.Any]
+
+
+class Compute(typing.Protocol):
+    """What is asked of Nova."""
+
+    def live_migrate(
+        self, server_id: str, host: str | None, storage: facts.Storage
+    ) -> str: ...
+    def migrations(
+        self, most: int = 1000, **filters: typing.Any
+    ) -> collections.abc.Iterator[Json]: ...
+    def progress(self, server_id: str) -> Json | None: ...
+    def abort(self, server_id: str, migration_id: int) -> bool: ...
+    def force_complete(self, server_id: str, migration_id: int) -> bool: ...
+    def action(self, server_id: str, request_id: str) -> Json | None: ...
+    def server(self, reference: str) -> facts.Server: ...
+
+
+class OnStall(enum.StrEnum):
+    """What to do with a migration that stands still."""
+
+    REPORT = 'report'
+    ABORT = 'abort'
+    FORCE = 'force-complete'
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What was seen of a migration.
+
+    :param request_id: of Nova; empty when it was never answered
+    :param record: None when Nova never made one
+    :param before: the server before it
+    :param after: the server when it was over
+    :param seconds: from the request to its end
+    :param interrupted: the user asked to stop
+    :param left_running: it goes on without us
+    """
+
+    request_id: str
+    record: record_.Record | None
+    action: record_.Action | None
+    before: facts.Server
+    after: facts.Server
+    seconds: float
+    sent_bytes: int = 0
+    iterations: int = 0
+    stalled: bool = False
+    interrupted: bool = False
+    left_running: bool = False
+
+    @property
+    def moved(self) -> bool:
+        return (
+            self.record is not None
+            and self.record.succeeded
+            and self.after.host == self.record.destination
+            and self.after.host != self.before.host
+        )
+
+
+class Driver:
+    """One migration from the request to its end.
+
+    :param compute: the adapter of Nova
+    :param job: returns libvirt's statistics of the guest, or nothing
+    :param progress: takes each sample
+    :param interval: seconds between two looks
+    """
+
+    def __init__(
+        self,
+        compute: Compute,
+        job: collections.abc.Callable[[], watch.Job | None] = lambda: None,
+        progress: collections.abc.Callable[[watch.Sample], None] = (
+            lambda sample: None
+        ),
+        interval: float = 1.0,
+        on_stall: OnStall = OnStall.REPORT,
+        stall_window: float = 40.0,
+    ) -> None:
+        self._compute = compute
+        self._job = job
+        self._progress = progress
+        self._interval = interval
+        self._on_stall = on_stall
+        self._stall = watch.Stall(stall_window)
+        self._peak = watch.Peak()
+        self._stalled = False
+
+    def start(
+        self,
+        server: facts.Server,
+        host: str | None,
+        storage: facts.Storage,
+    ) -> tuple[str, int]:
+        """Ask Nova; return the request id and the newest older record.
+
+        :raises LabError: when Nova refuses
+        """
+        last = self._newest(server.id)
+        newest = last.id if last else 0
+        try:
+            return self._compute.live_migrate(server.id, host, storage), newest
+        except exceptions.ServiceError as error:
+            if error.status is not None and error.status < 500:
+                raise
+            # A proxy may have given up while Nova went on.
+            time.sleep(self._interval)
+            now = self._newest(server.id)
+            if now is None or now.id == newest:
+                raise
+            LOG.warning(
+                _('The answer was lost (%s), but Nova migrates.'),
+                error.message,
+            )
+            return '', newest
+
+    def follow(
+        self,
+        server: facts.Server,
+        request_id: str,
+        newest: int,
+        timeout: float | None = None,
+    ) -> Outcome:
+        """Watch until the end, the time limit or a second interrupt."""
+        started = time.monotonic()
+        record: record_.Record | None = None
+        interrupted = left = False
+        while True:
+            try:
+                record = self._look(server, newest, started) or record
+                if record is not None and record.ended:
+                    break
+                if record is None and self._refused(server, request_id):
+                    break
+                if timeout and time.monotonic() - started > timeout:
+                    left = True
+                    break
+                time.sleep(self._interval)
+            except KeyboardInterrupt:
+                if interrupted:
+                    left = True
+                    break
+                interrupted = True
+                self._abort(server, record)
+        seconds = time.monotonic() - started
+        return Outcome(
+            request_id=request_id,
+            record=record,
+            action=self._action(server, request_id),
+            before=server,
+            after=server if left else self._settled(server),
+            seconds=seconds,
+            sent_bytes=self._peak.bytes,
+            iterations=self._peak.iterations,
+            stalled=self._stalled,
+            interrupted=interrupted,
+            left_running=left,
+        )
+
+    def _look(
+        self, server: facts.Server, newest: int, started: float
+    ) -> record_.Record | None:
+        record = self._newest(server.id)
+        if record is None or record.id <= newest:
+            record = None
+        elif record.status == 'running':
+            running = self._compute.progress(server.id)
+            if running is not None and int(running['id']) == record.id:
+                record = dataclasses.replace(
+                    record,
+                    memory=record_.record(running, running).memory,
+                    disk=record_.record(running, running).disk,
+                )
+        job = None
+        if record is not None and not record.ended:
+            job = self._job()
+        sample = watch.sample(time.monotonic() - started, record, job)
+        self._peak.take(sample)
+        self._progress(sample)
+        if record is not None and not self._stalled:
+            if self._stall.stands_still(sample):
+                self._stalled = True
+                self._act_on_stall(server, record)
+        return record
+
+    def _act_on_stall(
+        self, server: facts.Server, record: record_.Record
+    ) -> None:
+        LOG.warning(
+            _(
+                'What remains no longer shrinks: the guest writes faster than '
+                'the network carries.'
+            )
+        )
+        if self._on_stall is OnStall.ABORT:
+            self._compute.abort(server.id, record.id)
+        elif self._on_stall is OnStall.FORCE:
+            self._compute.force_complete(server.id, record.id)
+
+    def _abort(
+        self, server: facts.Server, record: record_.Record | None
+    ) -> None:
+        if record is None:
+            LOG.warning(_('Nova has not begun yet; waiting to abort it.'))
+            return
+        if self._compute.abort(server.id, record.id):
+            LOG.warning(
+                _('Asked Nova to abort. Interrupt again to leave it alone.')
+            )
+        else:
+            LOG.warning(_('Nova says that it can no longer be aborted.'))
+
+    def _refused(self, server: facts.Server, request_id: str) -> bool:
+        found = self._action(server, request_id)
+        return found is not None and any(
+            event.failed and event.finished and 'conductor' in event.name
+            for event in found.events
+        )
+
+    def _newest(self, server_id: str) -> record_.Record | None:
+        bodies = self._compute.migrations(
+            most=1, instance_uuid=server_id, migration_type='live-migration'
+        )
+        for body in bodies:
+            return record_.record(body)
+        return None
+
+    def _action(
+        self, server: facts.Server, request_id: str
+    ) -> record_.Action | None:
+        if not request_id:
+            return None
+        body = self._compute.action(server.id, request_id)
+        return record_.action(body) if body else None
+
+    def _settled(self, server: facts.Server) -> facts.Server:
+        """Return the server when no task is left, or after 30 seconds."""
+        limit = time.monotonic() + 30
+        while True:
+            found = self._compute.server(server.id)
+            if found.task_state is None or time.monotonic() > limit:
+                return found
+            time.sleep(self._interval)

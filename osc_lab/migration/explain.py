@@ -1,0 +1,143 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Why a migration ended as it did, in the words of the checks.
+
+Nova keeps the reason in action events when one of its own steps fails, and
+in nova-compute's log alone when libvirt fails.
+"""
+
+import collections.abc
+import re
+
+from osc_lab.i18n import _
+from osc_lab.migration import record as record_
+from osc_lab.preflight import finding
+
+CHECK = 'outcome'
+
+#: (pattern in an event or a log, id of the check that sees it before).
+#: The texts are those of Nova 29 to 34 and libvirt 9 to 12; the first that
+#: matches counts.
+_CAUSES: tuple[tuple[str, str], ...] = (
+    (r'KeyManagerError|Secret payload retrieval', 'volume-secrets'),
+    (r'certificate|TLS confirmation|TLS handshake', 'libvirt-tls'),
+    (r'Unable to access credentials', 'qemu-processes'),
+    (r'authentication failed|SASL', 'libvirt-auth'),
+    (
+        r"(connect to (server at )?|Failed to connect to )'[^']*:491\d\d'|"
+        r"(connect to (server at )?|Failed to connect to )'[^']*:492\d\d'",
+        'migration-ports',
+    ),
+    (r'hostname on destination resolved to localhost', 'libvirt-identity'),
+    (r'Attempt to migrate guest to the same host', 'libvirt-identity'),
+    (r"Unable to resolve address '[^']*' service '49", 'libvirt-identity'),
+    (
+        r'unable to connect to server at|Unable to resolve address|'
+        r'Cannot recv data|End of file while reading data',
+        'libvirt-listen',
+    ),
+    (
+        r"argument key 'host' must not have null value|tunnelled|TUNNELLED",
+        'migration-options',
+    ),
+    (r'does not support machine type|machine type', 'machine-type'),
+    (
+        r'CPU is incompatible|CPU doesn|Unacceptable CPU|'
+        r'guest CPU doesn|required features',
+        'cpu',
+    ),
+    (r'Cannot access storage file|Could not open', 'guest-devices'),
+    (r'already exists with uuid|is already active', 'domain-conflict'),
+    (r'No space left|not enough disk|DiskSpace', 'migration-storage'),
+    (r'Migration without shared storage is unsafe', 'migration-storage'),
+    (r'Live migration not completed after', 'convergence'),
+    (r'PortBindingFailed|VirtualInterface|vif-plugged', 'port-binding'),
+    (r'ServerGroup|anti-affinity|affinity', 'server-group'),
+    (
+        r'Lack of memory|not enough capacity|No valid host',
+        'destination-capacity',
+    ),
+)
+
+_LOG_TEXT = re.compile(
+    r'(Live Migration failure: .*|Live migration failed\.?:? .*|'
+    r'libvirtError: .*|Error: .*|Exception: .*|Pre live migration failed.*|'
+    r'Live migration not completed after .*|KeyManagerError.*)'
+)
+
+
+def cause(text: str) -> str | None:
+    """Return the id of the check that a text speaks of."""
+    for pattern, check in _CAUSES:
+        if re.search(pattern, text):
+            return check
+    return None
+
+
+def reasons(
+    action: record_.Action | None,
+    lines: collections.abc.Iterable[str] = (),
+) -> list[tuple[str, str]]:
+    """Return (source, text) of what was said about a failure.
+
+    :param lines: of nova-compute's log on the source
+    """
+    found: dict[str, tuple[str, str]] = {}
+    if action is not None:
+        for event in action.events:
+            if event.failed and event.details:
+                text = last_line(event.details)
+                where = f'{event.name} ({event.host})'.replace(' ()', '')
+                found.setdefault(text, (where, text))
+    for line in lines:
+        match = _LOG_TEXT.search(line)
+        if match:
+            text = match[0].strip()
+            found.setdefault(text, (_('log of nova-compute'), text))
+    return list(found.values())
+
+
+def last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ''
+
+
+def findings(
+    subject: str,
+    said: list[tuple[str, str]],
+    remedies: collections.abc.Mapping[str, str],
+) -> list[finding.Finding]:
+    """Return one finding for each cause that the texts name.
+
+    :param remedies: id of a check -> what it advises
+    """
+    causes: dict[str, tuple[str, str]] = {}
+    for where, text in said:
+        name = cause(text)
+        if name is not None and name not in causes:
+            causes[name] = (where, text)
+    # "No valid host" follows from any other reason.
+    if len(causes) > 1:
+        causes.pop('destination-capacity', None)
+    return [
+        finding.Finding(
+            name,
+            subject,
+            finding.Result.FAILED,
+            f'{where}: {text}',
+            remedies.get(name, _('See "openstack server event show".')),
+            finding.Source.API,
+            {'text': text},
+        )
+        for name, (where, text) in causes.items()
+    ]

@@ -1,0 +1,602 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Facts about a live migration: frozen, plain, gathered elsewhere.
+
+A fact that is not known is a :class:`Gap`, which says why and what would
+help.  Sizes are in the unit that the name says: ``_mib`` is 2**20 bytes.
+"""
+
+import collections.abc
+import dataclasses
+import enum
+import typing
+
+
+@dataclasses.dataclass(frozen=True)
+class Gap:
+    """A fact that is missing.
+
+    :param message: why, one line
+    :param remedy: what would make it known
+    :param asked: True when it was looked for and could not be had (the
+        answer is ``unknown``), False when nothing enabled the look
+        (``skipped``)
+    """
+
+    message: str
+    remedy: str = ''
+    asked: bool = True
+
+
+class Storage(enum.StrEnum):
+    """How disks on the hosts' file systems travel."""
+
+    AUTO = 'auto'
+    BLOCK = 'block'
+    SHARED = 'shared'
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What the user asked for.
+
+    :param host: destination by name; None lets the scheduler choose
+    :param storage: with or without copying disks
+    :param bandwidth_mib_s: bandwidth to assume for the forecast
+    :param forecast: measure dirty pages; takes seconds
+    """
+
+    host: str | None = None
+    storage: Storage = Storage.AUTO
+    bandwidth_mib_s: float | None = None
+    forecast: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Flavor:
+    """The flavor as the server holds it (embedded from 2.47 on)."""
+
+    name: str = ''
+    vcpus: int = 0
+    ram_mib: int = 0
+    disk_gib: int = 0
+    ephemeral_gib: int = 0
+    swap_mib: int = 0
+    extra_specs: collections.abc.Mapping[str, str] = dataclasses.field(
+        default_factory=dict
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """A server as Nova shows it to an administrator.
+
+    :param pinned_zone: zone asked for at creation; None is none, a Gap
+        below microversion 2.96
+    :param image_properties: from 2.98; a Gap below
+    """
+
+    id: str
+    name: str
+    status: str
+    vm_state: str
+    task_state: str | None
+    power_state: int
+    locked: bool
+    locked_reason: str
+    host: str
+    hypervisor_hostname: str
+    instance_name: str
+    zone: str
+    project_id: str
+    flavor: Flavor
+    image_id: str | None = None
+    pinned_zone: 'str | Gap | None' = None
+    image_properties: 'collections.abc.Mapping[str, str] | Gap' = (
+        dataclasses.field(default_factory=dict)
+    )
+    volume_ids: tuple[str, ...] = ()
+    group_ids: tuple[str, ...] = ()
+    shares: 'tuple[str, ...] | Gap' = ()
+    fault: str = ''
+
+
+@dataclasses.dataclass(frozen=True)
+class Caller:
+    """Who asks, from the token."""
+
+    user_id: str
+    project_id: str
+    roles: frozenset[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """A nova-compute service."""
+
+    up: bool
+    enabled: bool
+    forced_down: bool
+    disabled_reason: str
+    zone: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Hypervisor:
+    """A compute node.
+
+    :param id: also the UUID of its resource provider
+    :param version: of the hypervisor, as Nova encodes it
+        (major * 1000000 + minor * 1000 + release)
+    :param cpu_info: what Nova knows about the host CPU, may be empty
+    :param free_ram_mib: below microversion 2.88 only, else None
+    :param disk_available_gib: physical space that Nova saw, less what
+        disks may still grow; below 2.88 only
+    """
+
+    id: str
+    hostname: str
+    type: str
+    version: int
+    address: str
+    cpu_info: collections.abc.Mapping[str, typing.Any]
+    free_ram_mib: int | None = None
+    free_vcpus: int | None = None
+    disk_available_gib: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Inventory:
+    """One resource class of a provider."""
+
+    total: int
+    reserved: int
+    ratio: float
+    max_unit: int
+    used: int
+
+    @property
+    def free(self) -> int:
+        return int((self.total - self.reserved) * self.ratio) - self.used
+
+
+@dataclasses.dataclass(frozen=True)
+class Provider:
+    """Placement's books of one compute node."""
+
+    inventories: collections.abc.Mapping[str, Inventory]
+    traits: frozenset[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Demand:
+    """What the scheduler asks Placement for."""
+
+    resources: collections.abc.Mapping[str, int]
+    required: frozenset[str] = frozenset()
+    forbidden: frozenset[str] = frozenset()
+
+
+@dataclasses.dataclass(frozen=True)
+class Aggregate:
+    """A host aggregate."""
+
+    name: str
+    hosts: frozenset[str]
+    metadata: collections.abc.Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """A server group.
+
+    :param member_hosts: other members' server id -> compute host
+    """
+
+    name: str
+    policy: str
+    max_per_host: int
+    member_hosts: collections.abc.Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Port:
+    """A port of the server and what its networks need on a host.
+
+    :param physical_network: of the segment; empty for tunnels
+    :param network_type: vlan, flat, vxlan, geneve, ...; empty when the
+        caller may not see it
+    """
+
+    id: str
+    name: str
+    status: str
+    vnic_type: str
+    vif_type: str
+    host: str
+    network_type: str
+    physical_network: str
+    has_resource_request: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Agent:
+    """A network agent or chassis."""
+
+    type: str
+    host: str
+    alive: bool
+    admin_up: bool
+    bridge_mappings: frozenset[str]
+    device_mappings: frozenset[str]
+    tunnel_types: frozenset[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """The network side of the server."""
+
+    ports: tuple[Port, ...]
+    agents: 'tuple[Agent, ...] | Gap'
+
+
+class Access(enum.StrEnum):
+    """Whether the caller can read the secret of a volume."""
+
+    ALLOWED = 'allowed'
+    DENIED = 'denied'
+    ABSENT = 'absent'
+    FIXED_KEY = 'fixed_key'
+
+
+@dataclasses.dataclass(frozen=True)
+class Secret:
+    """A volume's key in the key manager; never the key itself."""
+
+    id: str
+    href: str
+    access: Access
+
+
+@dataclasses.dataclass(frozen=True)
+class Volume:
+    """A volume of the server.
+
+    :param attached_to: ids of servers
+    :param hosts: where it is attached for this server
+    """
+
+    id: str
+    name: str
+    status: str
+    encrypted: bool
+    multiattach: bool
+    project_id: str
+    backend: str
+    attached_to: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    secret: 'Secret | Gap | None' = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Mirror:
+    """A port mirror that copies a port of the server.
+
+    :param follows: it moves with the port, as those of OVN do
+    """
+
+    name: str
+    port_id: str
+    host: str
+    follows: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Disk:
+    """A disk of the running guest.
+
+    :param source: file or device path, or the name of a network disk
+    :param local: a file or block device of the host, not a volume
+    :param size: virtual size, bytes; None when not asked
+    :param allocation: bytes used at the source
+    """
+
+    device: str
+    kind: str
+    target: str
+    source: str
+    format: str
+    cache: str
+    readonly: bool
+    shareable: bool
+    encrypted: bool
+    volume_id: str
+    backing: tuple[str, ...] = ()
+    size: int | None = None
+    allocation: int | None = None
+
+    @property
+    def local(self) -> bool:
+        return self.kind in ('file', 'block') and not self.volume_id
+
+    @property
+    def copied(self) -> bool:
+        """Whether Nova copies it in a block migration."""
+        return (
+            self.local
+            and bool(self.source)
+            and self.device == 'disk'
+            and not self.readonly
+            and not self.shareable
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Domain:
+    """The running guest, from its live migratable XML."""
+
+    name: str
+    uuid: str
+    type: str
+    arch: str
+    machine: str
+    emulator: str
+    memory_kib: int
+    vcpus: int
+    cpu_xml: str
+    cpu_model: str
+    cpu_mode: str
+    disks: tuple[Disk, ...] = ()
+    hostdevs: tuple[str, ...] = ()
+    filesystems: tuple[str, ...] = ()
+    tpm: str = ''
+    hugepages: bool = False
+    file_memory: bool = False
+    interfaces: tuple[str, ...] = ()
+    tainted: tuple[str, ...] = ()
+
+
+class Reach(enum.StrEnum):
+    """How an attempt to connect ended."""
+
+    OPEN = 'open'
+    REFUSED = 'refused'
+    TIMEOUT = 'timeout'
+    UNRESOLVED = 'unresolved'
+    UNREACHABLE = 'unreachable'
+    AUTH = 'auth'
+    TLS = 'tls'
+    ERROR = 'error'
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """One attempt to connect.
+
+    :param origin: host name, or '' for this machine
+    :param target: what was connected to
+    """
+
+    origin: str
+    target: str
+    reach: Reach
+    text: str = ''
+    seconds: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Conflict:
+    """A domain at the destination with the guest's name or UUID."""
+
+    name: str
+    uuid: str
+    active: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Libvirt:
+    """What libvirt says about a host.
+
+    :param version: libvirt, major * 1000000 + minor * 1000 + release
+    :param qemu_version: the same encoding
+    :param encrypted: whether the connection used is encrypted
+    :param free_kib: memory free now, with what caches can give back; None
+        when the driver does not say
+    :param machines: machine types of the guest's architecture
+    :param cpu: result of the comparison with the guest's CPU
+    :param cpu_text: libvirt's words when it refuses
+    """
+
+    uri: str
+    hostname: str
+    host_uuid: str
+    version: int
+    qemu_version: int
+    encrypted: bool
+    free_kib: int | None
+    machines: frozenset[str]
+    transports: tuple[str, ...] = ()
+    host_cpu_xml: str = ''
+    cpu: 'str | Gap | None' = None
+    cpu_text: str = ''
+    host_cpu: 'str | Gap | None' = None
+    machine_ok: 'bool | Gap | None' = None
+    conflicts: tuple[Conflict, ...] = ()
+    domain: 'Domain | Gap | None' = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Certificate:
+    """A certificate, of a file on a host.
+
+    :param stack: libvirt or qemu
+    :param role: ca, server or client
+    :param names: DNS names and addresses that it is for
+    :param not_after: POSIX time
+    :param changed: POSIX time of the last change of the file
+    :param key_id: digest of the certificate
+    :param signed_by: digest of the CA certificate beside it that signed
+        it; empty when none did
+    """
+
+    path: str
+    stack: str
+    role: str
+    subject: str
+    names: frozenset[str]
+    not_before: float
+    not_after: float
+    changed: float
+    key_id: str
+    signed_by: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Build:
+    """What a QEMU can do, asked without a guest."""
+
+    capabilities: frozenset[str]
+    commands: frozenset[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shell:
+    """What the shell of a host says.
+
+    :param options: section -> option -> value of nova.conf, only those
+        that matter here and never a secret
+    :param config_files: where they stand
+    :param cell: a digest of the message queue's address, equal within a
+        cell; empty when unknown
+    :param free_bytes: of the file system under instances_path
+    :param absent: paths of the guest that cannot be read here
+    :param qemu_started: POSIX time; None when the guest does not run here
+    :param clock_offset: seconds that the host's clock is ahead of ours
+    """
+
+    hostname: str
+    options: collections.abc.Mapping[str, collections.abc.Mapping[str, str]]
+    config_files: tuple[str, ...]
+    cell: str
+    free_bytes: int | None = None
+    absent: frozenset[str] = frozenset()
+    certificates: 'tuple[Certificate, ...] | Gap' = ()
+    qemu_started: float | None = None
+    qemu: 'Build | Gap | None' = None
+    clock_offset: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """The way that a migration takes, tried from the source.
+
+    :param uri: what the source's libvirt connects to
+    :param libvirt: how that ended
+    :param complete: whether virsh spoke to libvirt, not only to a socket
+    :param unguarded: it answers without a password, too
+    :param data_address: where QEMU connects to; a name is as libvirt there
+        calls itself
+    :param data_resolved: its address at the source, empty when unknown
+    :param data: attempts at ports of the migration
+    :param listening: whether something listened there for the attempt
+    """
+
+    uri: str
+    libvirt: Attempt
+    complete: bool
+    unguarded: bool
+    data_address: str
+    data_resolved: str
+    data: tuple[Attempt, ...]
+    listening: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """A compute host, the source or a possible destination.
+
+    :param reach: how libvirt was reached from this machine; None when
+        no libvirt channel is set
+    """
+
+    name: str
+    service: Service | Gap
+    hypervisor: Hypervisor | Gap
+    provider: Provider | Gap | None = None
+    libvirt: Libvirt | Gap = Gap(
+        'No libvirt channel is set.', 'Use --libvirt-uri.', asked=False
+    )
+    reach: Attempt | None = None
+    shell: Shell | Gap = Gap(
+        'No shell channel is set.', 'Use --ssh.', asked=False
+    )
+    way: Way | Gap = Gap(
+        'No shell channel to the source is set.', 'Use --ssh.', asked=False
+    )
+
+    @property
+    def address(self) -> str:
+        known = self.hypervisor
+        return '' if isinstance(known, Gap) else known.address
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """Windows of page sampling, and a bandwidth.
+
+    :param windows: (seconds, distinct pages dirtied) each
+    :param total_pages: all pages of the guest
+    :param touched_pages: that QEMU holds memory for; the others are zero
+    :param bandwidth_mib_s: given or configured; None when unknown
+    """
+
+    windows: tuple[tuple[float, float], ...]
+    total_pages: int
+    page_size: int = 4096
+    touched_pages: int | None = None
+    bandwidth_mib_s: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """Everything that the checks judge.
+
+    :param destinations: hosts to judge, the named one alone with --host
+    :param candidates: ids of hypervisors that Placement would allow
+    """
+
+    server: Server
+    request: Request
+    caller: Caller
+    source: Host
+    destinations: tuple[Host, ...]
+    demand: Demand | Gap
+    candidates: frozenset[str] | Gap
+    aggregates: tuple[Aggregate, ...] | Gap
+    groups: tuple[Group, ...] | Gap
+    network: Network | Gap
+    volumes: tuple[Volume, ...] | Gap
+    mirrors: tuple[Mirror, ...] | Gap = Gap(
+        'Port mirrors were not looked for.', asked=False
+    )
+    measured: Measured | Gap = Gap(
+        'Dirty pages were not measured.', 'Use --forecast.', asked=False
+    )
+    microversion: tuple[int, int] = (2, 1)
+    now: float = 0.0
+
+    def destination(self, name: str) -> Host | None:
+        for host in self.destinations:
+            if host.name == name:
+                return host
+        return None

@@ -1,0 +1,203 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The options of Nova that decide how a live migration runs.
+
+Names, defaults and rules are those of nova/conf/libvirt.py and
+nova.virt.libvirt.driver (_live_migration_flags, _live_migration_uri,
+_live_migration_completion_timeout) of Nova 29 to 34.
+"""
+
+import collections.abc
+import dataclasses
+
+#: section -> options that are read from nova.conf on a host; none of them
+#: is a secret.
+WANTED: dict[str, tuple[str, ...]] = {
+    'DEFAULT': (
+        'host',
+        'my_ip',
+        'state_path',
+        'instances_path',
+        'reserved_host_disk_mb',
+        'max_concurrent_live_migrations',
+    ),
+    'compute': ('live_migration_wait_for_vif_plug',),
+    'libvirt': (
+        'virt_type',
+        'cpu_mode',
+        'cpu_models',
+        'cpu_model',
+        'cpu_model_extra_flags',
+        'images_type',
+        'file_backed_memory',
+        'live_migration_uri',
+        'live_migration_scheme',
+        'live_migration_inbound_addr',
+        'live_migration_tunnelled',
+        'live_migration_with_native_tls',
+        'live_migration_permit_post_copy',
+        'live_migration_permit_auto_converge',
+        'live_migration_parallel_connections',
+        'live_migration_bandwidth',
+        'live_migration_downtime',
+        'live_migration_downtime_steps',
+        'live_migration_downtime_delay',
+        'live_migration_completion_timeout',
+        'live_migration_timeout_action',
+    ),
+    'workarounds': (
+        'skip_cpu_compare_on_dest',
+        'skip_hypervisor_version_check_on_lm',
+    ),
+}
+
+#: scheme -> default port of libvirt
+PORTS = {'tcp': 16509, 'tls': 16514, 'ssh': 22}
+
+Values = collections.abc.Mapping[str, collections.abc.Mapping[str, str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The options of one host, with Nova's defaults filled in.
+
+    :param bandwidth_mib_s: 0 is unlimited
+    :param downtime_ms: the most that the last step allows
+    :param delay_s: of a downtime step, seconds per GiB
+    :param timeout_s: seconds per GiB; 0 is none
+    """
+
+    uri: str = ''
+    scheme: str = 'tcp'
+    inbound: str = ''
+    tunnelled: bool = False
+    native_tls: bool = False
+    post_copy: bool = False
+    auto_converge: bool = False
+    connections: int = 1
+    bandwidth_mib_s: int = 0
+    downtime_ms: int = 500
+    steps: int = 10
+    delay_s: int = 75
+    timeout_s: int = 800
+    timeout_action: str = 'abort'
+    instances_path: str = '/var/lib/nova/instances'
+    cpu_mode: str = ''
+    cpu_models: str = ''
+    images_type: str = 'default'
+    virt_type: str = 'kvm'
+    skip_cpu_compare: bool = False
+    known: bool = True
+
+    @property
+    def effective_scheme(self) -> str:
+        """The transport between the two libvirt daemons."""
+        if self.uri:
+            return self.uri.partition('://')[0].partition('+')[2] or 'unix'
+        return self.scheme or 'tcp'
+
+    def destination_uri(self, host: str) -> str:
+        """Return what the source's libvirt connects to.
+
+        :param host: inbound address of the destination, or its name
+        """
+        if self.uri:
+            return self.uri.replace('%s', host)
+        bracketed = f'[{host}]' if ':' in host else host
+        return f'qemu+{self.scheme or "tcp"}://{bracketed}/system'
+
+    def flags(self, block: bool) -> tuple[str, ...]:
+        """Return libvirt's migration flags as Nova will set them.
+
+        :param block: whether local disks are copied
+        """
+        found = ['LIVE', 'PEER2PEER', 'UNDEFINE_SOURCE', 'PERSIST_DEST']
+        if block:
+            found.append('NON_SHARED_INC')
+        if self.tunnelled:
+            found.append('TUNNELLED')
+        if self.native_tls:
+            found.append('TLS')
+        if self.post_copy:
+            found.append('POSTCOPY')
+        elif self.auto_converge:
+            found.append('AUTO_CONVERGE')
+        if self.connections > 1 and not self.tunnelled:
+            found.append('PARALLEL')
+        return tuple(found)
+
+    def data_gib(self, ram_mib: float, disks_bytes: list[int]) -> int:
+        """Return the GiB that Nova counts: at least 2 for each part."""
+        ram = max(2, int(ram_mib // 1024))
+        return ram + sum(max(2, size // 1024**3) for size in disks_bytes)
+
+    def completion_timeout(self, data_gib: int) -> int:
+        """Return the seconds after which Nova acts; 0 is never."""
+        return self.timeout_s * data_gib
+
+    def downtime_steps(self, data_gib: int) -> list[tuple[int, int]]:
+        """Return (seconds since the start, downtime in ms) of each step."""
+        delay = int(self.delay_s * data_gib)
+        base = self.downtime_ms / self.steps
+        offset = (self.downtime_ms - base) / self.steps
+        return [
+            (int(delay * step), int(base + offset * step))
+            for step in range(self.steps + 1)
+        ]
+
+
+def read(values: Values) -> Options:
+    """Return the options of a host from the values in its nova.conf.
+
+    A value that is no number counts as the default, as Nova would not
+    start with it.
+    """
+    libvirt = values.get('libvirt', {})
+    default = values.get('DEFAULT', {})
+    fallback = Options()
+
+    def number(name: str, otherwise: int, least: int = 0) -> int:
+        try:
+            return max(least, int(libvirt.get(name, '') or otherwise))
+        except ValueError:
+            return otherwise
+
+    def flag(name: str, section: str = 'libvirt') -> bool:
+        value = values.get(section, {}).get(name) or ''
+        return value.strip().lower() in ('true', '1', 'yes', 'on')
+
+    prefix = 'live_migration_'
+    state = default.get('state_path') or '/var/lib/nova'
+    path = default.get('instances_path') or '$state_path/instances'
+    return Options(
+        uri=libvirt.get(prefix + 'uri') or '',
+        scheme=libvirt.get(prefix + 'scheme') or 'tcp',
+        inbound=libvirt.get(prefix + 'inbound_addr') or '',
+        tunnelled=flag(prefix + 'tunnelled'),
+        native_tls=flag(prefix + 'with_native_tls'),
+        post_copy=flag(prefix + 'permit_post_copy'),
+        auto_converge=flag(prefix + 'permit_auto_converge'),
+        connections=number(prefix + 'parallel_connections', 1),
+        bandwidth_mib_s=number(prefix + 'bandwidth', 0),
+        downtime_ms=number(prefix + 'downtime', fallback.downtime_ms, 100),
+        steps=number(prefix + 'downtime_steps', fallback.steps, 3),
+        delay_s=number(prefix + 'downtime_delay', fallback.delay_s, 3),
+        timeout_s=number(prefix + 'completion_timeout', fallback.timeout_s),
+        timeout_action=libvirt.get(prefix + 'timeout_action') or 'abort',
+        instances_path=path.replace('$state_path', state),
+        cpu_mode=libvirt.get('cpu_mode') or '',
+        cpu_models=libvirt.get('cpu_models') or libvirt.get('cpu_model') or '',
+        images_type=libvirt.get('images_type') or 'default',
+        virt_type=libvirt.get('virt_type') or 'kvm',
+        skip_cpu_compare=flag('skip_cpu_compare_on_dest', 'workarounds'),
+    )

@@ -1,0 +1,155 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Migration records and action events, as Nova keeps them."""
+
+import collections.abc
+import dataclasses
+import datetime
+import typing
+
+#: Statuses after which nothing happens any more.
+DONE = ('completed', 'done')
+ENDED = (*DONE, 'failed', 'error', 'cancelled')
+WAITING = ('accepted', 'queued', 'preparing')
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One migration.
+
+    :param created: POSIX time
+    :param memory: (total, processed, remaining) bytes; None when unknown
+    :param disk: the same
+    """
+
+    id: int
+    uuid: str
+    status: str
+    type: str
+    server_id: str
+    source: str
+    destination: str
+    created: float
+    updated: float
+    memory: tuple[int, int, int] | None = None
+    disk: tuple[int, int, int] | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status in DONE
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """One step of an action.
+
+    :param details: text of the error, from microversion 2.84 on
+    """
+
+    name: str
+    host: str
+    result: str
+    details: str
+    finished: bool
+
+    @property
+    def failed(self) -> bool:
+        return self.result == 'Error'
+
+
+@dataclasses.dataclass(frozen=True)
+class Action:
+    """What one request did to a server."""
+
+    request_id: str
+    action: str
+    message: str
+    started: float
+    events: tuple[Event, ...] = ()
+
+
+def record(
+    body: collections.abc.Mapping[str, typing.Any],
+    running: collections.abc.Mapping[str, typing.Any] | None = None,
+) -> Record:
+    """Return a record from the API's body.
+
+    :param running: the same migration with byte counters
+    """
+    counters = running or {}
+    return Record(
+        id=int(body['id']),
+        uuid=str(body.get('uuid') or ''),
+        status=str(body.get('status', '')),
+        type=str(body.get('migration_type', '')),
+        server_id=str(
+            body.get('instance_uuid') or body.get('server_uuid') or ''
+        ),
+        source=str(body.get('source_compute') or ''),
+        destination=str(body.get('dest_compute') or ''),
+        created=moment(body.get('created_at')),
+        updated=moment(body.get('updated_at')),
+        memory=_counters(counters, 'memory'),
+        disk=_counters(counters, 'disk'),
+    )
+
+
+def _counters(
+    body: collections.abc.Mapping[str, typing.Any], name: str
+) -> tuple[int, int, int] | None:
+    values = [
+        body.get(f'{name}_{part}_bytes')
+        for part in ('total', 'processed', 'remaining')
+    ]
+    if any(value is None for value in values) or not values[0]:
+        return None
+    total, processed, remaining = (int(str(value)) for value in values)
+    return total, processed, remaining
+
+
+def action(body: collections.abc.Mapping[str, typing.Any]) -> Action:
+    """Return an action from the API's body, its events in their order."""
+    events = sorted(
+        body.get('events') or (), key=lambda item: item.get('start_time') or ''
+    )
+    return Action(
+        request_id=str(body.get('request_id', '')),
+        action=str(body.get('action', '')),
+        message=str(body.get('message') or ''),
+        started=moment(body.get('start_time')),
+        events=tuple(
+            Event(
+                str(item.get('event', '')),
+                str(item.get('host') or ''),
+                str(item.get('result') or ''),
+                str(item.get('details') or ''),
+                bool(item.get('finish_time')),
+            )
+            for item in events
+        ),
+    )
+
+
+def moment(value: typing.Any) -> float:
+    """Return POSIX time of a timestamp in UTC; 0.0 without one."""
+    try:
+        found = datetime.datetime.fromisoformat(str(value))
+    except ValueError:
+        return 0.0
+    if found.tzinfo is None:
+        found = found.replace(tzinfo=datetime.UTC)
+    return found.timestamp()

@@ -1,0 +1,196 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The result of a migration as findings: what was seen, not hoped."""
+
+import collections.abc
+import dataclasses
+import typing
+
+from osc_lab import exceptions
+from osc_lab.i18n import _
+from osc_lab.migration import drive
+from osc_lab.migration import explain
+from osc_lab.migration import facts as facts_
+from osc_lab.migration import record as record_
+from osc_lab.preflight import finding
+
+_R = finding.Result
+_MIB = 1024**2
+
+
+def outcome(
+    seen: drive.Outcome,
+    completed: collections.abc.Mapping[str, typing.Any],
+    running: collections.abc.Mapping[str, bool | facts_.Gap],
+) -> finding.Finding:
+    """Return the first line of the result.
+
+    :param completed: libvirt's final statistics
+    :param running: host -> whether the guest runs there
+    """
+    record = seen.record
+    evidence = {
+        'request_id': seen.request_id,
+        'migration_id': record.id if record else None,
+        'status': record.status if record else None,
+        'type': record.type if record else None,
+        'source': seen.before.host,
+        'destination': record.destination if record else None,
+        'host_before': seen.before.host,
+        'host_after': seen.after.host,
+        'server_status': seen.after.status,
+        'seconds': round(seen.seconds, 1),
+        'bytes': sent(seen, completed),
+        'iterations': seen.iterations or None,
+        'downtime_ms': completed.get('downtime'),
+        'stalled': seen.stalled,
+        'runs_on': [
+            host for host, runs in sorted(running.items()) if runs is True
+        ],
+    }
+    if seen.left_running:
+        message = _('It goes on without us: migration %s.') % (
+            record.id if record else '-'
+        )
+        return finding.Finding(
+            explain.CHECK,
+            seen.before.name,
+            _R.UNKNOWN,
+            message,
+            _('openstack server migrate live %(server)s --explain %(what)s')
+            % {
+                'server': seen.before.id,
+                'what': record.id if record else seen.request_id,
+            },
+            evidence=evidence,
+        )
+    if seen.moved:
+        assert record is not None
+        return finding.Finding(
+            explain.CHECK,
+            seen.before.name,
+            _R.OK,
+            _('Moved from %(source)s to %(destination)s in %(seconds).1f s')
+            % {
+                'source': seen.before.host,
+                'destination': seen.after.host,
+                'seconds': seen.seconds,
+            }
+            + _details(seen, completed),
+            evidence=evidence,
+        )
+    return _failure(seen, running, evidence)
+
+
+def _failure(
+    seen: drive.Outcome,
+    running: collections.abc.Mapping[str, bool | facts_.Gap],
+    evidence: dict[str, typing.Any],
+) -> finding.Finding:
+    status = seen.record.status if seen.record else _('refused')
+    message = _(
+        'Not moved: migration %(status)s, the server is %(state)s.'
+    ) % {
+        'status': status,
+        'state': seen.after.status,
+    }
+    remedy = _('What stopped it stands below; then try again.')
+    alive = evidence['runs_on']
+    if alive:
+        message += _(' Its guest runs on %s.') % ', '.join(alive)
+    if seen.after.vm_state == 'error':
+        remedy = _('openstack server migrate live %s --repair') % seen.after.id
+        if not alive:
+            remedy = _(
+                'Find out where its guest runs: use --libvirt-uri, then '
+                '--repair.'
+            )
+    return finding.Finding(
+        explain.CHECK,
+        seen.before.name,
+        _R.FAILED,
+        message,
+        remedy,
+        evidence=evidence,
+    )
+
+
+def sent(
+    seen: drive.Outcome,
+    completed: collections.abc.Mapping[str, typing.Any],
+) -> int:
+    """Return the bytes that went over the network, as far as known."""
+    return max(
+        seen.sent_bytes,
+        int(completed.get('memory_processed', 0))
+        + int(completed.get('disk_processed', 0)),
+    )
+
+
+def _details(
+    seen: drive.Outcome,
+    completed: collections.abc.Mapping[str, typing.Any],
+) -> str:
+    parts = []
+    amount = sent(seen, completed)
+    if amount:
+        parts.append(_('%.0f MiB sent') % (amount / _MIB))
+    if seen.iterations:
+        parts.append(_('%d iterations') % seen.iterations)
+    if completed.get('downtime') is not None:
+        parts.append(_('downtime %d ms') % completed['downtime'])
+    return ': ' + ', '.join(parts) + '.' if parts else '.'
+
+
+def exit_code(
+    seen: drive.Outcome, findings: collections.abc.Iterable[finding.Finding]
+) -> exceptions.ExitCode:
+    """Return 0 only when the server runs on the new host, verified."""
+    if seen.interrupted:
+        return exceptions.ExitCode.INTERRUPTED
+    if seen.left_running:
+        return exceptions.ExitCode.UNDECIDED
+    if not seen.moved:
+        return exceptions.ExitCode.OPERATION_FAILED
+    if any(item.result is _R.FAILED for item in findings):
+        return exceptions.ExitCode.OPERATION_FAILED
+    return exceptions.ExitCode.DONE
+
+
+def past(
+    server: facts_.Server,
+    record: record_.Record | None,
+    action: record_.Action | None,
+) -> drive.Outcome:
+    """Return the outcome of a migration that is over, or goes on."""
+    destination = record.destination if record else ''
+    before = server
+    if record is not None and record.source:
+        before = _on(server, record.source)
+    after = server
+    if record is not None and record.succeeded:
+        # The server may have moved on since.
+        after = _on(server, destination)
+    return drive.Outcome(
+        request_id=action.request_id if action else '',
+        record=record,
+        action=action,
+        before=before,
+        after=after,
+        seconds=max(0.0, record.updated - record.created) if record else 0.0,
+        left_running=record is not None and not record.ended,
+    )
+
+
+def _on(server: facts_.Server, host: str) -> facts_.Server:
+    return dataclasses.replace(server, host=host)
