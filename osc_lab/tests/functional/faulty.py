@@ -1,0 +1,223 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""A proxy before a real service that fails chosen requests."""
+
+import contextlib
+import http.client
+import http.server
+import json
+import os
+import signal
+import socket
+import struct
+import threading
+import time
+import urllib.parse
+
+#: Faults of one request.  Those with "after" come when the service has
+#: carried the request out; its answer is lost.
+FAULTS = (
+    'refused',
+    'reset-before',
+    'reset-after',
+    'hang-before',
+    'hang-after',
+    'half-answer',
+    'not-json',
+    'truncated-json',
+    401,
+    403,
+    404,
+    409,
+    429,
+    500,
+    502,
+    503,
+)
+
+
+class Proxy:
+    """Forwards to one service; counts and spoils requests.
+
+    :param target: base URL of the real service, such as http://h:8776/v3
+    :ivar log: (method, path) of each request, in the order of arrival
+    :ivar faults: number of the request (from 1) -> one of FAULTS
+    :ivar kill: (number, 'before' or 'after', pid) or None
+    """
+
+    def __init__(self, target, hang=30.0):
+        self.target = urllib.parse.urlsplit(target)
+        self.hang = hang
+        self.log = []
+        self.faults = {}
+        self.kill = None
+        self._lock = threading.Lock()
+        self._server = None
+        self._port = 0
+        self._up()
+
+    @property
+    def url(self):
+        return f'http://127.0.0.1:{self._port}{self.target.path}'
+
+    @property
+    def writes(self):
+        return [item for item in self.log if item[0] != 'GET']
+
+    def _up(self):
+        handler = type('Handler', (_Handler,), {'proxy': self})
+        self._server = _Server(('127.0.0.1', self._port), handler)
+        self._port = self._server.server_address[1]
+        threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), daemon=True
+        ).start()
+
+    def close(self):
+        if self._server:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    def away(self, seconds):
+        """Refuse connections for a while."""
+
+        def absent():
+            self.close()
+            time.sleep(seconds)
+            self._up()
+
+        threading.Thread(target=absent, daemon=True).start()
+        while self._server is not None:
+            time.sleep(0.005)
+
+    def number(self, method, path):
+        with self._lock:
+            self.log.append((method, path))
+            return len(self.log)
+
+    def forward(self, method, path, body, headers):
+        """Return status, headers and body of the real answer."""
+        upstream = http.client.HTTPConnection(
+            self.target.hostname, self.target.port, timeout=60
+        )
+        with contextlib.closing(upstream):
+            upstream.request(method, path, body, headers)
+            answer = upstream.getresponse()
+            data = answer.read()
+            # Links must lead here again.
+            there, here = self.target.netloc, f'127.0.0.1:{self._port}'
+            headers = {
+                name: value.replace(there, here)
+                for name, value in answer.getheaders()
+                if name in ('Content-Type', 'Location', 'Retry-After')
+            }
+            data = data.replace(there.encode(), here.encode())
+            return answer.status, headers, data
+
+    def strike(self, number, when):
+        if self.kill and self.kill[:2] == (number, when):
+            os.kill(self.kill[2](), signal.SIGKILL)
+            time.sleep(0.1)
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """Say nothing: clients that were killed are no news."""
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    proxy = None
+    protocol_version = 'HTTP/1.1'
+
+    def log_message(self, *args):
+        pass
+
+    def _handle(self):
+        length = int(self.headers.get('Content-Length') or 0)
+        body = self.rfile.read(length) if length else None
+        number = self.proxy.number(self.command, self.path)
+        fault = self.proxy.faults.get(number)
+        after = self.proxy.faults.get(number + 1)
+        self.proxy.strike(number, 'before')
+        if fault == 'reset-before':
+            return self._reset()
+        if fault == 'hang-before':
+            time.sleep(self.proxy.hang)
+            return self._reset()
+        if isinstance(fault, int):
+            return self._answer(
+                fault,
+                {'Retry-After': '1'} if fault in (429, 503) else {},
+                json.dumps(
+                    {'fault': {'message': f'injected {fault}'}}
+                ).encode(),
+            )
+        status, headers, data = self.proxy.forward(
+            self.command,
+            self.path,
+            body,
+            {
+                key: value
+                for key, value in self.headers.items()
+                if key.lower() not in ('host', 'content-length', 'connection')
+            },
+        )
+        self.proxy.strike(number, 'after')
+        if fault == 'reset-after':
+            return self._reset()
+        if fault == 'hang-after':
+            time.sleep(self.proxy.hang)
+            return self._reset()
+        if fault == 'half-answer':
+            return self._half(status, data)
+        if fault == 'not-json':
+            data = b'<html>It works!</html>'
+        if fault == 'truncated-json':
+            data = data[: len(data) // 2] or b'{"volume_'
+        if after == 'refused':
+            self.proxy.away(0.3)
+            headers['Connection'] = 'close'
+        return self._answer(status, headers, data)
+
+    do_GET = do_POST = do_PUT = do_DELETE = _handle
+
+    def _answer(self, status, headers, data):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+            if name == 'Connection':
+                self.close_connection = True
+        self.send_header('Content-Length', str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _half(self, status, data):
+        data = data or b'{}'
+        self.send_response(status)
+        self.send_header('Content-Type', 'application/json')
+        self.send_header('Content-Length', str(len(data) + 10))
+        self.end_headers()
+        self.wfile.write(data[: len(data) // 2])
+        self.wfile.flush()
+        self._reset()
+
+    def _reset(self):
+        """End the connection with RST, not with FIN."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.connection.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0)
+            )
+            self.connection.close()

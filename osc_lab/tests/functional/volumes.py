@@ -1,0 +1,112 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""What tests about volume types share."""
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+from unittest import mock
+
+import fixtures
+from keystoneauth1 import exceptions as ksa
+import openstack
+from openstackclient import shell
+from testtools import content
+import yaml
+
+from osc_lab.encryption import mark
+from osc_lab.tests.functional import base
+from osc_lab.tests.functional import faulty
+
+LUKS = ('volume', 'encryption', 'preset', 'luks')
+
+
+def text(value):
+    return content.text_content(value)
+
+
+class VolumesTest(base.CloudTest):
+    """Has the cloud, and a proxy before its block storage."""
+
+    def setUp(self):
+        super().setUp()
+        self.sdk = openstack.connect(cloud=self.ADMIN)
+        self.addCleanup(self.sdk.close)
+        self.name = self.unique('enc')
+        self.addCleanup(self.remove_types)
+
+    def has_barbican(self):
+        try:
+            self.sdk.session.get_endpoint(service_type='key-manager')
+        except ksa.EndpointNotFound:
+            return False
+        return True
+
+    def types(self, name=None):
+        """Return all types of a name, private ones too."""
+        answer = self.sdk.block_storage.get('/types?is_public=None')
+        return [
+            item
+            for item in answer.json()['volume_types']
+            if item['name'] == (name or self.name)
+        ]
+
+    def encryption(self, type_id):
+        return self.sdk.block_storage.get(
+            f'/types/{type_id}/encryption'
+        ).json()
+
+    def remove_types(self):
+        for item in self.types():
+            self.sdk.block_storage.delete(f'/types/{item["id"]}')
+
+    def assertFinished(self, message=''):
+        (item,) = self.types()
+        self.assertIsNone(mark.read(item['description']), message)
+        self.assertEqual(
+            'luks', self.encryption(item['id']).get('provider'), message
+        )
+        return item
+
+    def proxy(self, **settings):
+        """Return a proxy, and the environment that leads through it."""
+        endpoint = self.sdk.block_storage.get_endpoint()
+        base_url, _sep, _rest = endpoint.partition('/v3')
+        proxy = faulty.Proxy(base_url + '/v3')
+        self.addCleanup(proxy.close)
+        path = pathlib.Path(os.environ['OS_CLIENT_CONFIG_FILE'])
+        clouds = yaml.safe_load(path.read_text())
+        for cloud in clouds['clouds'].values():
+            cloud['block_storage_endpoint_override'] = proxy.url
+            cloud['volume_endpoint_override'] = proxy.url
+            cloud.setdefault('osc_lab', {}).update(settings)
+        folder = self.useFixture(fixtures.TempDir())
+        copy = pathlib.Path(folder.path, 'clouds.yaml')
+        copy.write_text(json.dumps(clouds))
+        copy.chmod(0o600)
+        return proxy, {'OS_CLIENT_CONFIG_FILE': str(copy)}
+
+    def inside(self, *argv, **environ):
+        """Run the whole shell in this process, which is faster."""
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            mock.patch.dict(os.environ, {'OS_CLOUD': self.ADMIN, **environ}),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            status = shell.OpenStackShell().run(list(argv))
+        run = base.Run(argv, status, out.getvalue(), err.getvalue())
+        self.assertNotIn('Traceback', run.stdout + run.stderr, str(run))
+        return run

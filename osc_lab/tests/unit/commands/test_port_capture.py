@@ -1,0 +1,46 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+import testtools
+
+from osc_lab.tests.unit import test_command
+
+CAPTURE = 'port mirror capture --file f.pcap'
+
+
+class TestArguments(testtools.TestCase):
+    """They are judged before anybody logs in."""
+
+    def test_what_cannot_be_is_refused_by_name(self):
+        for option, value in (
+            ('--packets', '0'),
+            ('--duration', '31d'),
+            ('--duration', '0s'),
+            ('--max-size', 'much'),
+            ('--snaplen', '13'),
+        ):
+            status, out, err = test_command.openstack(
+                f'{CAPTURE} web {option} {value}'
+            )
+            self.assertEqual((2, ''), (status, out), err)
+            self.assertEqual(1, err.count('\n'), err)
+            self.assertIn(f'{option}: ', err)
+
+    def test_one_port_and_one_place(self):
+        for line in (
+            CAPTURE,
+            f'{CAPTURE} web --server s',
+            f'{CAPTURE} web --wireshark',
+            'port mirror capture web',
+        ):
+            stop = self.assertRaises(SystemExit, test_command.openstack, line)
+            self.assertEqual(2, stop.code, line)

@@ -1,0 +1,451 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The preset commands, through the whole shell, at the HTTP level."""
+
+import itertools
+import re
+from unittest import mock
+
+import testtools
+
+from osc_lab.encryption import mark
+from osc_lab.encryption import model
+from osc_lab.encryption import proof
+from osc_lab import exceptions
+from osc_lab.tests.unit import cinder
+
+LUKS = ('volume', 'encryption', 'preset', 'luks')
+
+GOOD = {
+    'provider': 'luks',
+    'cipher': 'aes-xts-plain64',
+    'key_size': 256,
+    'control_location': 'front-end',
+}
+
+
+class PresetTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.cloud = self.useFixture(cinder.Cloud())
+        patcher = mock.patch('time.sleep')
+        self.sleep = patcher.start()
+        self.addCleanup(patcher.stop)
+
+    def run_(self, *argv, status=0):
+        run = cinder.Run(*argv)
+        self.assertNotIn('Traceback', str(run))
+        self.assertEqual(status, run.status, str(run))
+        self.assertEqual([], self.cloud.dangerous())
+        self.assertEqual({}, self.cloud.volumes)
+        return run
+
+    def luks(self, *argv, status=0):
+        return self.run_(*LUKS, *argv, status=status)
+
+
+class TestLuks(PresetTest):
+    def test_makes_the_type(self):
+        result = self.luks('-f', 'json').json
+        (item,) = self.cloud.types.values()
+        self.assertEqual(item['id'], result['id'])
+        self.assertEqual('LUKS', item['name'])
+        self.assertTrue(item['is_public'])
+        self.assertIsNone(mark.read(item['description']))
+        self.assertEqual(
+            GOOD,
+            {key: self.cloud.encryptions[item['id']][key] for key in GOOD},
+        )
+        self.assertEqual(GOOD, {key: result[key] for key in GOOD})
+        self.assertTrue(result['changed'])
+
+    def test_order_of_writes(self):
+        self.luks()
+        type_id = next(iter(self.cloud.types))
+        self.assertEqual(
+            [
+                ('POST', '/types'),
+                ('POST', f'/types/{type_id}/encryption'),
+                ('POST', '/volumes'),
+                ('DELETE', '/volumes/-'),
+                ('PUT', f'/types/{type_id}'),
+            ],
+            [
+                (method, re.sub('/volumes/.+', '/volumes/-', path))
+                for method, path in self.cloud.writes
+            ],
+        )
+
+    def test_second_run_changes_nothing_and_says_so(self):
+        self.luks()
+        self.cloud.log.clear()
+        run = self.luks('-f', 'json')
+        self.assertEqual([], self.cloud.writes)
+        self.assertFalse(run.json['changed'])
+        self.assertIn('nothing was changed', run.stderr)
+
+    def test_difference_is_reported_by_field_and_left_alone(self):
+        self.cloud.add('LUKS', '', False, **{**GOOD, 'key_size': 128})
+        run = self.luks(status=3)
+        self.assertIn('key_size is "128", not "256"', run.stderr)
+        self.assertIn('is_public is "False", not "True"', run.stderr)
+        self.assertEqual([], self.cloud.writes)
+        self.assertEqual('', run.stdout)
+
+    def test_legacy_provider_is_no_difference(self):
+        self.cloud.add('LUKS', **{**GOOD, 'provider': 'LuksEncryptor'})
+        self.luks()
+        self.assertEqual([], self.cloud.writes)
+
+    def test_twins_are_a_conflict(self):
+        self.cloud.add('LUKS', **GOOD)
+        self.cloud.add('LUKS', **GOOD)
+        self.assertIn('There are 2 volume types', self.luks(status=3).stderr)
+
+    def test_private_with_project(self):
+        self.luks('--private', '--project', 'two')
+        (item,) = self.cloud.types.values()
+        self.assertFalse(item['is_public'])
+        self.assertEqual({'p2'}, self.cloud.access[item['id']])
+        self.cloud.log.clear()
+        self.luks('--private', '--project', 'two')
+        self.assertEqual([], self.cloud.writes)
+
+    def test_dry_run_shows_the_plan_and_writes_nothing(self):
+        run = self.luks('--dry-run', '-f', 'json')
+        self.assertEqual([], self.cloud.writes)
+        self.assertIn(
+            'openstack volume type create --private LUKS',
+            [step['command'] for step in run.json['plan']],
+        )
+        self.assertIn('1. create the private', self.luks('--dry-run').stdout)
+
+    def test_options(self):
+        result = self.luks(
+            *('--name', 'a b', '--key-size', '512'),
+            *('--description', 'for all', '-f', 'json'),
+        ).json
+        (item,) = self.cloud.types.values()
+        self.assertEqual(
+            ('a b', 'for all'), (item['name'], item['description'])
+        )
+        self.assertEqual(512, result['key_size'])
+
+    def test_other_presets(self):
+        self.run_(*LUKS[:-1], 'luks-aes256')
+        self.run_(*LUKS[:-1], 'luks2')
+        made = {
+            item['name']: self.cloud.encryptions[item['id']]
+            for item in self.cloud.types.values()
+        }
+        self.assertEqual(512, made['LUKS-AES256']['key_size'])
+        self.assertEqual('luks2', made['LUKS2']['provider'])
+
+    def test_unfinished_type_of_a_dead_run_is_replaced(self):
+        left = self.cloud.add('LUKS', str(mark.new(_host(), 2**22 + 1)), False)
+        self.luks()
+        self.assertNotIn(left['id'], self.cloud.types)
+        self.assertEqual(1, len(self.cloud.types))
+
+    def test_waits_for_a_run_that_is_alive(self):
+        left = self.cloud.add('LUKS', str(mark.new(_host(), 1)), False)
+
+        def finish(seconds):
+            left.update(description='', is_public=True)
+            left['os-volume-type-access:is_public'] = True
+            self.cloud.encryptions[left['id']] = {'encryption_id': 'e', **GOOD}
+
+        self.sleep.side_effect = finish
+        run = self.luks('-f', 'json')
+        self.assertEqual([], self.cloud.writes)
+        self.assertIn('Waiting for process 1', run.stderr)
+
+
+class TestProof(PresetTest):
+    """The volume that proves a type, through the API."""
+
+    def test_says_where_the_key_is(self):
+        result = self.luks('-f', 'json').json
+        self.assertEqual('barbican', result['key_manager'])
+        self.assertEqual('api', result['verified'])
+
+    def test_warns_about_the_fixed_key(self):
+        self.cloud.key_id = model.ZERO_KEY
+        run = self.luks('-f', 'json')
+        self.assertEqual('fixed-key', run.json['key_manager'])
+        self.assertIn('opens every volume', run.stderr)
+
+    def test_no_key_undoes_the_type(self):
+        self.cloud.key_id = None
+        self.assertIn('has no key', self.luks(status=5).stderr)
+        self.assertEqual({}, self.cloud.types)
+
+    def test_volume_that_fails_undoes_the_type(self):
+        self.cloud.volume_status = 'error'
+        self.assertIn('no key', self.luks(status=5).stderr)
+        self.assertEqual({}, self.cloud.types)
+
+    def test_volume_encrypted_otherwise_undoes_the_type(self):
+        self.cloud.volume_encryption = {'cipher': None}
+        self.assertIn('cipher is "None"', self.luks(status=5).stderr)
+        self.assertEqual({}, self.cloud.types)
+
+    def test_existing_type_is_proven_on_demand(self):
+        self.luks('--no-verify')
+        result = self.luks('--verify', '-f', 'json').json
+        self.assertEqual(
+            ('api', False), (result['verified'], result['changed'])
+        )
+
+    def test_scratch_volume_of_a_killed_run_goes_with_its_type(self):
+        left = self.cloud.add('LUKS', str(mark.new(_host(), 2**22 + 1)), False)
+        self.cloud.handle(
+            'POST',
+            '/volumes',
+            {
+                'volume': {
+                    'name': 'osc-lab-proof-x',
+                    'size': 1,
+                    'volume_type': left['id'],
+                    'metadata': {proof.MARK: left['id']},
+                }
+            },
+        )
+        self.luks('--no-verify')
+        self.assertNotIn(left['id'], self.cloud.types)
+
+    def test_level_without_the_option(self):
+        self.assertIn('"api" belongs to no', self.luks('api', status=2).stderr)
+
+    def test_attach_needs_a_server(self):
+        run = self.luks('--verify', 'attach', status=2)
+        self.assertIn('--server', run.stderr)
+
+
+class TestProbe(PresetTest):
+    def test_backends_that_cannot(self):
+        self.cloud.pools = ['ceph', 'nfs']
+        for argv in (
+            ('--provider', 'luks2'),
+            ('--key-size', '512'),
+        ):
+            run = self.luks(*argv, status=2)
+            self.assertIn('qemu-img', run.stderr)
+            self.assertEqual([], self.cloud.writes)
+
+    def test_some_backends_that_cannot(self):
+        self.cloud.pools = ['ceph', 'iSCSI']
+        run = self.luks('--provider', 'luks2')
+        self.assertIn('host@ceph#ceph', run.stderr)
+
+    def test_no_probe(self):
+        self.cloud.pools = ['ceph']
+        self.luks('--provider', 'luks2', '--no-probe')
+
+
+def _host():
+    from osc_lab.access import process
+
+    return process.actor().host
+
+
+class TestBadInput(PresetTest):
+    BAD = (
+        (('--cipher', 'rot13'), 'algorithm-mode-iv'),
+        (('--cipher', 'rot13-xts-plain64'), '"rot13"'),
+        (('--cipher', 'aes-ecb-plain'), '"ecb"'),
+        (('--cipher', 'aes-xts-essiv:sha256'), '"essiv:sha256"'),
+        (('--cipher', ''), 'algorithm-mode-iv'),
+        (('--key-size', '0'), '256 (AES-128), 512 (AES-256)'),
+        (('--key-size=-1',), '"-1"'),
+        (('--key-size', 'abc'), '"abc"'),
+        (('--key-size', '128'), '"128"'),
+        (('--key-size', '384'), '"384"'),
+        (('--key-size', '9' * 5000), 'not a key size'),
+        (('--key-size', '\u0662\u0665\u0666'), 'not a key size'),
+        (('--name', ''), '--name: it is empty'),
+        (('--name', '   '), '--name: it is empty'),
+        (('--name', 'x' * 300), '300 characters'),
+        (('--name', 'a\x1b[2Jb'), 'a\\x1b[2Jb'),
+        (('--name', 'a\nb'), 'control characters'),
+        (('--name', ' a'), 'blank'),
+        (('--description', 'x' * 256), '256 characters'),
+        (('--description', str(mark.new('h', 1))), 'marks unfinished'),
+        (('--provider', 'plain'), '--allow-plain'),
+        (('--provider', 'NoOpEncryptor'), 'does not encrypt'),
+        (('--provider', 'luks3'), '"luks3" is not known'),
+        (('--control-location', 'back-end'), '--allow-back-end'),
+        (('--control-location', 'middle'), '"middle"'),
+        (('--project', 'two'), '--private'),
+    )
+
+    def test_one_line_and_no_request(self):
+        for argv, text in self.BAD:
+            run = self.luks(*argv, status=2)
+            self.assertIn(text, run.stderr)
+            lines = run.stderr.strip().splitlines()
+            self.assertEqual(1, len(lines), run.stderr)
+            self.assertNotIn('\x1b', run.stderr)
+            self.assertEqual(0, self.cloud.http.call_count)
+
+    def test_legacy_provider_is_mapped_with_a_warning(self):
+        run = self.luks('--provider', 'LuksEncryptor')
+        self.assertIn('legacy name', run.stderr)
+        (made,) = self.cloud.encryptions.values()
+        self.assertEqual('luks', made['provider'])
+
+    def test_allowed_with_a_warning(self):
+        run = self.luks('--control-location', 'back-end', '--allow-back-end')
+        self.assertIn('depends on the storage alone', run.stderr)
+        self.luks('--provider', 'plain', '--allow-plain', '--name', 'p')
+        run = self.luks('--cipher', 'aes-cbc-essiv:sha256', '--name', 'c')
+        self.assertIn('use XTS', run.stderr)
+
+    def test_no_admin_role(self):
+        self.cloud.admin = False
+        run = self.luks(status=1)
+        self.assertIn('admin role', run.stderr)
+        self.assertEqual({}, self.cloud.types)
+
+    def test_unknown_preset(self):
+        run = self.run_(*LUKS[:-1], 'show', 'nope', status=1)
+        self.assertIn('preset list', run.stderr)
+
+    def test_unknown_project(self):
+        self.cloud.http.get(
+            'http://keystone.test/v3/projects', json={'projects': []}
+        )
+        run = self.luks('--private', '--project', 'nobody', status=1)
+        self.assertIn('openstack project list', run.stderr)
+        self.assertEqual([], self.cloud.writes)
+
+
+class TestNoCinder(testtools.TestCase):
+    def test_one_line_with_the_remedy(self):
+        self.useFixture(cinder.Cloud(services=('compute',)))
+        run = cinder.Run(*LUKS)
+        self.assertEqual(1, run.status, str(run))
+        self.assertIn('openstack catalog list', run.stderr)
+        self.assertEqual(1, len(run.stderr.strip().splitlines()), run.stderr)
+
+
+#: One of each kind; a proxy before a real Cinder tries all of them, see
+#: the functional tests.
+FAULTS = (
+    *('reset-before', 'reset-after', 'timeout', 'garbage'),
+    *(403, 404, 500),
+)
+
+
+class TestFaults(PresetTest):
+    """Each request of a recorded run fails in each way."""
+
+    ARGV = (
+        *('--private', '--project', 'two', '--no-verify'),
+        *('-f', 'json'),
+    )
+
+    def test_every_request_with_every_fault(self):
+        self.luks(*self.ARGV)
+        requests = len(self.cloud.log)
+        self.assertGreaterEqual(requests, 9)
+        for number, fault in itertools.product(range(1, requests + 1), FAULTS):
+            self.cloud.types.clear()
+            self.cloud.encryptions.clear()
+            self.cloud.log.clear()
+            self.cloud.faults = {number: fault}
+            run = cinder.Run(*LUKS, *self.ARGV)
+            self.check(
+                run, f'{fault} at {number}: {run}', number > requests - 3
+            )
+
+    def check(self, run, message, finished):
+        """Judge a run.
+
+        :param finished: the fault came when it read again what it made
+        """
+        self.assertNotIn('Traceback', str(run), message)
+        self.assertEqual([], self.cloud.dangerous(), message)
+        if run.status == 0:
+            (item,) = self.cloud.types.values()
+            self.assertEqual(item['id'], run.json['id'], message)
+            self.assertIn(item['id'], self.cloud.encryptions, message)
+            self.assertIsNone(mark.read(item['description']), message)
+        else:
+            self.assertIn(run.status, (1, 5), message)
+            if not finished:
+                self.assertEqual({}, self.cloud.types, message)
+
+    def test_every_request_of_the_proof_with_every_fault(self):
+        self.luks('-f', 'json')
+        requests = len(self.cloud.log)
+        for number, fault in itertools.product(range(1, requests + 1), FAULTS):
+            for kept in (
+                self.cloud.types,
+                self.cloud.encryptions,
+                self.cloud.volumes,
+                self.cloud.log,
+            ):
+                kept.clear()
+            self.cloud.faults = {number: fault}
+            run = cinder.Run(*LUKS, '-f', 'json')
+            message = f'{fault} at {number}: {run}'
+            if self.cloud.volumes:
+                # Nothing may stay that is not named, with its remedy.
+                self.assertEqual(5, run.status, message)
+                self.assertIn('openstack volume delete', run.stderr, message)
+                self.assertIn('openstack volume type del', run.stderr, message)
+                continue
+            self.check(run, message, number > requests - 2)
+
+    def test_dead_network_names_what_is_left(self):
+        for number in range(4, 99):
+            self.cloud.faults[number] = 'refuse'
+        self.cloud.faults[3] = 'reset-after'
+        run = self.luks(status=5)
+        self.assertIn('openstack volume type delete LUKS', run.stderr)
+        self.cloud.faults.clear()
+        self.luks()
+        self.assertEqual(1, len(self.cloud.types))
+
+
+class TestInterrupt(PresetTest):
+    def test_undoes_at_every_request(self):
+        self.luks('--no-verify')
+        requests = len(self.cloud.log)
+        for stop in (KeyboardInterrupt, exceptions.Interrupted):
+            for number in range(1, requests + 1):
+                self.cloud.types.clear()
+                self.cloud.encryptions.clear()
+                self.cloud.log.clear()
+
+                def before(at, number=number, stop=stop):
+                    if at == number:
+                        raise stop('SIGTERM')
+
+                self.cloud.before = before
+                run = cinder.Run(*LUKS, '--no-verify')
+                self.assertEqual(130, run.status, f'{stop} {number} {run}')
+                if number <= requests - 2:
+                    self.assertEqual({}, self.cloud.types)
+                else:
+                    # It only reads again what is finished.
+                    (item,) = self.cloud.types.values()
+                    self.assertTrue(item['is_public'])
+
+
+class TestRetryAfter(PresetTest):
+    def test_is_obeyed(self):
+        self.cloud.faults = {2: 429}
+        self.luks()
+        self.sleep.assert_any_call(0.0)

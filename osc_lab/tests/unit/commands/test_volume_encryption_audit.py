@@ -1,0 +1,195 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The audit, through the whole shell, at the HTTP level."""
+
+from unittest import mock
+
+import testtools
+
+from osc_lab.encryption import audit
+from osc_lab.encryption import mark
+from osc_lab.encryption import model
+from osc_lab.tests.unit import cinder
+
+GOOD = {
+    'provider': 'luks',
+    'cipher': 'aes-xts-plain64',
+    'key_size': 256,
+    'control_location': 'front-end',
+}
+
+
+class TestAudit(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.cloud = self.useFixture(cinder.Cloud())
+        patcher = mock.patch('time.sleep')
+        patcher.start()
+        self.addCleanup(patcher.stop)
+
+    def audit(self, *argv, status=3):
+        run = cinder.Run(
+            *('volume', 'encryption', 'audit', '-f', 'json', *argv)
+        )
+        self.assertNotIn('Traceback', str(run))
+        self.assertEqual(status, run.status, str(run))
+        self.assertEqual([], self.cloud.writes)
+        return [row['Check'] for row in run.json]
+
+    def volume(self, type_, encrypted, key_id, **more):
+        volume_id = f'v{len(self.cloud.volumes)}'
+        self.cloud.volumes[volume_id] = {
+            'id': volume_id,
+            'name': 'x',
+            'size': 1,
+            'status': 'available',
+            'volume_type_id': type_['id'],
+            'encrypted': encrypted,
+            'encryption_key_id': key_id,
+            **more,
+        }
+
+    def test_clean(self):
+        good = self.cloud.add('LUKS', 'Encrypted', **GOOD)
+        plain = self.cloud.add('plain', 'Not encrypted')
+        self.cloud.add('fast', 'unencrypted, without encryption')
+        self.volume(good, True, 'k1')
+        self.volume(plain, False, None)
+        self.assertEqual([], self.audit(status=0))
+
+    def test_types(self):
+        for check, name, description, encryption in (
+            ('type-not-encrypted', 'LUKS-gold', '', {}),
+            ('type-not-encrypted', 'a', 'encrypted disks', {}),
+            ('type-unfinished', 'b', str(mark.new('h', 1)), {}),
+            ('type-no-op', 'c', '', {'provider': 'NoOpEncryptor'}),
+            ('type-provider', 'd', '', {'provider': 'LuksEncryptor'}),
+            ('type-provider', 'e', '', {'provider': 'plain'}),
+            ('type-provider', 'f', '', {'provider': 'lukz'}),
+            (
+                'type-control-location',
+                'g',
+                '',
+                {'control_location': 'back-end'},
+            ),
+            ('type-cipher', 'h', '', {'cipher': None}),
+            (
+                'type-cipher',
+                'i',
+                '',
+                {'cipher': 'aes-cbc-plain', 'key_size': 256},
+            ),
+            ('type-key-size', 'j', '', {'key_size': 128}),
+            ('type-key-size', 'k', '', {'key_size': None}),
+        ):
+            self.cloud.types.clear()
+            self.cloud.encryptions.clear()
+            self.cloud.add(
+                name,
+                description,
+                **({**GOOD, **encryption} if encryption else {}),
+            )
+            found = cinder.Run('volume', 'encryption', 'audit', '-f', 'json')
+            self.assertEqual(
+                [check], [row['Check'] for row in found.json], name
+            )
+
+    def test_extra_specs(self):
+        item = self.cloud.add('gold')
+        item['extra_specs'] = {'encryption-provider': 'luks'}
+        self.assertEqual(['type-extra-specs'], self.audit())
+
+    def test_twins(self):
+        self.cloud.add('t', **GOOD)
+        self.cloud.add('t', **GOOD)
+        self.assertEqual(['type-twins'], self.audit())
+
+    def test_defaults(self):
+        item = self.cloud.add('t')
+        self.cloud.default = item['id']
+        self.cloud.defaults = {'p9': item['id']}
+        self.assertEqual(['default-type'] * 2, self.audit(status=0))
+        self.assertEqual(
+            ['default-type'] * 2, self.audit('--strict', status=4)
+        )
+
+    def test_volumes(self):
+        good = self.cloud.add('LUKS', **GOOD)
+        self.volume(good, False, None)
+        self.volume(good, True, None)
+        self.volume(good, True, None, status='creating')
+        self.assertEqual(
+            ['volume-not-encrypted', 'volume-zero-key'], self.audit()
+        )
+
+    def test_zero_key(self):
+        self.volume(self.cloud.add('t', **GOOD), True, model.ZERO_KEY)
+        self.assertEqual(['volume-zero-key'], self.audit(status=0))
+
+    def test_one_type_alone(self):
+        self.cloud.add('LUKS-gold')
+        good = self.cloud.add('t', **GOOD)
+        self.volume(self.cloud.add('u', **GOOD), True, None)
+        self.assertEqual([], self.audit('--type', 't', status=0))
+        self.assertEqual([], self.audit('--type', good['id'], status=0))
+        run = cinder.Run('volume', 'encryption', 'audit', '--type', 'nope')
+        self.assertEqual(1, run.status)
+        self.assertIn('no volume type "nope"', run.stderr)
+
+    def test_member_is_told(self):
+        self.cloud.faults = {2: 403}
+        self.cloud.add('t')
+        run = cinder.Run('volume', 'encryption', 'audit')
+        self.assertEqual(1, run.status, str(run))
+        self.assertIn('admin', run.stderr)
+
+
+class TestVolumes(testtools.TestCase):
+    """Keys in Barbican, and backups."""
+
+    def judge(self, secrets, knows, **more):
+        type_ = model.VolumeType(
+            't', 'T', encryption=model.Encryption(*GOOD.values())
+        )
+        volumes = audit.Volumes({'t': type_}, secrets, 'p', lambda key: knows)
+        item = model.Volume('v', 'v', 'available', 1, 't', True, 'key', **more)
+        self.volumes = volumes
+        return [found.check for found in volumes.judge(item)]
+
+    def test_key_that_barbican_knows(self):
+        self.assertEqual([], self.judge({'key'}, False))
+
+    def test_key_that_came_after_the_list(self):
+        self.assertEqual([], self.judge(set(), True))
+
+    def test_key_that_is_gone(self):
+        self.assertEqual(['volume-key-unknown'], self.judge(set(), False))
+
+    def test_nobody_may_look(self):
+        self.assertEqual([], self.judge(None, False))
+        self.assertEqual([], self.judge(set(), None))
+        self.assertEqual([], self.judge(set(), False, project_id='other'))
+        self.assertEqual(1, self.volumes.not_looked_up)
+
+    def test_backups(self):
+        self.judge({'key'}, False)
+
+        def checks(volume_id, key_id):
+            backup = model.Backup('b', '', volume_id, key_id)
+            return [item.check for item in self.volumes.judge_backup(backup)]
+
+        self.assertEqual([], checks('v', 'copy'))
+        self.assertEqual([], checks('plain', None))
+        self.assertEqual(['backup-no-key'], checks('v', None))
+        list(self.volumes.judge(model.Volume('z', '', '', 1, 't', True)))
+        self.assertEqual(['backup-zero-key'], checks('z', None))

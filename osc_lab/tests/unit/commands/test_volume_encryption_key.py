@@ -1,0 +1,244 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The key commands: real files, the local shell, no cloud."""
+
+import os
+import pathlib
+import re
+import stat
+
+import fixtures
+import testtools
+
+from osc_lab.access import host_config
+from osc_lab.encryption import shared_key
+from osc_lab.preflight import finding
+from osc_lab.tests.unit import cinder
+
+GENERATE = ('volume', 'encryption', 'key', 'generate')
+CHECK = ('volume', 'encryption', 'key', 'check')
+KEY = 'c0ffee' * 10 + 'cafe'
+
+
+class TestGenerate(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.addCleanup(os.umask, os.umask(0))
+
+    def generate(self, *argv, status=0):
+        run = cinder.Run(*GENERATE, '--output', str(self.folder / 'k'), *argv)
+        self.assertEqual(status, run.status, str(run))
+        return run
+
+    def keys(self):
+        return {
+            re.search('fixed_key = (.+)', path.read_text())[1]
+            for path in (self.folder / 'k').iterdir()
+        }
+
+    def test_writes_the_same_key_for_both_and_never_shows_it(self):
+        run = self.generate('-f', 'json')
+        (key,) = self.keys()
+        self.assertEqual(64, len(key))
+        self.assertNotIn(key, str(run))
+        for path in (run.json['nova'], run.json['cinder']):
+            self.assertEqual(0o600, stat.S_IMODE(os.stat(path).st_mode))
+        self.assertEqual(
+            0o700, stat.S_IMODE(os.stat(self.folder / 'k').st_mode)
+        )
+
+    def test_size(self):
+        self.generate('--key-size', '512')
+        (key,) = self.keys()
+        self.assertEqual(128, len(key))
+        self.assertIn(
+            '"513"', self.generate('--key-size', '513', status=2).stderr
+        )
+
+    def test_never_overwrites(self):
+        self.generate()
+        before = self.keys()
+        self.assertIn('File exists', self.generate(status=2).stderr)
+        self.assertEqual(before, self.keys())
+
+    def test_second_file_in_the_way_leaves_nothing(self):
+        (self.folder / 'k').mkdir()
+        (self.folder / 'k' / 'cinder-key-manager.conf').write_text('mine')
+        self.generate(status=2)
+        (left,) = (self.folder / 'k').iterdir()
+        self.assertEqual('mine', left.read_text())
+
+    def test_follows_no_link(self):
+        (self.folder / 'k').mkdir()
+        (self.folder / 'k' / 'nova-key-manager.conf').symlink_to(
+            self.folder / 'target'
+        )
+        self.generate(status=2)
+        self.assertFalse((self.folder / 'target').exists())
+
+
+class TestCheck(testtools.TestCase):
+    """Files of this machine, through the local shell."""
+
+    def setUp(self):
+        super().setUp()
+        self.cloud = self.useFixture(cinder.Cloud())
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+
+    def check(self, nova, cinder_, mode=0o640, status=3, argv=()):
+        paths = []
+        for name, text in (('nova', nova), ('cinder', cinder_)):
+            path = self.folder / f'{name}.conf'
+            path.write_text(text)
+            path.chmod(mode)
+            paths.append(str(path))
+        self.cloud.settings(config_files={'local': paths})
+        run = cinder.Run(
+            *(*CHECK, '--host', 'local', '--long', '-f', 'json', *argv)
+        )
+        self.assertNotIn('Traceback', str(run))
+        self.assertNotIn(KEY, str(run))
+        self.assertEqual(status, run.status, str(run))
+        return {(row['Check'], row['Subject']): row for row in run.json}
+
+    def conf(self, key=KEY, service='nova', section='key_manager'):
+        option = 'backend' if section == 'key_manager' else 'api_class'
+        return (
+            f'[DEFAULT]\nhost = x\n[{section}]\n'
+            f'{option} = {service}.keymgr.conf_key_mgr.ConfKeyManager\n'
+            f'fixed_key = {key}\n'
+        )
+
+    def test_sound(self):
+        # No process of the services runs here: that stays open.
+        rows = self.check(self.conf(), self.conf(service='cinder'), status=4)
+        for check in ('key-backend', 'key-same', 'key-format'):
+            self.assertEqual('ok', rows[check, 'local nova']['Result'])
+        self.assertEqual(
+            'fixed-key', rows['key-backend', 'local nova']['Message']
+        )
+
+    def test_different_keys(self):
+        rows = self.check(self.conf(), self.conf(KEY[::-1]))
+        results = {
+            row['Result']
+            for row in rows.values()
+            if row['Check'] == 'key-same'
+        }
+        self.assertEqual({'ok', 'failed'}, results)
+
+    def test_case_is_no_difference(self):
+        self.check(self.conf(), self.conf(KEY.upper()), status=4)
+
+    def test_malformed(self):
+        for key, text in (
+            (KEY[:-1], 'odd number'),
+            ('xy' * 32, 'not hexadecimal'),
+            ('', 'empty'),
+            ('ab' * 20, '160 bits'),
+        ):
+            rows = self.check(self.conf(key), self.conf(key))
+            self.assertIn(text, rows['key-format', 'local nova']['Message'])
+
+    def test_size_for_the_cipher(self):
+        rows = self.check(self.conf(), self.conf(), argv=('--key-size', '512'))
+        self.assertIn('not 512', rows['key-format', 'local nova']['Message'])
+
+    def test_readable_by_others(self):
+        rows = self.check(self.conf(), self.conf(), mode=0o644)
+        self.assertIn('0644', rows['key-file-mode', 'local nova']['Message'])
+
+    def test_legacy_section(self):
+        rows = self.check(
+            self.conf(section='keymgr'), self.conf(section='keymgr'), status=4
+        )
+        self.assertEqual(
+            'warning', rows['key-backend', 'local nova']['Result']
+        )
+
+    def test_mixed_backends(self):
+        rows = self.check('[DEFAULT]\n', self.conf(service='cinder'))
+        self.assertIn(
+            'there are also', rows['key-same', 'local nova']['Message']
+        )
+
+    def test_barbican_everywhere(self):
+        rows = self.check('[DEFAULT]\n', '[DEFAULT]\n', status=4)
+        self.assertEqual(
+            'barbican', rows['key-backend', 'local cinder']['Message']
+        )
+        self.assertNotIn(('key-same', 'local nova'), rows)
+
+    def test_malformed_file_names_the_line_and_not_its_text(self):
+        rows = self.check(f'[key_manager]\n{KEY}\n', self.conf(), status=4)
+        self.assertIn('line 2', rows['key-config', 'local cinder']['Message'])
+
+    def test_unknown_host_is_unknown(self):
+        run = cinder.Run(*CHECK, '--host', 'nowhere', '-f', 'json')
+        self.assertEqual(4, run.status, str(run))
+        self.assertIn('--ssh', run.stdout)
+
+
+class TestJudge(testtools.TestCase):
+    def service(self, started, changed=100.0, **options):
+        return shared_key.Service(
+            'h',
+            'nova',
+            (shared_key.File('/n', 'nova', 0o640, changed, options),),
+            (('nova-compute', started),),
+        )
+
+    def restart(self, started):
+        (found,) = (
+            item
+            for item in shared_key.judge([self.service(started)])
+            if item.check == 'key-service-restart'
+        )
+        return found.result
+
+    def test_restart(self):
+        self.assertIs(finding.Result.FAILED, self.restart(50.0))
+        self.assertIs(finding.Result.OK, self.restart(99.5))
+        self.assertIs(finding.Result.OK, self.restart(150.0))
+
+    def test_both_backends_means_migration(self):
+        service = shared_key.Service(
+            'h',
+            'nova',
+            (
+                shared_key.File(
+                    '/n', 'n', 0o640, 1.0, {('key_manager', 'fixed_key'): KEY}
+                ),
+            ),
+            (('nova-compute', 2.0),),
+        )
+        messages = [item.message for item in shared_key.judge([service])]
+        self.assertIn('being moved', messages[0])
+        self.assertNotIn(KEY, repr(service))
+
+
+class TestParse(testtools.TestCase):
+    def test_last_value_counts(self):
+        self.assertEqual(
+            {('DEFAULT', 'a'): '1', ('b', 'c'): '3'},
+            host_config.parse('a = 1\n# x\n[b]\nc=2\nc = "3"\n'),
+        )
+
+    def test_process_arguments(self):
+        self.assertEqual(
+            ['/a', '/b'],
+            host_config._named(
+                [['nova', '--config-file', '/a', '--config-dir=/b', '--x']]
+            ),
+        )

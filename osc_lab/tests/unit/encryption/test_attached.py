@@ -1,0 +1,124 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The proof on a host, judged."""
+
+import dataclasses
+import struct
+
+import testtools
+
+from osc_lab.encryption import attached
+from osc_lab.encryption import header
+from osc_lab.encryption import model
+from osc_lab.encryption import proof
+from osc_lab import exceptions
+
+WISHED = model.Encryption('luks', 'aes-xts-plain64', 512, 'front-end')
+VOLUME = model.Volume('v', 'v', 'in-use', 1, 'T', True, 'k')
+HEADER = header.Header('luks1', 'aes-xts-plain64', 64, 2**21)
+GOOD = attached.Seen(
+    attached.Disk('/dev/x', 'luks', True),
+    HEADER,
+    2**30,
+    2**30 - 2**21,
+    'cipher',
+)
+
+
+class TestJudge(testtools.TestCase):
+    def judge(self, **changes):
+        return attached.judge(
+            VOLUME,
+            WISHED,
+            proof.Proof('api', 'barbican'),
+            dataclasses.replace(GOOD, **changes),
+        )
+
+    def fails(self, text, **changes):
+        error = self.assertRaises(
+            exceptions.OperationFailed, self.judge, **changes
+        )
+        self.assertIn(text, str(error))
+
+    def test_good(self):
+        found = self.judge()
+        self.assertEqual(
+            ('attach', 'barbican'), (found.level, found.key_manager)
+        )
+        self.assertIn('512 bits', found.notes[0])
+        self.assertIn('2097152 bytes', found.notes[1])
+
+    def test_no_encryption_in_the_domain(self):
+        self.fails('libvirt has no', disk=attached.Disk('/x', '', False))
+        self.fails('libvirt has no', disk=attached.Disk('/x', 'luks', False))
+
+    def test_no_header(self):
+        for kind in ('blank', 'none', 'qcow2-plain'):
+            self.fails(kind, header=header.Header(kind))
+
+    def test_marker(self):
+        self.fails('stands in clear', marker='clear')
+        self.fails('never came', marker='empty')
+
+    def test_shrunk(self):
+        self.fails('shrank', guest=2**18)
+
+    def test_other_cipher(self):
+        self.fails(
+            'not aes-xts-plain64',
+            header=header.Header('luks1', 'aes-cbc-plain', 64, 2**21),
+        )
+
+    def test_other_key_size_is_a_note(self):
+        found = self.judge(
+            header=header.Header('luks1', 'aes-xts-plain64', 32, 2**21)
+        )
+        self.assertIn('256 bits, the type 512', found.notes[0])
+
+    def test_unknown_place(self):
+        found = self.judge(
+            header=header.Header('qcow2-luks'), marker='unknown'
+        )
+        self.assertIn('no marker', found.notes[-1])
+
+
+class TestHeader(testtools.TestCase):
+    def luks1(self, version=1):
+        return struct.pack(
+            '>6sH32s32s32sII',
+            b'LUKS\xba\xbe',
+            version,
+            b'aes',
+            b'xts-plain64',
+            b'sha256',
+            4096,
+            64,
+        )
+
+    def test_luks1(self):
+        self.assertEqual(
+            header.Header('luks1', 'aes-xts-plain64', 64, 2**21),
+            header.parse(self.luks1()),
+        )
+
+    def test_kinds(self):
+        for data, kind in (
+            (b'\0' * 4096, 'blank'),
+            (b'', 'blank'),
+            (b'data', 'none'),
+            (b'LUKS\xba\xbe', 'none'),
+            (self.luks1(2), 'luks2'),
+            (b'QFI\xfb' + b'\0' * 60, 'qcow2-plain'),
+            (b'QFI\xfb' + b'\0' * 28 + b'\0\0\0\2' + b'\0' * 60, 'qcow2-luks'),
+        ):
+            self.assertEqual(kind, header.parse(data).kind)

@@ -1,0 +1,115 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Whether mirrors do their work, and whose they are."""
+
+import testtools
+
+from osc_lab.mirroring import health
+from osc_lab.mirroring import marks
+from osc_lab.tests.unit.mirroring import samples
+
+LATER = samples.NOW + 2 * samples.HOUR
+
+
+def entries(mirrors, ports=(), now=samples.NOW):
+    return health.entries(
+        'cmp1', mirrors, ports, now, {'row-bridge': 'br-int'}
+    )
+
+
+class TestHealth(testtools.TestCase):
+    def one(self, neutron=None, now=samples.NOW, **changes):
+        found = entries(
+            [samples.mirror(**changes)],
+            [(samples.own_port(), 'row-bridge')],
+            now,
+        )
+        port = neutron or samples.neutron()
+        (entry,) = health.with_ports(found, {port.id: port})
+        return entry
+
+    def test_words(self):
+        gone = samples.neutron(id='another')
+        for expected, neutron, changes in (
+            ('ok', None, {}),
+            ('idle', None, {'packets': 0}),
+            ('idle', None, {'packets': None}),
+            ('blind', None, {'select_src': (), 'select_dst': ()}),
+            ('no-output', None, {'output_port': None}),
+            ('orphan', gone, {}),
+            ('orphan', samples.neutron(host='cmp2'), {}),
+            ('orphan', samples.neutron(server='another'), {}),
+            ('expired', None, {'now': LATER}),
+            ('expired', gone, {'now': LATER, 'output_port': None}),
+        ):
+            entry = self.one(neutron, **changes)
+            self.assertEqual(expected, entry.health.value)
+
+    def test_its_port_belongs_to_it(self):
+        entry = self.one()
+        self.assertEqual(['row-output'], [port.uuid for port in entry.ports])
+
+    def test_a_port_that_lost_its_mirror(self):
+        (entry,) = entries([], [(samples.own_port(), 'row-bridge')])
+        self.assertIsNone(entry.mirror)
+        self.assertEqual('br-int', entry.bridge)
+        self.assertEqual(health.Health.BLIND, entry.health)
+        self.assertEqual([entry], health.to_prune([entry], False, True, False))
+
+
+class TestMaker(testtools.TestCase):
+    def test_of_all_kinds(self):
+        for expected, changes in (
+            ('ovn', {'external_ids': {'ovn-owned': 'true'}}),
+            ('ovs-tcpdump', {'name': 'm_tap1', 'output_name': 'mitap1'}),
+            ('ovs-tcpdump', {'name': 'm_x', 'output_name': 'ovsmi123456'}),
+            ('recipe', {'output_name': 'br-int-tcpdump'}),
+            ('taas', {'external_ids': {'taas-id': '1'}}),
+            ('unknown', {}),
+            ('unknown', {'name': 'm_customer', 'output_name': 'probe'}),
+            ('unknown', {'external_ids': {marks.OWNER: 'someone'}}),
+        ):
+            found = samples.mirror(False, **changes)
+            self.assertEqual(expected, health.maker(found).value)
+        self.assertEqual('osc-lab', health.maker(samples.mirror()).value)
+
+
+class TestPrune(testtools.TestCase):
+    def choose(self, now=samples.NOW, foreign=False):
+        found = entries(
+            [
+                samples.mirror(),
+                samples.mirror(uuid='blind', select_src=(), select_dst=()),
+                samples.mirror(False, uuid='theirs', select_src=()),
+                samples.mirror(
+                    False, uuid='ovn', external_ids={'ovn-owned': 'true'}
+                ),
+                samples.mirror(
+                    False, uuid='left', name='m_a', output_name='mia'
+                ),
+            ],
+            now=now,
+        )
+        return [
+            entry.mirror.uuid
+            for entry in health.to_prune(found, True, True, foreign)
+        ]
+
+    def test_what_works_stays(self):
+        self.assertEqual(['blind'], self.choose())
+
+    def test_what_is_over_goes(self):
+        self.assertEqual(['row-mirror', 'blind'], self.choose(LATER))
+
+    def test_foreign_only_when_known_and_asked_for(self):
+        self.assertEqual(['blind', 'left'], self.choose(foreign=True))

@@ -1,0 +1,201 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""What is refused, and with which way out."""
+
+import testtools
+
+from osc_lab import exceptions
+from osc_lab.mirroring import judge
+from osc_lab.mirroring import model
+from osc_lab.mirroring import targets
+from osc_lab.tests.unit.mirroring import samples
+
+
+class JudgeTest(testtools.TestCase):
+    def refused(self, text, function, *args, kind=exceptions.Conflict):
+        error = self.assertRaises(kind, function, *args)
+        self.assertIn(text, error.message)
+        self.assertNotEqual('', error.remedy)
+
+
+class TestPort(JudgeTest):
+    def test_host(self):
+        self.assertEqual('cmp1', judge.port(samples.neutron()))
+        moving = samples.neutron(moving_to='cmp2')
+        for host in ('cmp1', 'cmp2'):
+            self.assertEqual(host, judge.port(moving, host))
+
+    def test_refused(self):
+        for text, host, changes in (
+            ('not plugged in', '', {'host': ''}),
+            ('not plugged in', '', {'vif_type': 'unbound'}),
+            ('not plugged in', '', {'vif_type': 'binding_failed'}),
+            ('vnic_type direct', '', {'vnic_type': 'direct'}),
+            ('vnic_type vdpa', '', {'vnic_type': 'vdpa'}),
+            ('moving from cmp1', '', {'moving_to': 'cmp2'}),
+            ('is on cmp1, not on cmp9', 'cmp9', {}),
+        ):
+            self.refused(text, judge.port, samples.neutron(**changes), host)
+
+
+class TestAttachment(JudgeTest):
+    def choose(self, *candidates):
+        return judge.attachment(candidates, samples.neutron(), 'cmp1')
+
+    def test_device_of_a_trunk_not_its_patch(self):
+        device = samples.attachment()
+        patch = samples.attachment(type='patch', name='tpi')
+        self.assertIs(device, self.choose(patch, device))
+        self.assertIs(patch, self.choose(patch))
+
+    def test_working_one_of_two(self):
+        good = samples.attachment()
+        broken = samples.attachment(ofport=-1, error='No such device')
+        self.assertIs(good, self.choose(broken, good))
+
+    def test_refused(self):
+        self.refused('has no interface of port', self.choose)
+        self.refused(
+            'several interfaces',
+            self.choose,
+            samples.attachment(),
+            samples.attachment(name='qvo'),
+        )
+
+
+class TestExisting(JudgeTest):
+    def test_same_wish(self):
+        mirror = samples.mirror()
+        found = samples.attachment([mirror])
+        self.assertIs(mirror, judge.existing(found, samples.wish()))
+        self.assertIsNone(judge.existing(found, samples.wish(name='other')))
+        self.assertTrue(judge.same_source(mirror, found))
+
+    def test_name_in_use(self):
+        wish = samples.wish()
+        for mirror in (
+            samples.mirror(False),
+            samples.mirror(snaplen=64),
+            samples.mirror(filter='icmp'),
+        ):
+            self.refused(
+                'different mirror named m',
+                judge.existing,
+                samples.attachment([mirror]),
+                wish,
+            )
+        self.refused(
+            'different mirror',
+            judge.existing,
+            samples.attachment([samples.mirror()]),
+            samples.wish(direction='in'),
+        )
+
+
+class TestLimits(JudgeTest):
+    def test_room(self):
+        mirrors = [
+            samples.mirror(False, uuid=str(number))
+            for number in range(model.MAX_MIRRORS)
+        ]
+        judge.room(samples.attachment(mirrors[1:]))
+        self.refused('32 mirrors', judge.room, samples.attachment(mirrors))
+
+    def test_snaplen(self):
+        for value in (None, 14, 65535):
+            self.assertEqual(value, judge.snaplen(value))
+        for value in (-1, 0, 13, 65536):
+            self.refused(
+                '--snaplen',
+                judge.snaplen,
+                value,
+                kind=exceptions.InvalidInput,
+            )
+
+    def test_filter(self):
+        self.assertEqual('icmp', judge.flow_filter('icmp'))
+        for text in ('in_port=1', 'icmp\n', '\x1b[31m'):
+            self.refused(
+                '--filter',
+                judge.flow_filter,
+                text,
+                kind=exceptions.InvalidInput,
+            )
+
+    def test_burden(self):
+        device = targets.parse('interface')
+        tunnel = targets.parse('gre:192.0.2.1')
+        self.assertEqual('', judge.burden(device, 10, 2e9))
+        self.assertIn('link', judge.burden(tunnel, 10, 2e9))
+        self.assertIn('CPU', judge.burden(device, 1e6, 10))
+
+
+class TestOutput(JudgeTest):
+    def candidate(self, bridge='row-bridge', **changes):
+        values = {'uuid': 'row-watch', 'name': 'watch'}
+        port = model.Port(**{**values, **changes})
+        return port, model.Interface('i', port.name), bridge
+
+    def test_taken(self):
+        found = self.candidate()
+        self.assertIs(
+            found[0], judge.output(samples.attachment(), 'watch', found)
+        )
+
+    def test_refused(self):
+        for text, candidate in (
+            ('has no port watch', None),
+            ('has no port watch', self.candidate('another')),
+            ('mirrored port itself', self.candidate(uuid='row-port')),
+            ('the bridge itself', self.candidate(name='br-int')),
+            ('Neutron', self.candidate(external_ids={'iface-id': 'x'})),
+            ('a bond', self.candidate(interfaces=('a', 'b'))),
+            (
+                'another mirror made it',
+                self.candidate(external_ids=samples.own_port().external_ids),
+            ),
+        ):
+            self.refused(
+                text,
+                judge.output,
+                samples.attachment(),
+                'watch',
+                candidate,
+            )
+
+    def test_quiet(self):
+        before = {'rx_packets': 1, 'tx_packets': 1}
+        sends = {'rx_packets': 1, 'tx_packets': 2}
+        receives = {'rx_packets': 2, 'tx_packets': 1}
+        judge.quiet('watch', before, before, (), 'u')
+        judge.quiet('watch', before, sends, ('u',), 'u')
+        for after, outputs in ((sends, ()), (receives, ('u',))):
+            self.refused(
+                'carries traffic',
+                judge.quiet,
+                'watch',
+                before,
+                after,
+                outputs,
+                'u',
+            )
+
+    def test_vlan(self):
+        judge.vlan(samples.attachment(), 5, ())
+        self.refused(
+            'in use by tap',
+            judge.vlan,
+            samples.attachment(),
+            5,
+            ('tap',),
+        )

@@ -1,0 +1,168 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Names, amounts and the guard."""
+
+import datetime
+import shlex
+import subprocess
+
+import testtools
+
+from osc_lab import exceptions
+from osc_lab.mirroring import amounts
+from osc_lab.mirroring import guard
+from osc_lab.mirroring import health
+from osc_lab.mirroring import marks
+from osc_lab.mirroring import model
+from osc_lab.mirroring import names
+from osc_lab.mirroring import table
+from osc_lab.mirroring import targets
+from osc_lab.tests.unit.mirroring import samples
+
+
+class TestNames(testtools.TestCase):
+    def default(self, to='interface', snaplen=None, flow=''):
+        return names.default_name(
+            samples.PORT_ID,
+            model.Direction.IN,
+            targets.parse(to),
+            snaplen,
+            flow,
+        )
+
+    def test_default_tells_wishes_apart(self):
+        found = {
+            self.default(),
+            self.default(snaplen=64),
+            self.default(flow='icmp'),
+            self.default('gre:192.0.2.1'),
+            self.default('gre:192.0.2.1:2'),
+        }
+        self.assertEqual(5, len(found))
+        self.assertEqual(self.default(), self.default())
+
+    def test_device_fits_linux(self):
+        device = names.device('mirror-id')
+        self.assertRegex(device, r'\Aolm[0-9a-f]{10}\Z')
+        self.assertNotEqual(device, names.device('another'))
+
+    def test_check(self):
+        for name in ('m', 'ä b', '--x', '$(id)', 'x' * 255):
+            self.assertEqual(name, names.check(name))
+        for name in ('', '  ', 'a\nb', '\x1b[0m', 'a\u202eb', 'x' * 256):
+            self.assertRaises(exceptions.InvalidInput, names.check, name)
+
+
+class TestAmounts(testtools.TestCase):
+    def test_durations(self):
+        for text, seconds in (
+            ('90', 90),
+            ('90s', 90),
+            ('15m', 900),
+            ('1h30m', 5400),
+            ('30d', 30 * 86400),
+        ):
+            self.assertEqual(
+                datetime.timedelta(seconds=seconds),
+                amounts.duration('--ttl', text),
+            )
+        self.assertIsNone(amounts.lifetime('--ttl', 'none'))
+        for text in ('', '0', '-1', '1x', 'm', '31d', '9' * 40, '1h 5m'):
+            self.assertRaises(
+                exceptions.InvalidInput, amounts.duration, '--ttl', text
+            )
+
+    def test_sizes(self):
+        for text, size in (('1500', 1500), ('64K', 65536), ('2GiB', 2**31)):
+            self.assertEqual(size, amounts.size('--max-size', text))
+        for text in ('', '0', '-5', '1T', 'K'):
+            self.assertRaises(
+                exceptions.InvalidInput, amounts.size, '--max-size', text
+            )
+
+    def test_for_people(self):
+        self.assertEqual('1h 5m', amounts.show_duration(3905))
+        self.assertEqual('0s', amounts.show_duration(-3))
+        self.assertEqual('1.5 KiB', amounts.show_size(1536))
+        self.assertEqual('12.5 Mbit/s', amounts.show_rate(12.5e6))
+
+
+class TestGuard(testtools.TestCase):
+    def test_scripts_are_those_of_a_plain_shell(self):
+        for command in (
+            guard.start('id', 5, 'bridge', ''),
+            guard.stop('id', 'pid 5'),
+            guard.bring_up('olm0'),
+            shlex.split(guard.remove_by_hand('id', 'bridge')),
+        ):
+            self.assertEqual(['sh', '-c'], command[:2])
+            subprocess.run(['sh', '-n', '-c', command[2]], check=True)
+
+    def test_values_are_arguments(self):
+        command = guard.start('$(id)', 0.2, '`b`', 'unix:/x y')
+        self.assertNotIn('$(id)', command[2])
+        self.assertEqual(
+            ['$(id)', '`b`', '--db=unix:/x y'],
+            [command[4], *command[8:]],
+        )
+        self.assertEqual('1', command[5])
+
+    def test_answers(self):
+        for text, expected in (
+            ('systemd\n', 'systemd'),
+            ('pid 12\n', 'pid 12'),
+            ('pid x', ''),
+            ('', ''),
+            ('pid 1; rm', ''),
+        ):
+            self.assertEqual(expected, guard.known(text))
+
+    def test_all_are_looked_at_when_the_process_is_not_known(self):
+        self.assertEqual('', guard.stop('id', 'pid x')[-1])
+        self.assertEqual('', guard.stop('id', '')[-1])
+        self.assertEqual('7', guard.stop('id', 'pid 7')[-1])
+        self.assertEqual('0', guard.stop('id', 'systemd')[-1])
+
+
+class TestTable(testtools.TestCase):
+    def test_nothing_raw_reaches_a_terminal(self):
+        for name in samples.HOSTILE:
+            ids = marks.encode(
+                samples.marked(port_name=name, server_name=name, creator=name)
+            )
+            mirror = samples.mirror(
+                name=name, external_ids=ids, output_name=name, filter=name
+            )
+            (entry,) = health.entries(name, [mirror], [], samples.NOW, {})
+            cells = (*table.row(entry, samples.NOW, True), *table.show(entry))
+            for cell in cells:
+                if isinstance(cell, str):
+                    self.assertEqual(exceptions.printable(cell), cell)
+
+    def test_widths(self):
+        mirror = samples.mirror()
+        (entry,) = health.entries('cmp1', [mirror], [], samples.NOW, {})
+        for long, columns in ((False, table.LIST), (True, table.LONG)):
+            for cells in (
+                table.row(entry, samples.NOW, long),
+                table.unreachable('cmp1', long),
+            ):
+                self.assertEqual(len(columns), len(cells))
+        self.assertEqual(len(table.SHOW), len(table.show(entry)))
+
+    def test_found_by_name_and_ids(self):
+        mirror = samples.mirror()
+        (entry,) = health.entries('cmp1', [mirror], [], samples.NOW, {})
+        for text in ('m', 'row-mirror', 'mirror-id'):
+            self.assertTrue(table.matches(entry, text))
+        self.assertFalse(table.matches(entry, 'row'))

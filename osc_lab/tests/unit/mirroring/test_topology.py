@@ -1,0 +1,106 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+import testtools
+
+from osc_lab import exceptions
+from osc_lab.mirroring import model
+from osc_lab.mirroring import topology
+
+ID = '11111111-2222-3333-4444-555555555555'
+INT = model.Bridge('b-int', 'br-int', 'netdev', 'secure', ('m1', 'm2'))
+TUN = model.Bridge('b-tun', 'br-tun')
+
+
+def plug(name, bridge, kind='patch', tag=None, **options):
+    return topology.Plug(
+        model.Interface(f'i-{name}', name, kind, 1, options=options),
+        model.Port(f'p-{name}', name, tag, interfaces=(f'i-{name}',)),
+        bridge,
+    )
+
+
+def facts(device='tap1', tunnels=1):
+    found = model.Attachment(
+        model.Interface('i1', device, '', 5, mtu=1450, link_state='up'),
+        model.Port('p1', device, 7, interfaces=('i1',)),
+        INT,
+    )
+    plugs = [
+        plug('patch-tun', INT, peer='patch-int'),
+        plug('patch-int', TUN, peer='patch-tun'),
+        plug('int-br-x', INT, peer='gone'),
+    ]
+    plugs += [
+        plug(f'vxlan-{i}', TUN, 'vxlan', remote_ip=f'192.0.2.{i}')
+        for i in range(1, tunnels + 1)
+    ]
+    mirrors = (
+        model.Mirror('m1', 'mine', 'br-int', 'b-int', select_dst=('p1',)),
+        model.Mirror('m2', 'other', 'br-int', 'b-int', select_src=('p9',)),
+    )
+    return topology.Facts((found,), tuple(plugs), mirrors)
+
+
+def draw(name='web', **kwargs):
+    port = model.NeutronPort(ID, name, server_name='srv')
+    return topology.graph(port, 'host1', facts(**kwargs))
+
+
+class TestTopology(testtools.TestCase):
+    def test_text(self):
+        self.assertEqual(
+            f"""\
+web (port, {ID}, server srv, host host1)
+`- tap1 (system, ofport 5, MTU 1450, link up)
+   `- br-int (bridge, netdev, secure) [VLAN 7]
+      |- mirror mine (in, unknown) to nowhere
+      |- patch-tun = patch-int (patch)
+      |  `- br-tun (bridge)
+      |     `- vxlan-1 (vxlan, to 192.0.2.1, ofport 1)
+      `- int-br-x (patch to nowhere)
+""",
+            topology.text(draw()),
+        )
+
+    def test_many_tunnels_are_counted(self):
+        text = topology.text(draw(tunnels=20))
+        self.assertEqual(8, text.count('vxlan-'))
+        self.assertIn('and 12 more of type vxlan', text)
+
+    def test_hybrid_plug_has_a_linux_bridge(self):
+        text = topology.text(draw(device='qvo11111111-22'))
+        for name in ('tap', 'qbr', 'qvb', 'qvo'):
+            self.assertIn(f'- {name}11111111-22 (', text)
+
+    def test_names_do_not_move_a_terminal_or_leave_a_label(self):
+        name = 'a\x1b[2J"; x -- y; "\n'
+        graph = draw(name=name)
+        self.assertNotIn('\x1b', topology.text(graph))
+        dot = topology.dot(graph)
+        self.assertNotIn('\x1b', dot)
+        self.assertIn('\\"; x -- y; \\"\\\\n', dot)
+
+    def test_dot_connects_all(self):
+        graph = draw()
+        dot = topology.dot(graph)
+        self.assertEqual(len(graph.nodes) - 1, dot.count(' -- '))
+        self.assertIn('label="VLAN 7"', dot)
+
+    def test_port_that_is_not_there(self):
+        self.assertRaises(
+            exceptions.NotFound,
+            topology.graph,
+            model.NeutronPort(ID),
+            'host1',
+            topology.Facts((), (), ()),
+        )

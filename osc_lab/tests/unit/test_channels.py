@@ -1,0 +1,104 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+import argparse
+
+import testtools
+
+from osc_lab import channels
+from osc_lab import exceptions
+
+
+def parse(*argv):
+    parser = argparse.ArgumentParser()
+    channels.add_arguments(parser)
+    return parser.parse_args(argv)
+
+
+class TestResolve(testtools.TestCase):
+    def test_nothing_is_enabled_by_default(self):
+        found = channels.resolve(parse(), {}, {})
+        self.assertEqual(channels.Channels(), found)
+        self.assertEqual(channels.DEADLINE, found.deadline)
+
+    def test_option_wins_over_environment_over_cloud(self):
+        cloud = {'ssh': 'c', 'libvirt_uri': 'c', 'ovsdb': 'c'}
+        environ = {'OS_LAB_SSH': 'e', 'OS_LAB_LIBVIRT_URI': 'e'}
+        found = channels.resolve(parse('--ssh', 'o'), environ, cloud)
+        self.assertEqual(
+            ('o', 'e', 'c'), (found.ssh, found.libvirt_uri, found.ovsdb)
+        )
+
+    def test_timeout(self):
+        found = channels.resolve(parse('--host-timeout', '1.5'), {}, {})
+        self.assertEqual(1.5, found.deadline)
+        for bad in ('0', '-1', 'abc', 'nan', 'inf', '601'):
+            error = self.assertRaises(
+                exceptions.InvalidInput,
+                channels.resolve,
+                parse('--host-timeout', bad),
+                {},
+                {},
+            )
+            self.assertIn('--host-timeout', str(error))
+
+    def test_refuses_what_would_be_an_option_or_trust_anybody(self):
+        for argv in (
+            ['--ssh=-oProxyCommand=x'],
+            ['--ssh', 'a\nb'],
+            ['--libvirt-uri', 'qemu+tls://{host}/system?no_verify=1'],
+        ):
+            self.assertRaises(
+                exceptions.InvalidInput, channels.resolve, parse(*argv), {}, {}
+            )
+
+    def test_host_addresses_must_be_a_mapping(self):
+        self.assertRaises(
+            exceptions.InvalidInput,
+            channels.resolve,
+            parse(),
+            {},
+            {'host_addresses': ['a']},
+        )
+
+
+class TestHost(testtools.TestCase):
+    def test_templates(self):
+        settings = channels.Channels(
+            ssh='root@{host}', libvirt_uri='qemu+tls://{host_ip}/system'
+        )
+        host = settings.host('cmp1', '192.0.2.1')
+        self.assertEqual('root@cmp1', host.ssh)
+        self.assertEqual('qemu+tls://192.0.2.1/system', host.libvirt_uri)
+        self.assertEqual('ssh', host.ovsdb)
+
+    def test_ipv6_is_bracketed_and_configured_address_wins(self):
+        settings = channels.Channels(
+            ovsdb='ssl:{host_ip}:6640', host_addresses={'a': '2001:db8::1'}
+        )
+        self.assertEqual(
+            'ssl:[2001:db8::1]:6640', settings.host('a', '192.0.2.1').ovsdb
+        )
+
+    def test_without_channels(self):
+        host = channels.Channels().host('a')
+        self.assertEqual(
+            (None, None, None), (host.ssh, host.libvirt_uri, host.ovsdb)
+        )
+
+    def test_strange_names_are_refused(self):
+        for name in ('-oProxyCommand=x', 'a b', 'a/b', '', 'a\n', '$(x)'):
+            self.assertRaises(
+                exceptions.AccessError,
+                channels.Channels(ssh='{host}').host,
+                name,
+            )

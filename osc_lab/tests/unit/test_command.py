@@ -1,0 +1,47 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The bases of all commands, in the real shell."""
+
+import io
+import shlex
+from unittest import mock
+
+from openstackclient import shell
+import testtools
+
+OFFLINE = 'volume encryption preset list'
+
+
+def openstack(line):
+    """Run the shell in this process; return status, stdout and stderr."""
+    app = shell.OpenStackShell()
+    app.stdout = io.StringIO()
+    app.stderr = io.StringIO()
+    with mock.patch('sys.stderr', app.stderr):
+        status = app.run(shlex.split(line))
+    return status, app.stdout.getvalue(), app.stderr.getvalue()
+
+
+class TestColumns(testtools.TestCase):
+    def test_a_name_in_any_spelling(self):
+        for name in ('Name', 'name', 'NAME'):
+            status, out, err = openstack(f'{OFFLINE} -f value -c {name}')
+            self.assertEqual((0, ''), (status, err))
+            self.assertIn('luks2\n', out)
+
+    def test_no_such_column_names_those_there_are(self):
+        status, out, err = openstack(f'{OFFLINE} -c nonsense')
+        self.assertEqual((1, ''), (status, out))
+        self.assertEqual(1, err.count('\n'), err)
+        self.assertIn('-c: there is no column "nonsense"', err)
+        self.assertIn('Key Size', err)

@@ -1,0 +1,120 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Every entry point loads and explains itself."""
+
+import argparse
+import configparser
+import importlib
+import pathlib
+from unittest import mock
+
+import testtools
+
+import osc_lab
+
+SETUP = pathlib.Path(osc_lab.__file__).parent.parent / 'setup.cfg'
+
+
+def entry_points():
+    """Yield (group, name, object reference) as setup.cfg declares them."""
+    parser = configparser.ConfigParser()
+    parser.read(SETUP)
+    for group, lines in parser['entry_points'].items():
+        for line in lines.strip().splitlines():
+            name, _equals, value = line.partition('=')
+            if value:
+                yield group, name.strip(), value.strip()
+
+
+def load(reference):
+    module, _colon, name = reference.partition(':')
+    loaded = importlib.import_module(module)
+    return getattr(loaded, name) if name else loaded
+
+
+def commands():
+    for group, name, reference in entry_points():
+        if group == 'openstack.lab.v1':
+            yield name, load(reference)
+
+
+class TestEntryPoints(testtools.TestCase):
+    def test_all_load(self):
+        names = [f'{group}:{name}' for group, name, _ in entry_points()]
+        self.assertEqual(sorted(set(names)), sorted(names))
+        for _group, _name, reference in entry_points():
+            load(reference)
+
+    def test_only_commands_and_hooks_use_groups_of_the_shell(self):
+        # Upstream's plugin check takes everything else for a command.
+        for group, name, _reference in entry_points():
+            if group.startswith('openstack'):
+                self.assertIn(
+                    group,
+                    (
+                        'openstack.cli.extension',
+                        'openstack.cli.server_migrate',
+                        'openstack.lab.v1',
+                    ),
+                    name,
+                )
+
+    def test_plugin_says_what_the_shell_asks(self):
+        plugin = load('osc_lab.plugin')
+        self.assertEqual('lab', plugin.API_NAME)
+        self.assertEqual('os_lab_api_version', plugin.API_VERSION_OPTION)
+        self.assertEqual('1', plugin.DEFAULT_API_VERSION)
+        parser = plugin.build_option_parser(argparse.ArgumentParser())
+        self.assertEqual('1', parser.parse_args([]).os_lab_api_version)
+        instance = mock.sentinel
+        self.assertIs(
+            mock.sentinel.sdk_connection, plugin.make_client(instance)
+        )
+
+
+class TestCommands(testtools.TestCase):
+    def parser(self, name, command):
+        app = mock.Mock(spec_set=['client_manager', 'options', 'NAME'])
+        app.NAME = 'openstack'
+        return command(app, None).get_parser(
+            'openstack ' + name.replace('_', ' ')
+        )
+
+    def test_every_command_has_a_description(self):
+        for name, command in commands():
+            description = command(mock.Mock(), None).get_description()
+            self.assertGreater(len(description), 20, name)
+            self.assertFalse(description.endswith('.'), name)
+
+    def test_every_option_has_help(self):
+        for name, command in commands():
+            for action in self.parser(name, command)._actions:
+                self.assertTrue(action.help, f'{name}: {action.dest}')
+
+    def test_help_renders(self):
+        for name, command in commands():
+            text = self.parser(name, command).format_help()
+            self.assertIn('openstack', text)
+
+    def test_only_long_options(self):
+        for name, command in commands():
+            own = {
+                flag
+                for action in self.parser(name, command)._actions
+                for flag in action.option_strings
+            }
+            self.assertLessEqual(
+                {flag for flag in own if not flag.startswith('--')},
+                {'-h', '-f', '-c'},
+                name,
+            )
