@@ -90,7 +90,9 @@ def start(
     pids = {h: pid for h, pid in found.items() if pid is not None}
     spec = json.dumps(specification(layout, pids, ports), sort_keys=True)
     argv = [sys.executable, '-I', '-S', str(_PROGRAM), spec]
-    if any(_argv(p) == argv for p in machine.marked(layout, ROLE)):
+    # Which Python runs it does not matter: that of a tox environment is
+    # another one than that of a shell.
+    if any(_argv(p)[1:] == argv[1:] for p in machine.marked(layout, ROLE)):
         return False
     machine.kill(layout, ROLE)
     if not pids:
