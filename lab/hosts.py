@@ -116,12 +116,21 @@ def install_certificates(
         shutil.copy(source, target)
 
 
+_USER = 'libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin'
+_GROUP = 'libvirt-qemu:x:64055:'
+
+
 def _private_etc(layout: model.Layout, host: str) -> None:
     folder = layout.host_dir(host) / 'etc'
     for name in ('libvirt', 'pki', 'sasl2'):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / 'hostname').write_text(f'{host}\n')
     (folder / 'hosts').touch()
+    # libvirtd does not start without its own user, which comes with the
+    # package that would also make it a service of this machine.
+    for name, line in (('passwd', _USER), ('group', _GROUP)):
+        own = pathlib.Path('/etc', name).read_text()
+        (folder / name).write_text(f'{own.rstrip()}\n{line}\n')
     identity = host_uuid(layout, host).replace('-', '')
     (folder / 'machine-id').write_text(f'{identity}\n')
 
@@ -147,6 +156,10 @@ def machine_of(layout: model.Layout, host: str) -> machine.Machine:
             (folder / name).mkdir(parents=True, exist_ok=True)
     for name in ('libvirt', 'lock', 'openvswitch', 'sshd'):
         (folder / 'run' / name).mkdir(parents=True, exist_ok=True)
+    # Debian's libvirtd makes its folders when it runs as a service: where it
+    # never did, there is nothing yet to mount over.
+    for name in ('lib', 'log', 'cache'):
+        (folder / 'var' / name / 'libvirt').mkdir(parents=True, exist_ok=True)
     (folder / 'nova' / 'instances').mkdir(exist_ok=True)
     state_path(layout).mkdir(exist_ok=True)
     shared_instances(layout).mkdir(parents=True, exist_ok=True)
@@ -163,7 +176,14 @@ def machine_of(layout: model.Layout, host: str) -> machine.Machine:
         host,
         machine.NAMESPACES,
         hostname=host,
-        overlays=((folder / 'etc', '/etc'), (folder / 'sbin', '/usr/sbin')),
+        overlays=(
+            (folder / 'etc', '/etc'),
+            (folder / 'sbin', '/usr/sbin'),
+            *(
+                (folder / 'var' / name, f'/var/{name}')
+                for name in ('lib', 'log', 'cache')
+            ),
+        ),
         binds=tuple((folder / n, t) for n, t in binds.items()),
     )
 
