@@ -19,6 +19,7 @@ import pathlib
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 from unittest import mock
 
@@ -139,6 +140,12 @@ class FindTest(unittest.TestCase):
         )
         self.addCleanup(child.wait)
         self.addCleanup(child.kill)
+        # The kernel shows its environment only a moment after the program
+        # was started.
+        deadline = time.monotonic() + 10
+        environ = pathlib.Path(f'/proc/{child.pid}/environ')
+        while not environ.read_bytes() and time.monotonic() < deadline:
+            time.sleep(0.001)
         return child
 
     def test_a_lab_sees_its_own_processes_alone(self) -> None:
