@@ -12,10 +12,11 @@
 
 """XML of libvirt, read so that a hostile document does no harm.
 
-No document type is accepted, so there are no entities to blow up, and no
-document longer than :data:`LIMIT`.
+No document type is accepted, so there are no entities to blow up, and
+what is read has limits of length, depth and number of elements.
 """
 
+import re
 import typing
 import xml.etree.ElementTree as ET
 import xml.parsers.expat
@@ -23,7 +24,12 @@ import xml.parsers.expat
 from osc_lab.migration import facts
 
 #: Characters; capabilities of a large host have about one million.
-LIMIT = 16 * 1024 * 1024
+LIMIT = 4 * 1024 * 1024
+ELEMENTS = 200_000
+DEPTH = 64
+
+#: Digits of a number that libvirt would write.
+_DIGITS = re.compile('[0-9]{1,18}')
 
 _UNITS = {
     'b': 1,
@@ -48,22 +54,36 @@ class InvalidDocument(ValueError):
 def parse(text: str) -> ET.Element:
     """Return the root element of a document.
 
-    :raises InvalidDocument: when it is too long, not well formed, or has
+    :raises InvalidDocument: when it is too large, not well formed, or has
         a document type
     """
     if len(text) > LIMIT:
         raise InvalidDocument(f'{len(text)} characters are too many')
     builder = ET.TreeBuilder()
-    parser = xml.parsers.expat.ParserCreate()
+    # Whatever encoding the document names, here it is text already.
+    parser = xml.parsers.expat.ParserCreate('utf-8')
     parser.buffer_text = True
+    count = depth = 0
 
     def refuse(*args: typing.Any) -> None:
         raise InvalidDocument('a document type is not expected')
 
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal count, depth
+        count, depth = count + 1, depth + 1
+        if count > ELEMENTS or depth > DEPTH:
+            raise InvalidDocument('too many elements')
+        builder.start(tag, attributes)
+
+    def end(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(tag)
+
     parser.StartDoctypeDeclHandler = refuse
     parser.EntityDeclHandler = refuse
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
     parser.CharacterDataHandler = builder.data
     try:
         parser.Parse(text.encode('utf-8', 'replace'), True)
@@ -91,7 +111,7 @@ def domain(text: str, tainted: tuple[str, ...] = ()) -> facts.Domain:
         machine='' if kind is None else kind.get('machine', ''),
         emulator=root.findtext('devices/emulator', ''),
         memory_kib=_size(root.find('memory')) // 1024,
-        vcpus=int(root.findtext('vcpu', '1') or 1),
+        vcpus=_number(root.findtext('vcpu', '')) or 1,
         cpu_xml=''
         if cpu is None
         else ET.tostring(cpu, encoding='unicode').strip(),
@@ -158,9 +178,29 @@ def _attribute(element: ET.Element, path: str, name: str) -> str:
 
 def _size(element: ET.Element | None) -> int:
     """Return bytes; libvirt's default unit is KiB."""
-    if element is None or not (element.text or '').strip().isdigit():
+    if element is None:
         return 0
-    return int(str(element.text)) * _UNITS.get(element.get('unit', 'KiB'), 1)
+    unit = _UNITS.get(element.get('unit', 'KiB'), 1)
+    return _number(element.text or '') * unit
+
+
+def _number(text: str) -> int:
+    """Return a number, 0 for anything else."""
+    return int(text) if _DIGITS.fullmatch(text.strip()) else 0
+
+
+def cpu_models(text: str) -> frozenset[str]:
+    """Return the named CPU models of a domain's capabilities.
+
+    :raises InvalidDocument: when it is no such document
+    """
+    root = parse(text)
+    if root.tag != 'domainCapabilities':
+        raise InvalidDocument(f'<{root.tag}> instead of <domainCapabilities>')
+    return frozenset(
+        (item.text or '').strip()
+        for item in root.findall("cpu/mode[@name='custom']/model")
+    )
 
 
 class Capabilities(typing.NamedTuple):
