@@ -146,8 +146,12 @@ class Aftermath:
         server: facts.Server,
         source: facts.Host,
         destination: facts.Host,
+        mirrors: tuple[facts.Mirror, ...] | facts.Gap,
     ) -> verify.After:
-        """Return everything that the verification judges."""
+        """Return everything that the verification judges.
+
+        :param mirrors: of the server's ports, as they were before
+        """
         network = gather.attempt(lambda: self._network.network(server.id))
         leftover, folder = self._leftover(server, source, destination)
         return verify.After(
@@ -163,6 +167,22 @@ class Aftermath:
             running=self.running(server, (source, destination)),
             leftover=leftover,
             folder=folder,
+            mirrors=self._mirrors(source, network, mirrors),
+        )
+
+    def _mirrors(
+        self,
+        source: facts.Host,
+        network: facts.Network | facts.Gap,
+        before: tuple[facts.Mirror, ...] | facts.Gap,
+    ) -> tuple[facts.Mirror, ...] | facts.Gap:
+        if isinstance(network, facts.Gap):
+            return network
+        known = () if isinstance(before, facts.Gap) else before
+        return self._hosts.mirrors(
+            source,
+            [port.id for port in network.ports],
+            [mirror.name for mirror in known],
         )
 
     def _bindings(

@@ -77,44 +77,60 @@ class HostShell:
         """Return the request for the options of Nova."""
         return {'files': self._files, 'options': nova_options.WANTED}
 
-    @contextlib.contextmanager
-    def listening(
+    def listen(
         self, ports: collections.abc.Sequence[int], seconds: float
-    ) -> collections.abc.Iterator[list[int]]:
-        """Listen on ports of the host for a moment.
+    ) -> 'Listener':
+        """Begin to listen on ports of the host, for a moment.
 
         The sockets close with the connection, and after ``seconds`` in any
         case.
-
-        :returns: the ports that were free
-        :raises AccessError: when the host does not answer
         """
-        process = subprocess.Popen(
+        return Listener(
+            self._shell.host.name,
             self._shell.argv(_command({'listen': [list(ports), seconds]})),
+        )
+
+
+class Listener:
+    """Sockets that listen on a host until they are closed.
+
+    :param host: its name
+    :param argv: what opens them and says which
+    """
+
+    def __init__(self, host: str, argv: list[str]) -> None:
+        self._host = host
+        self._process = subprocess.Popen(
+            argv,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
+
+    def ports(self) -> list[int]:
+        """Return the ports that were free.  May hang.
+
+        :raises AccessError: when the host does not say
+        """
+        assert self._process.stdout is not None
         try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            try:
-                opened = json.loads(line)['listening']
-            except (ValueError, KeyError, TypeError) as error:
-                raise exceptions.AccessError(
-                    _('Nothing could listen on %s') % self._shell.host.name
-                ) from error
-            yield opened
-        finally:
-            for stream in (process.stdin, process.stdout):
-                if stream is not None:
-                    with contextlib.suppress(OSError):
-                        stream.close()
-            try:
-                process.wait(self._deadline)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            found = json.loads(self._process.stdout.readline())['listening']
+            return [int(port) for port in found]
+        except (ValueError, KeyError, TypeError) as error:
+            raise exceptions.AccessError(
+                _('Nothing could listen on %s') % self._host
+            ) from error
+
+    def close(self) -> None:
+        # The other end stops when its input ends.
+        with contextlib.suppress(OSError):
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+        try:
+            self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 def _command(request: Json) -> list[str]:

@@ -126,12 +126,18 @@ class Connection:
             other = self._guarded(lambda: self._compare(domain, host_cpu))
             if isinstance(other, tuple):
                 other = other[0]
+        models = self._guarded(lambda: self._cpu_models(domain))
         return dataclasses.replace(
             found,
             cpu=cpu,
             cpu_text=text,
             host_cpu=other,
-            machine_ok=self._guarded(lambda: self._machine(domain)),
+            cpu_models=models
+            if isinstance(models, frozenset)
+            else frozenset(),
+            machine_ok=models
+            if isinstance(models, facts.Gap)
+            else models is not None,
             conflicts=self._conflicts(domain),
         )
 
@@ -235,17 +241,18 @@ class Connection:
             raise
         return _COMPARED.get(result, 'incompatible')
 
-    def _machine(self, domain: facts.Domain) -> bool:
+    def _cpu_models(self, domain: facts.Domain) -> frozenset[str] | None:
+        """Return CPU models; None when the machine type is not there."""
         lib = self._libvirt
         try:
-            self._conn.getDomainCapabilities(
+            text = self._conn.getDomainCapabilities(
                 None, domain.arch, domain.machine, domain.type, 0
             )
         except lib.libvirtError as error:
             if error.get_error_code() in (_INVALID_ARGUMENT, _UNSUPPORTED):
-                return False
+                return None
             raise
-        return True
+        return domain_xml.cpu_models(text)
 
     def _conflicts(self, domain: facts.Domain) -> tuple[facts.Conflict, ...]:
         found = []

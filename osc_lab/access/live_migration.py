@@ -20,9 +20,10 @@ import typing
 
 from osc_lab.access import aftermath
 from osc_lab.access import compute
+from osc_lab.access import dirty_pages
 from osc_lab.access import hosts as hosts_
-
 from osc_lab.access import migration
+from osc_lab.access import past_migration
 from osc_lab.access import settings
 from osc_lab import channels
 from osc_lab import exceptions
@@ -34,6 +35,7 @@ from osc_lab.migration import facts as facts_
 from osc_lab.migration import nova_options
 from osc_lab.migration import ranking
 from osc_lab.migration import record as record_
+from osc_lab.migration import repair
 from osc_lab.migration import result
 from osc_lab.migration import verify
 from osc_lab.migration import watch
@@ -78,6 +80,9 @@ class Flow:
         self._compute = typing.cast(compute.Compute, services.compute)
         self._aftermath = aftermath.Aftermath(
             services, self._hosts, self._settings.deadline
+        )
+        self._past = past_migration.PastMigration(
+            self._compute, self._aftermath, self._look_at
         )
 
     def preflight(self) -> Answer:
@@ -132,18 +137,39 @@ class Flow:
             progress=progress.show,
             on_stall=drive.OnStall(self._options.on_stall),
         )
-        request_id, newest = driver.start(server, host, facts.request.storage)
-        if not wait:
-            return self._accepted(server, request_id)
+        request_id = ''
         try:
+            request_id, newest = self._start(driver, facts, host)
+            if not wait:
+                return self._accepted(server, request_id)
             seen = driver.follow(
                 server, request_id, newest, self._options.timeout
             )
+            progress.end()
+            return self._told(facts, seen)
+        except KeyboardInterrupt:
+            self._say(_interrupted(server, request_id))
+            raise
         finally:
             progress.end()
             if job is not None:
                 job.stop()
-        return self._told(facts, seen)
+
+    def _start(
+        self, driver: drive.Driver, facts: facts_.Facts, host: str | None
+    ) -> tuple[str, int]:
+        """Start it; a refusal names the check that sees it before."""
+        try:
+            return driver.start(facts.server, host, facts.request.storage)
+        except exceptions.ServiceError as error:
+            name = explain.refusal(error.message)
+            if error.status is None or name is None:
+                raise
+            known = {item.id: item for item in registry.load().checks}
+            raise exceptions.AccessError(
+                f'{name}: {error.message}',
+                known[name].remedy if name in known else error.remedy,
+            ) from error
 
     def _accepted(self, server: facts_.Server, request_id: str) -> Answer:
         item = finding.Finding(
@@ -166,7 +192,7 @@ class Flow:
         ends = [facts.source, *([destination] if name else [])]
         if seen.moved:
             after = self._aftermath.after(
-                seen.after, facts.source, destination
+                seen.after, facts.source, destination, facts.mirrors
             )
             completed = self._aftermath.completed(seen.after, destination)
             findings = verify.verify(after)
@@ -174,59 +200,19 @@ class Flow:
         else:
             running = self._aftermath.running(seen.after, ends)
             first = result.outcome(seen, {}, running)
-            findings = self._causes(seen, facts.source)
+            findings = self._past.causes(seen, facts.source, running)
         return (
             report_.Report((first, *findings)),
             result.exit_code(seen, findings),
         )
 
-    def _causes(
-        self, seen: drive.Outcome, source: facts_.Host
-    ) -> list[finding.Finding]:
-        """Return why a migration failed, from events and the log."""
-        lines = self._aftermath.log(seen.after, source, seen.request_id)
-        said = explain.reasons(
-            seen.action, lines if isinstance(lines, list) else ()
-        )
-        found = explain.findings(
-            seen.after.name,
-            said,
-            {item.id: item.remedy for item in registry.load().checks},
-        )
-        known = {item.evidence.get('text') for item in found}
-        for where, text in said:
-            if text not in known:
-                found.append(
-                    finding.Finding(
-                        'reason',
-                        seen.after.name,
-                        finding.Result.WARNING,
-                        f'{where}: {text}',
-                        _('See "openstack server event show".'),
-                    )
-                )
-        if not said and not seen.left_running:
-            gap = lines if isinstance(lines, facts_.Gap) else None
-            found.append(
-                finding.Finding(
-                    'reason',
-                    seen.after.name,
-                    finding.Result.UNKNOWN,
-                    _(
-                        'Nova keeps no reason; it stands in the log of '
-                        'nova-compute on %s.'
-                    )
-                    % source.name,
-                    gap.remedy if gap else _('Look there by hand.'),
-                )
-            )
-        return found
-
     # -- a migration of the past
 
     def explain(self, reference: str) -> Answer:
         """Tell how a migration ended, by its id or its request id."""
-        record, action, server = self._past(reference)
+        record, action, server = self._past.find(
+            reference, self._options.server
+        )
         seen = result.past(server, record, action)
         names = [seen.before.host]
         if record is not None and record.destination:
@@ -244,7 +230,7 @@ class Flow:
         running = self._aftermath.running(server, ends)
         findings = []
         if not seen.moved and ends:
-            findings = self._causes(seen, ends[0])
+            findings = self._past.causes(seen, ends[0], running)
         first = result.outcome(seen, {}, running)
         code = exceptions.ExitCode.DONE
         if seen.left_running:
@@ -252,67 +238,6 @@ class Flow:
         elif not seen.moved:
             code = exceptions.ExitCode.OPERATION_FAILED
         return report_.Report((first, *findings)), code
-
-    def _past(
-        self, reference: str
-    ) -> tuple[record_.Record | None, record_.Action | None, facts_.Server]:
-        server = None
-        filters: dict[str, typing.Any] = {'migration_type': 'live-migration'}
-        if self._options.server:
-            server = self._compute.server(self._options.server)
-            filters['instance_uuid'] = server.id
-        wanted_action = reference.startswith('req-')
-        asked: set[str] = set()
-        for body in self._compute.migrations(**filters):
-            record = record_.record(body)
-            if not wanted_action:
-                if reference not in (str(record.id), record.uuid):
-                    continue
-                server = server or self._compute.server(record.server_id)
-                return record, self._action_of(record), server
-            if record.server_id in asked:
-                continue
-            asked.add(record.server_id)
-            found = self._compute.action(record.server_id, reference)
-            if found is not None:
-                action = record_.action(found)
-                server = server or self._compute.server(record.server_id)
-                return self._record_of(server, action), action, server
-        if wanted_action and server is not None:
-            found = self._compute.action(server.id, reference)
-            if found is not None:
-                return None, record_.action(found), server
-        raise exceptions.NotFound(
-            _('--explain: there is no live migration "%s"') % reference,
-            _('See "openstack server migration list".'),
-        )
-
-    def _action_of(self, record: record_.Record) -> record_.Action | None:
-        """Return the action that made a record: the last one before it."""
-        for body in self._compute.actions(record.server_id):
-            action = record_.action(body)
-            if (
-                action.action == 'live-migration'
-                and action.started <= record.created + 5
-            ):
-                found = self._compute.action(
-                    record.server_id, action.request_id
-                )
-                return record_.action(found) if found else None
-        return None
-
-    def _record_of(
-        self, server: facts_.Server, action: record_.Action
-    ) -> record_.Record | None:
-        """Return the record that an action made: the first one after it."""
-        found = None
-        for body in self._compute.migrations(
-            instance_uuid=server.id, migration_type='live-migration'
-        ):
-            record = record_.record(body)
-            if record.created >= action.started - 5:
-                found = record
-        return found
 
     # -- repair
 
@@ -338,7 +263,7 @@ class Flow:
                 if name
             ],
         )
-        item = repairable(server, running)
+        item = repair.repairable(server, running)
         code = exceptions.ExitCode.CHECK_FAILED
         if item.result is finding.Result.OK:
             code = exceptions.ExitCode.DONE
@@ -349,11 +274,14 @@ class Flow:
     # -- common
 
     def _look(self) -> facts_.Facts:
+        return self._look_at(self._options.server, self._options.host)
+
+    def _look_at(self, server: str, host: str | None) -> facts_.Facts:
         return migration.look(
             self._connection,
-            self._options.server,
+            server,
             facts_.Request(
-                host=self._options.host,
+                host=host,
                 storage=facts_.Storage(self._options.storage or 'auto'),
                 bandwidth_mib_s=self._options.bandwidth,
                 forecast=self._options.forecast,
@@ -366,72 +294,10 @@ class Flow:
         names = examine.promising(facts, self._checks)
         facts = self._hosts.look(facts, names)
         if facts.request.forecast:
-            facts = self._hosts.measure(facts)
+            facts = dirty_pages.measure(self._hosts, facts)
         return facts, examine.examine(
             facts, self._checks, self._options.ignore_check
         )
-
-
-def repairable(
-    server: facts_.Server,
-    running: collections.abc.Mapping[str, bool | facts_.Gap],
-) -> finding.Finding:
-    """Return whether a server's state may be set to active.
-
-    Only when libvirt confirms that its guest runs on the host that Nova
-    names, and on no other that took part.
-    """
-    alive = sorted(host for host, runs in running.items() if runs is True)
-    gaps = {
-        host: runs
-        for host, runs in running.items()
-        if isinstance(runs, facts_.Gap)
-    }
-
-    def answer(
-        outcome: finding.Result, message: str, remedy: str = ''
-    ) -> finding.Finding:
-        return finding.Finding(
-            'repair',
-            server.name,
-            outcome,
-            message,
-            remedy,
-            finding.Source.LIBVIRT,
-            {'runs_on': alive, 'nova_host': server.host},
-        )
-
-    failed = finding.Result.FAILED
-    if server.vm_state not in ('error', 'active'):
-        return answer(
-            failed,
-            _('The server is %s; nothing is repaired.') % server.vm_state,
-            _('Only ERROR after a live migration can be put right.'),
-        )
-    if gaps:
-        host, gap = next(iter(gaps.items()))
-        return answer(
-            failed,
-            _('libvirt on %(host)s does not confirm anything: %(text)s')
-            % {'host': host, 'text': gap.message},
-            gap.remedy or _('Reach it, then try again.'),
-        )
-    if alive != [server.host]:
-        return answer(
-            failed,
-            _('Its guest runs on %(hosts)s, Nova says %(nova)s.')
-            % {
-                'hosts': ', '.join(alive) or _('no host'),
-                'nova': server.host or '-',
-            },
-            _('Stop one guest or evacuate; a state alone would be a lie.'),
-        )
-    if server.vm_state == 'active':
-        return answer(finding.Result.OK, _('There is nothing to repair.'))
-    return answer(
-        finding.Result.OK,
-        _('Its guest runs on %s; the state is set to active.') % server.host,
-    )
 
 
 class _Progress:
@@ -453,6 +319,7 @@ class _Progress:
     def end(self) -> None:
         if self._terminal and self._width:
             sys.stderr.write('\n')
+            self._width = 0
 
 
 def _timeout(facts: facts_.Facts) -> float | None:
@@ -467,6 +334,19 @@ def _timeout(facts: facts_.Facts) -> float | None:
         if isinstance(domain, facts_.Domain):
             disks = [disk.size or 0 for disk in domain.disks if disk.copied]
     return options.completion_timeout(options.data_gib(ram, disks)) or None
+
+
+def _interrupted(server: facts_.Server, request_id: str) -> str:
+    """Return how to go on where nobody waited for the answer."""
+    if not request_id:
+        return _(
+            'Nova may have been asked: openstack server migration list '
+            '--server %s'
+        ) % (server.id)
+    return _(
+        'How it ended: openstack server migrate live %(server)s --explain '
+        '%(id)s'
+    ) % {'server': server.id, 'id': request_id}
 
 
 def _problems(report: report_.Report) -> report_.Report:

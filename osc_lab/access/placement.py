@@ -12,6 +12,7 @@
 
 """Placement, read only: nothing is claimed, nothing allocated."""
 
+import collections.abc
 import typing
 
 from osc_lab.access import rest
@@ -19,8 +20,9 @@ from osc_lab.access import service
 from osc_lab.i18n import _
 from osc_lab.migration import facts
 
-#: Forbidden traits 1.22, in_tree 1.31, root providers 1.29.
-VERSION = (1, 31)
+#: Forbidden traits 1.22, in_tree 1.31, root providers 1.29, groups with a
+#: name 1.33, same_subtree 1.36.
+VERSION = (1, 36)
 
 
 class Placement:
@@ -54,11 +56,8 @@ class Placement:
 
         :param root: look at this provider and its children alone
         """
-        params = {
-            'resources': ','.join(
-                f'{name}:{amount}'
-                for name, amount in sorted(demand.resources.items())
-            )
+        params: dict[str, typing.Any] = {
+            'resources': _resources(demand.resources)
         }
         traits = [
             *sorted(demand.required),
@@ -68,6 +67,19 @@ class Placement:
             params['required'] = ','.join(traits)
         if root:
             params['in_tree'] = root
+        for group in demand.groups:
+            params[f'resources_{group.id}'] = _resources(group.resources)
+            if group.required:
+                params[f'required_{group.id}'] = ','.join(
+                    sorted(group.required)
+                )
+        if len(demand.groups) > 1:
+            params['group_policy'] = 'none'
+        if demand.same_subtree:
+            params['same_subtree'] = [
+                ','.join(f'_{name}' for name in names)
+                for names in demand.same_subtree
+            ]
         summaries = self.rest.value(
             '/allocation_candidates', 'provider_summaries', VERSION, **params
         )
@@ -101,3 +113,9 @@ class Placement:
             },
             frozenset(str(name) for name in traits),
         )
+
+
+def _resources(amounts: collections.abc.Mapping[str, int]) -> str:
+    return ','.join(
+        f'{name}:{amount}' for name, amount in sorted(amounts.items())
+    )

@@ -67,8 +67,32 @@ def _port(body: service.Json, network: service.Json) -> facts.Port:
         host=str(body.get('binding:host_id', '')),
         network_type=str(network.get('provider:network_type') or ''),
         physical_network=str(network.get('provider:physical_network') or ''),
-        has_resource_request=bool(body.get('resource_request')),
+        **_resource_request(str(body['id']), body.get('resource_request')),
     )
+
+
+def _resource_request(port_id: str, request: typing.Any) -> service.Json:
+    """Return the groups of a port's resource_request.
+
+    It is one group, or with the extension port-resource-request-groups
+    several.
+    """
+    if not isinstance(request, dict):
+        return {}
+    bodies = request.get('request_groups')
+    if bodies is None:
+        bodies = [{'id': port_id, **request}]
+    return {
+        'groups': tuple(
+            facts.Granular(
+                str(item['id']),
+                {str(k): int(v) for k, v in item['resources'].items()},
+                frozenset(item.get('required') or ()),
+            )
+            for item in bodies
+        ),
+        'same_subtree': tuple(request.get('same_subtree') or ()),
+    }
 
 
 def _agent(body: service.Json) -> facts.Agent:

@@ -198,49 +198,6 @@ def guest_memory(uuid: str, size_kib: int) -> int | None:
     return None
 
 
-def mirrors(ports: list[str]) -> list[Json]:
-    """Return the mirrors of OVS that copy some ports, by Neutron's ids."""
-    found = {}
-    for table, columns in (
-        ('Interface', 'name,external_ids'),
-        ('Port', '_uuid,name'),
-        ('Mirror', 'name,select_src_port,select_dst_port'),
-    ):
-        try:
-            done = subprocess.run(
-                [
-                    *('ovs-vsctl', '--timeout=4', '--format=json'),
-                    *(f'--columns={columns}', 'list', table),
-                ],
-                capture_output=True,
-                check=True,
-            )
-            found[table] = json.loads(done.stdout)['data']
-        except (OSError, subprocess.CalledProcessError, ValueError):
-            return []
-    names = {
-        name: dict(keys[1]).get('iface-id')
-        for name, keys in found['Interface']
-    }
-    uuids = {
-        uuid[1]: names.get(name)
-        for uuid, name in found['Port']
-        if names.get(name) in ports
-    }
-    return [
-        {'name': name, 'port': uuids[uuid]}
-        for name, *selected in found['Mirror']
-        for uuid in sorted({x for cell in selected for x in _uuids(cell)})
-        if uuid in uuids
-    ]
-
-
-def _uuids(cell: list[typing.Any]) -> list[str]:
-    """Return the UUIDs of a column that holds one or a set of them."""
-    items = cell[1] if cell[0] == 'set' else [cell]
-    return [item[1] for item in items]
-
-
 def connect(host: str, port: int, timeout: float) -> Json:
     """Return how a connection to a port ends."""
     started = time.time()
@@ -398,7 +355,6 @@ ACTIONS: dict[str, Action] = {
     'existing': existing,
     'identity': identity,
     'certificates': certificates,
-    'mirrors': mirrors,
     'guest_started': guest_started,
     'guest_memory': lambda item: guest_memory(*item),
     'connect': lambda items: at_once(connect, items),

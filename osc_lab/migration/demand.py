@@ -15,12 +15,15 @@
 from osc_lab.migration import facts
 
 
-def of(server: facts.Server) -> facts.Demand:
+def of(
+    server: facts.Server, network: facts.Network | facts.Gap
+) -> facts.Demand:
     """Return what the scheduler would ask for.
 
     From the flavor, as ``nova.scheduler.utils.ResourceRequest`` builds
     it: disk only without a boot volume, ``resources:`` overrides,
-    ``trait:`` and dedicated CPUs; disabled hosts are forbidden.
+    ``trait:`` and dedicated CPUs; disabled hosts are forbidden.  Ports
+    with a QoS policy add a group each.
     """
     flavor = server.flavor
     specs = flavor.extra_specs
@@ -46,8 +49,11 @@ def of(server: facts.Server) -> facts.Demand:
         for key, value in server.image_properties.items():
             if key.startswith('trait:') and value == 'required':
                 required.add(key.partition(':')[2])
+    ports = () if isinstance(network, facts.Gap) else network.ports
     return facts.Demand(
         {name: amount for name, amount in amounts.items() if amount},
         frozenset(required),
         frozenset(forbidden),
+        tuple(group for port in ports for group in port.groups),
+        tuple(port.same_subtree for port in ports if port.same_subtree),
     )

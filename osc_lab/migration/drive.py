@@ -153,32 +153,43 @@ class Driver:
         newest: int,
         timeout: float | None = None,
     ) -> Outcome:
-        """Watch until the end, the time limit or a second interrupt."""
+        """Watch until the end, the time limit or a second interrupt.
+
+        A cloud that no longer answers ends the watch, not the migration.
+        """
         started = time.monotonic()
         record: record_.Record | None = None
-        interrupted = left = False
-        while True:
+        interrupted = aborted = left = False
+        while not left:
             try:
                 record = self._look(server, newest, started) or record
                 if record is not None and record.ended:
                     break
                 if record is None and self._refused(server, request_id):
                     break
+                if interrupted and not aborted and record is not None:
+                    aborted = self._abort(server, record)
                 if timeout and time.monotonic() - started > timeout:
                     left = True
-                    break
                 time.sleep(self._interval)
             except KeyboardInterrupt:
-                if interrupted:
-                    left = True
-                    break
+                left = interrupted
                 interrupted = True
-                self._abort(server, record)
+                if not left:
+                    LOG.warning(
+                        _(
+                            'Interrupted: Nova will be asked to abort. '
+                            'Interrupt again to leave it alone.'
+                        )
+                    )
+            except exceptions.LabError as error:
+                LOG.warning(_('Lost sight of the migration: %s'), error)
+                left = True
         seconds = time.monotonic() - started
         return Outcome(
             request_id=request_id,
             record=record,
-            action=self._action(server, request_id),
+            action=None if left else self._action(server, request_id),
             before=server,
             after=server if left else self._settled(server),
             seconds=seconds,
@@ -229,18 +240,15 @@ class Driver:
         elif self._on_stall is OnStall.FORCE:
             self._compute.force_complete(server.id, record.id)
 
-    def _abort(
-        self, server: facts.Server, record: record_.Record | None
-    ) -> None:
-        if record is None:
-            LOG.warning(_('Nova has not begun yet; waiting to abort it.'))
-            return
+    def _abort(self, server: facts.Server, record: record_.Record) -> bool:
+        """Ask to abort; False when Nova is not that far yet."""
         if self._compute.abort(server.id, record.id):
-            LOG.warning(
-                _('Asked Nova to abort. Interrupt again to leave it alone.')
-            )
+            LOG.warning(_('Asked Nova to abort.'))
+        elif record.status in record_.WAITING:
+            return False
         else:
             LOG.warning(_('Nova says that it can no longer be aborted.'))
+        return True
 
     def _refused(self, server: facts.Server, request_id: str) -> bool:
         found = self._action(server, request_id)

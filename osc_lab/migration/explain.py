@@ -17,13 +17,18 @@ in nova-compute's log alone when libvirt fails.
 """
 
 import collections.abc
+import dataclasses
 import re
 
 from osc_lab.i18n import _
+from osc_lab.migration import facts as facts_
 from osc_lab.migration import record as record_
 from osc_lab.preflight import finding
 
 CHECK = 'outcome'
+
+#: What Nova says when the scheduler found nothing, for whatever reason.
+NO_HOST = re.compile('No valid host|Exceeded max scheduling')
 
 #: (pattern in an event or a log, id of the check that sees it before).
 #: The texts are those of Nova 29 to 34 and libvirt 9 to 12; the first that
@@ -32,7 +37,11 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     (r'KeyManagerError|Secret payload retrieval', 'volume-secrets'),
     (r'certificate|TLS confirmation|TLS handshake', 'libvirt-tls'),
     (r'Unable to access credentials', 'qemu-processes'),
-    (r'authentication failed|SASL', 'libvirt-auth'),
+    (
+        r'authentication failed|SASL|Host key verification failed|'
+        r'Permission denied \(publickey',
+        'libvirt-auth',
+    ),
     (
         r"(connect to (server at )?|Failed to connect to )'[^']*:491\d\d'|"
         r"(connect to (server at )?|Failed to connect to )'[^']*:492\d\d'",
@@ -53,7 +62,8 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     (r'does not support machine type|machine type', 'machine-type'),
     (
         r'CPU is incompatible|CPU doesn|Unacceptable CPU|'
-        r'guest CPU doesn|required features',
+        r'guest CPU doesn|required features|CPU model .* not supported|'
+        r'CPU model .* is not known',
         'cpu',
     ),
     (r'Cannot access storage file|Could not open', 'guest-devices'),
@@ -64,9 +74,16 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     (r'PortBindingFailed|VirtualInterface|vif-plugged', 'port-binding'),
     (r'ServerGroup|anti-affinity|affinity', 'server-group'),
     (
-        r'Lack of memory|not enough capacity|No valid host',
+        r'Lack of memory|not enough capacity|' + NO_HOST.pattern,
         'destination-capacity',
     ),
+)
+
+#: What Nova answers at once, without a migration.
+_REFUSALS: tuple[tuple[str, str], ...] = (
+    (r'is locked', 'server-lock'),
+    (r'while it is in (vm|task|power)_state', 'server-state'),
+    (r'[Pp]olicy|not allowed', 'caller-rights'),
 )
 
 _LOG_TEXT = re.compile(
@@ -76,9 +93,18 @@ _LOG_TEXT = re.compile(
 )
 
 
+def refusal(text: str) -> str | None:
+    """Return the id of the check that sees why Nova refuses at once."""
+    return _first(_REFUSALS, text)
+
+
 def cause(text: str) -> str | None:
     """Return the id of the check that a text speaks of."""
-    for pattern, check in _CAUSES:
+    return _first(_CAUSES, text)
+
+
+def _first(table: tuple[tuple[str, str], ...], text: str) -> str | None:
+    for pattern, check in table:
         if re.search(pattern, text):
             return check
     return None
@@ -140,4 +166,45 @@ def findings(
             {'text': text},
         )
         for name, (where, text) in causes.items()
+    ]
+
+
+def from_scheduler(
+    found: collections.abc.Collection[finding.Finding],
+) -> bool:
+    """Return whether all that is known is that no host was valid."""
+    return all(
+        NO_HOST.search(str(item.evidence.get('text', ''))) for item in found
+    ) and bool(found)
+
+
+def as_of_now(
+    found: collections.abc.Iterable[finding.Finding],
+) -> list[finding.Finding]:
+    """Return the failures that checks see now, marked as such."""
+    return [
+        dataclasses.replace(
+            item, message=_('No valid host; seen now: %s') % item.message
+        )
+        for item in found
+        if item.result is finding.Result.FAILED
+    ]
+
+
+def silent(
+    running: collections.abc.Mapping[str, bool | facts_.Gap],
+    remedy: str,
+) -> list[finding.Finding]:
+    """Return a finding for each host whose libvirt does not answer now."""
+    return [
+        finding.Finding(
+            'libvirt-listen',
+            host,
+            finding.Result.FAILED,
+            _('libvirt there does not answer now: %s') % gap.message,
+            remedy,
+            finding.Source.LIBVIRT,
+        )
+        for host, gap in sorted(running.items())
+        if isinstance(gap, facts_.Gap) and gap.asked
     ]

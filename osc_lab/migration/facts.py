@@ -179,12 +179,30 @@ class Provider:
 
 
 @dataclasses.dataclass(frozen=True)
+class Granular:
+    """What one provider of the tree must give: the bandwidth of a port.
+
+    :param id: names the group in the query
+    """
+
+    id: str
+    resources: collections.abc.Mapping[str, int]
+    required: frozenset[str] = frozenset()
+
+
+@dataclasses.dataclass(frozen=True)
 class Demand:
-    """What the scheduler asks Placement for."""
+    """What the scheduler asks Placement for.
+
+    :param groups: each from one provider, beside the rest
+    :param same_subtree: ids of groups that belong together
+    """
 
     resources: collections.abc.Mapping[str, int]
     required: frozenset[str] = frozenset()
     forbidden: frozenset[str] = frozenset()
+    groups: tuple['Granular', ...] = ()
+    same_subtree: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,6 +234,8 @@ class Port:
     :param physical_network: of the segment; empty for tunnels
     :param network_type: vlan, flat, vxlan, geneve, ...; empty when the
         caller may not see it
+    :param groups: what its QoS policy asks of Placement
+    :param same_subtree: ids of its groups that belong together
     """
 
     id: str
@@ -226,7 +246,8 @@ class Port:
     host: str
     network_type: str
     physical_network: str
-    has_resource_request: bool = False
+    groups: tuple[Granular, ...] = ()
+    same_subtree: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -413,6 +434,8 @@ class Libvirt:
     :param free_kib: memory free now, with what caches can give back; None
         when the driver does not say
     :param machines: machine types of the guest's architecture
+    :param cpu_models: that QEMU there knows for the guest's machine type;
+        empty when libvirt does not say
     :param cpu: result of the comparison with the guest's CPU
     :param cpu_text: libvirt's words when it refuses
     """
@@ -430,6 +453,7 @@ class Libvirt:
     cpu: 'str | Gap | None' = None
     cpu_text: str = ''
     host_cpu: 'str | Gap | None' = None
+    cpu_models: frozenset[str] = frozenset()
     machine_ok: 'bool | Gap | None' = None
     conflicts: tuple[Conflict, ...] = ()
     domain: 'Domain | Gap | None' = None

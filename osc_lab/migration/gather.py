@@ -99,7 +99,8 @@ def from_apis(
         attempt(services.compute.services),
         attempt(services.compute.hypervisors),
     )
-    wanted = demand.of(server)
+    network = attempt(lambda: services.network.network(server.id))
+    wanted = demand.of(server, network)
     names = hosts.destinations(server, request)
     root = None
     if request.host is not None and not isinstance(
@@ -125,7 +126,7 @@ def from_apis(
         candidates=candidates,
         aggregates=attempt(services.compute.aggregates),
         groups=attempt(lambda: services.compute.groups(server)),
-        network=attempt(lambda: services.network.network(server.id)),
+        network=network,
         volumes=(
             attempt(lambda: services.volumes.volumes(server.volume_ids))
             if server.volume_ids

@@ -34,7 +34,7 @@ _TEXTS = (
     (
         facts.Reach.AUTH,
         r'authentication failed|SASL|authentication cancelled|'
-        r'Permission denied',
+        r'Permission denied|Host key verification failed',
     ),
     (facts.Reach.REFUSED, r'Connection refused'),
     (facts.Reach.TIMEOUT, r'timed out|no answer within|did not answer'),

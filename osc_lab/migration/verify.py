@@ -33,6 +33,7 @@ class After:
     :param running: host -> whether the guest runs there, by libvirt
     :param leftover: the server's folder is still at the source; None
         when disks are shared or nobody looked
+    :param mirrors: of the server's ports, still on the old host
     """
 
     server: facts_.Server
@@ -47,7 +48,7 @@ class After:
     running: collections.abc.Mapping[str, bool | facts_.Gap]
     leftover: bool | None = None
     folder: str = ''
-    mirrors: tuple[facts_.Mirror, ...] = ()
+    mirrors: tuple[facts_.Mirror, ...] | facts_.Gap = ()
 
 
 def verify(after: After) -> list[finding.Finding]:
@@ -257,14 +258,30 @@ def _leftover(after: After) -> collections.abc.Iterator[finding.Finding]:
 
 
 def _mirrors(after: After) -> collections.abc.Iterator[finding.Finding]:
-    for mirror in after.mirrors:
-        if not mirror.follows:
-            yield finding.Finding(
-                'mirrors',
-                after.server.name,
-                _R.WARNING,
-                _('Mirror %(name)s stayed behind on %(host)s.')
-                % {'name': mirror.name, 'host': mirror.host},
-                _('openstack port mirror prune, then make it again.'),
-                finding.Source.OVSDB,
+    name = after.server.name
+    if isinstance(after.mirrors, facts_.Gap):
+        yield _missing('mirrors', name, after.mirrors)
+        return
+    stayed = [mirror for mirror in after.mirrors if not mirror.follows]
+    for mirror in stayed:
+        yield finding.Finding(
+            'mirrors',
+            name,
+            _R.WARNING,
+            _('Mirror %(name)s stayed behind on %(host)s and is blind.')
+            % {'name': mirror.name, 'host': mirror.host},
+            _(
+                'openstack port mirror delete %s, then "openstack port mirror '
+                'create" again.'
             )
+            % mirror.name,
+            finding.Source.OVSDB,
+        )
+    if not stayed:
+        yield finding.Finding(
+            'mirrors',
+            name,
+            _R.OK,
+            _('No mirror of its ports stayed behind.'),
+            source=finding.Source.OVSDB,
+        )

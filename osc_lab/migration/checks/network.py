@@ -141,8 +141,8 @@ class Mirrors(base.ServerCheck):
         'it stays behind and copies nothing, without a word.'
     )
     remedy = _('Make it again afterwards: openstack port mirror create.')
-    source = finding.Source.SHELL
-    channel = '--ssh'
+    source = finding.Source.OVSDB
+    channel = '--ovsdb'
 
     def judge(self, facts: facts_.Facts) -> base.Found:
         if isinstance(facts.mirrors, facts_.Gap):

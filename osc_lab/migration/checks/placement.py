@@ -12,6 +12,8 @@
 
 """What Placement tells: room on the destination, by its own books."""
 
+import collections.abc
+
 from osc_lab.i18n import _
 from osc_lab.migration.checks import base
 from osc_lab.migration import facts as facts_
@@ -118,8 +120,9 @@ class DestinationCapacity(base.HostCheck):
                 base.FAILED,
                 _(
                     'Placement does not allow it, though the compute node '
-                    'itself has room; a nested provider may lack it.'
-                ),
+                    'itself has room; a nested provider may lack %s.'
+                )
+                % (_groups(demand) or _('it')),
                 _(
                     'openstack allocation candidate list with the resources '
                     'of the flavor shows more.'
@@ -163,7 +166,14 @@ def _shortage(
     return None
 
 
-def _amounts(resources: dict[str, int]) -> str:
+def _groups(demand: facts_.Demand) -> str:
+    return '; '.join(
+        f'{_amounts(group.resources)} ({", ".join(sorted(group.required))})'
+        for group in demand.groups
+    )
+
+
+def _amounts(resources: collections.abc.Mapping[str, int]) -> str:
     return ', '.join(
         f'{amount} {name}' for name, amount in sorted(resources.items())
     )

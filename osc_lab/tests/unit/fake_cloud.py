@@ -53,6 +53,8 @@ class Cloud:
 
     :param hosts: how many compute hosts; the server runs on host1
     :ivar log: (service, method, path, query, body) of each request
+    :ivar faults: (service, pattern of a path) -> status, or a pair of
+        status and message
     :ivar steps: migration records, each replaces the one before when the
         list of migrations is read
     """
@@ -181,7 +183,9 @@ class Cloud:
         self.log.append((service, method, path, query, body))
         for (name, pattern), fault in self.faults.items():
             if name == service and re.search(pattern, path):
-                return fault, {'error': {'message': 'fault'}}, {}
+                if isinstance(fault, int):
+                    fault = (fault, 'fault')
+                return fault[0], {'error': {'message': fault[1]}}, {}
         handler = getattr(self, '_' + service.replace('-', '_'))
         found = handler(method, path, query, body)
         if len(found) == 2:

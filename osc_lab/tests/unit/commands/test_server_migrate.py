@@ -111,6 +111,50 @@ class TestPreflight(CommandTest):
         self.assertEqual(counts[0], counts[1])
         self.assertLessEqual(counts[0], 17)
 
+    def test_bandwidth_of_ports_is_asked_of_placement(self):
+        bandwidth = {'NET_BW_EGR_KILOBIT_PER_SEC': 1000}
+        traits = ['CUSTOM_PHYSNET_P', 'CUSTOM_VNIC_TYPE_NORMAL']
+        self.cloud.ports[0]['resource_request'] = {
+            'request_groups': [
+                {'id': 'g1', 'required': traits, 'resources': bandwidth},
+                {'id': 'g2', 'resources': {'NET_PACKET_RATE_KILOPACKET': 5}},
+            ],
+            'same_subtree': ['g1', 'g2'],
+        }
+        self.cloud.excluded.add(fake_cloud.provider(2))
+        found = self.findings(
+            'vm1', '--host', 'host2', '--preflight', status=3
+        )
+        [query] = [
+            item[3] for item in self.cloud.log if 'candidates' in item[2]
+        ]
+        self.assertEqual(
+            {
+                'resources_g1': 'NET_BW_EGR_KILOBIT_PER_SEC:1000',
+                'required_g1': ','.join(traits),
+                'resources_g2': 'NET_PACKET_RATE_KILOPACKET:5',
+                'group_policy': 'none',
+                'same_subtree': '_g1,_g2',
+            },
+            {k: v for k, v in query.items() if '_g' in k or 'same' in k}
+            | {'group_policy': query['group_policy']},
+        )
+        [text] = [
+            i['message'] for i in found if i['check'] == 'destination-capacity'
+        ]
+        self.assertIn('1000 NET_BW_EGR_KILOBIT_PER_SEC', text)
+        self.cloud.ports[0]['resource_request'] = {
+            'required': traits,
+            'resources': bandwidth,
+        }
+        self.cloud.log.clear()
+        self.openstack('vm1', '--preflight')
+        [query] = [
+            item[3] for item in self.cloud.log if 'candidates' in item[2]
+        ]
+        self.assertIn('resources_port-1', query)
+        self.assertNotIn('group_policy', query)
+
     def test_unreadable_secret(self):
         self.cloud.add_volume('v1', encrypted=True, encryption_key_id='s1')
         self.cloud.secrets['s1'] = 403
@@ -285,6 +329,81 @@ class TestMigrate(CommandTest):
         )
         self.assertIn(('destination-capacity', 'vm1'), self.by_result(found))
 
+    def no_valid_host(self):
+        self.run_through('preparing', 'error')
+        self.cloud.actions['req-1'] = {
+            'request_id': 'req-1',
+            'action': 'live-migration',
+            'start_time': '2026-01-01T00:00:00',
+            'events': [
+                {
+                    'event': 'conductor_live_migrate_instance',
+                    'host': 'conductor',
+                    'result': 'Error',
+                    'finish_time': 'x',
+                    'details': 'NoValidHost: No valid host was found.',
+                }
+            ],
+        }
+
+    def test_no_valid_host_is_explained_by_what_the_checks_see(self):
+        self.no_valid_host()
+        self.cloud.services[1]['status'] = 'disabled'
+        self.cloud.server['server_groups'] = ['g1']
+        self.cloud.groups['g1'] = {
+            'name': 'apart',
+            'policy': 'anti-affinity',
+            'members': [fake_cloud.SERVER, 'other'],
+        }
+        self.cloud.others.append(
+            {
+                **self.cloud.server,
+                'id': 'other',
+                'name': 'other',
+                'OS-EXT-SRV-ATTR:host': 'host2',
+            }
+        )
+        expected = {
+            ('outcome', 'vm1'),
+            ('destination-service', 'host2'),
+            ('server-group', 'host2'),
+        }
+        found = self.findings(
+            'vm1', '--host', 'host2', '--wait', '--no-preflight', status=5
+        )
+        self.assertEqual(expected, self.by_result(found))
+        found = self.findings('--explain', '5', status=5)
+        self.assertEqual(expected, self.by_result(found))
+
+    def test_no_valid_host_and_nothing_to_see_now(self):
+        self.no_valid_host()
+        found = self.findings(
+            'vm1', '--host', 'host2', '--wait', '--no-preflight', status=5
+        )
+        self.assertIn(('destination-capacity', 'vm1'), self.by_result(found))
+        self.cloud.faults['compute', 'servers/detail'] = 500
+        self.cloud.faults['compute', 'os-services'] = 500
+        found = self.findings('--explain', '5', status=5)
+        self.assertIn(('destination-capacity', 'vm1'), self.by_result(found))
+
+    def test_refusal_names_the_check(self):
+        for status, message, check in (
+            (409, 'Instance s1 is locked', 'server-lock'),
+            (
+                409,
+                "Cannot 'os-migrateLive' instance s1 while it is in "
+                'vm_state stopped',
+                'server-state',
+            ),
+            (403, "Policy doesn't allow it", 'caller-rights'),
+            (400, 'Compute host nope could not be found', 'Compute host'),
+        ):
+            self.cloud.faults['compute', '/action$'] = (status, message)
+            self.openstack(
+                'vm1', '--host', 'host2', '--no-preflight', status=1
+            )
+            self.assertIn(check, self.err)
+
     def test_without_waiting(self):
         self.run_through('preparing')
         [found] = self.findings('vm1', '--host', 'host2', '--no-wait')
@@ -320,6 +439,63 @@ class TestMigrate(CommandTest):
         found = self.findings('vm1', '--host', 'host2', '--wait', status=130)
         self.assertEqual({('outcome', 'vm1')}, self.by_result(found))
         self.assertIn('DELETE', [item[1] for item in self.cloud.writes()])
+
+    def interrupt_at(self, *calls):
+        count = []
+
+        def sleep(seconds):
+            count.append(seconds)
+            if len(count) in calls:
+                raise KeyboardInterrupt
+
+        self.useFixture(fixtures.MonkeyPatch('time.sleep', sleep))
+
+    def test_interrupt_before_nova_began_aborts_later(self):
+        self.run_through('accepted', 'running', 'running', 'cancelled')
+        compute = self.cloud
+        newest, calls = compute._migrations, []
+
+        def migrations(method, query, body):
+            calls.append(query)
+            # The record comes late.
+            if len(calls) < 4:
+                return 200, {'migrations': []}
+            return newest(method, query, body)
+
+        compute._migrations = migrations
+        self.interrupt_at(1)
+        self.openstack('vm1', '--host', 'host2', '--wait', status=130)
+        self.assertIn('DELETE', [item[1] for item in self.cloud.writes()])
+
+    def test_second_interrupt_leaves_it_running(self):
+        self.run_through(*['running'] * 20)
+        self.interrupt_at(1, 2)
+        found = self.findings('vm1', '--host', 'host2', '--wait', status=130)
+        self.assertIn('goes on', found[0]['message'])
+        self.assertIn('--explain 5', found[0]['remedy'])
+
+    def test_interrupt_after_the_end_says_how_to_go_on(self):
+        self.run_through('running', 'completed')
+        self.cloud.server['OS-EXT-STS:task_state'] = 'migrating'
+        self.interrupt_at(2)
+        self.openstack('vm1', '--no-preflight', '--wait', status=130)
+        self.assertIn('--explain req-1', self.err)
+
+    def test_cloud_that_falls_silent(self):
+        self.run_through(*['running'] * 20)
+        compute, calls = self.cloud, []
+        newest = compute._migrations
+
+        def migrations(method, query, body):
+            calls.append(query)
+            if len(calls) > 3:
+                return 500, {'error': {'message': 'out of order'}}
+            return newest(method, query, body)
+
+        compute._migrations = migrations
+        found = self.findings('vm1', '--host', 'host2', '--wait', status=4)
+        self.assertIn('goes on', found[0]['message'])
+        self.assertIn('Lost sight', self.err)
 
     def test_left_over_binding_and_port_down(self):
         self.run_through('completed')

@@ -14,9 +14,10 @@
 
 import testtools
 
-from osc_lab.migration.checks import api
+from osc_lab.migration.checks import destination
 from osc_lab.migration.checks import network
 from osc_lab.migration.checks import placement
+from osc_lab.migration.checks import server
 from osc_lab.migration.checks import storage
 from osc_lab.migration import facts
 from osc_lab.preflight import finding
@@ -55,82 +56,97 @@ def cells(source, destination):
 #: (check, facts, result, words of the message or remedy)
 CASES = (
     (
-        api.ServerState,
+        server.ServerState,
         samples.server(vm_state='paused', power_state=3),
         'ok',
         'paused',
     ),
     (
-        api.ServerState,
+        server.ServerState,
         samples.server(vm_state='stopped', power_state=4),
         'failed',
         'server start s1',
     ),
-    (api.ServerState, samples.server(vm_state='error'), 'failed', '--repair'),
     (
-        api.ServerState,
+        server.ServerState,
+        samples.server(vm_state='error'),
+        'failed',
+        '--repair',
+    ),
+    (
+        server.ServerState,
         samples.server(task_state='resize_prep'),
         'failed',
         'resize_prep',
     ),
-    (api.ServerState, samples.server(power_state=4), 'failed', 'does not run'),
     (
-        api.ServerLock,
+        server.ServerState,
+        samples.server(power_state=4),
+        'failed',
+        'does not run',
+    ),
+    (
+        server.ServerLock,
         samples.server(locked=True, locked_reason='mine'),
         'failed',
         'mine',
     ),
     (
-        api.ServerFeatures,
+        server.ServerFeatures,
         samples.flavor(hw__mem_encryption='True'),
         'failed',
         'SEV',
     ),
     (
-        api.ServerFeatures,
+        server.ServerFeatures,
         samples.flavor(hw__tpm_version='2.0'),
         'failed',
         'user',
     ),
     (
-        api.ServerFeatures,
+        server.ServerFeatures,
         samples.flavor(hw__tpm_version='2.0', hw__tpm_secret_security='host'),
         'ok',
         'Nothing',
     ),
     (
-        api.ServerFeatures,
+        server.ServerFeatures,
         samples.flavor(accel__device_profile='x'),
         'failed',
         'accelerator',
     ),
     (
-        api.ServerFeatures,
+        server.ServerFeatures,
         samples.flavor(pci_passthrough__alias='x:1'),
         'warning',
         'live_migratable',
     ),
-    (api.ServerFeatures, samples.server(shares=('x',)), 'failed', '1 shares'),
     (
-        api.ServerFeatures,
+        server.ServerFeatures,
+        samples.server(shares=('x',)),
+        'failed',
+        '1 shares',
+    ),
+    (
+        server.ServerFeatures,
         samples.server(image_properties={'hw_mem_encryption': 'true'}),
         'failed',
         'SEV',
     ),
     (
-        api.ServerFeatures,
+        server.ServerFeatures,
         samples.port(vnic_type='accelerator-direct'),
         'failed',
         'port1',
     ),
     (
-        api.CallerRights,
+        server.CallerRights,
         samples.clean(caller=facts.Caller('u', 'p1', frozenset({'member'}))),
         'warning',
         'no admin',
     ),
     (
-        api.SourceService,
+        server.SourceService,
         samples.clean(
             source=samples.host('a', service=samples.service(up=False))
         ),
@@ -138,7 +154,7 @@ CASES = (
         'down',
     ),
     (
-        api.SourceService,
+        server.SourceService,
         samples.clean(
             source=samples.host('a', service=samples.service(forced_down=True))
         ),
@@ -146,7 +162,7 @@ CASES = (
         'forced',
     ),
     (
-        api.SourceService,
+        server.SourceService,
         samples.clean(
             source=samples.host('a', service=samples.service(enabled=False))
         ),
@@ -154,19 +170,19 @@ CASES = (
         'up',
     ),
     (
-        api.SourceService,
+        server.SourceService,
         samples.clean(source=samples.host('a', service=GAP)),
         'unknown',
         'does not answer',
     ),
     (
-        api.DestinationService,
+        destination.DestinationService,
         samples.destination(service=samples.service(up=False)),
         'failed',
         'down',
     ),
     (
-        api.DestinationService,
+        destination.DestinationService,
         samples.destination(
             service=samples.service(enabled=False, disabled_reason='repair')
         ),
@@ -174,62 +190,102 @@ CASES = (
         'repair',
     ),
     (
-        api.DestinationService,
+        destination.DestinationService,
         samples.destination(service=samples.service(forced_down=True)),
         'failed',
         'forced',
     ),
-    (api.DestinationService, samples.destination(service=GAP), 'unknown', ''),
     (
-        api.DestinationService,
+        destination.DestinationService,
+        samples.destination(service=GAP),
+        'unknown',
+        '',
+    ),
+    (
+        destination.DestinationService,
         samples.clean(destinations=(samples.host('a'),)),
         'failed',
         'already',
     ),
     (
-        api.DestinationService,
+        destination.DestinationService,
         samples.clean(destinations=()),
         'failed',
         'no compute host',
     ),
-    (api.SameCell, samples.destination(shell=NO_SHELL), 'skipped', '--ssh'),
-    (api.SameCell, cells('x', 'x'), 'ok', 'same'),
-    (api.SameCell, cells('x', 'y'), 'failed', 'another cell'),
-    (api.SameCell, cells('x', ''), 'unknown', 'transport_url'),
-    (api.AggregatesAndZone, samples.server(pinned_zone='nova'), 'ok', ''),
     (
-        api.AggregatesAndZone,
+        destination.SameCell,
+        samples.destination(shell=NO_SHELL),
+        'skipped',
+        '--ssh',
+    ),
+    (destination.SameCell, cells('x', 'x'), 'ok', 'same'),
+    (destination.SameCell, cells('x', 'y'), 'failed', 'another cell'),
+    (destination.SameCell, cells('x', ''), 'unknown', 'transport_url'),
+    (
+        destination.AggregatesAndZone,
+        samples.server(pinned_zone='nova'),
+        'ok',
+        '',
+    ),
+    (
+        destination.AggregatesAndZone,
         samples.server(pinned_zone='east'),
         'failed',
         'east',
     ),
     (
-        api.AggregatesAndZone,
+        destination.AggregatesAndZone,
         samples.server(pinned_zone=GAP, zone='east'),
         'warning',
         'east',
     ),
-    (api.AggregatesAndZone, aggregate(filter_tenant_id='p1,p2'), 'ok', ''),
     (
-        api.AggregatesAndZone,
+        destination.AggregatesAndZone,
+        aggregate(filter_tenant_id='p1,p2'),
+        'ok',
+        '',
+    ),
+    (
+        destination.AggregatesAndZone,
         aggregate(filter_tenant_id='p2'),
         'failed',
         'other projects',
     ),
     (
-        api.AggregatesAndZone,
+        destination.AggregatesAndZone,
         samples.flavor(aggregate_instance_extra_specs__ssd='true'),
         'warning',
         'ssd',
     ),
-    (api.AggregatesAndZone, samples.clean(aggregates=GAP), 'unknown', ''),
-    (api.ServerGroup, group('anti-affinity', s2='b'), 'failed', 'there'),
-    (api.ServerGroup, group('anti-affinity', s2='c'), 'ok', ''),
-    (api.ServerGroup, group('affinity', s2='c'), 'failed', 'no member'),
-    (api.ServerGroup, group('affinity', s2='b'), 'ok', ''),
-    (api.ServerGroup, group('soft-anti-affinity', s2='b'), 'warning', ''),
-    (api.ServerGroup, group('soft-affinity', s2='b'), 'ok', ''),
-    (api.ServerGroup, samples.clean(groups=GAP), 'unknown', ''),
+    (
+        destination.AggregatesAndZone,
+        samples.clean(aggregates=GAP),
+        'unknown',
+        '',
+    ),
+    (
+        destination.ServerGroup,
+        group('anti-affinity', s2='b'),
+        'failed',
+        'there',
+    ),
+    (destination.ServerGroup, group('anti-affinity', s2='c'), 'ok', ''),
+    (
+        destination.ServerGroup,
+        group('affinity', s2='c'),
+        'failed',
+        'no member',
+    ),
+    (destination.ServerGroup, group('affinity', s2='b'), 'ok', ''),
+    (
+        destination.ServerGroup,
+        group('soft-anti-affinity', s2='b'),
+        'warning',
+        '',
+    ),
+    (destination.ServerGroup, group('soft-affinity', s2='b'), 'ok', ''),
+    (destination.ServerGroup, samples.clean(groups=GAP), 'unknown', ''),
     (
         placement.DestinationCapacity,
         samples.clean(candidates=frozenset()),
@@ -285,7 +341,7 @@ CASES = (
         network.Mirrors,
         samples.clean(mirrors=facts.Gap('no', asked=False)),
         'skipped',
-        '--ssh',
+        '--ovsdb',
     ),
     (storage.Volumes, samples.volume(), 'ok', ''),
     (storage.Volumes, samples.volume(status='error'), 'failed', 'error'),
@@ -320,14 +376,14 @@ CASES = (
 )
 
 CLEAN = (
-    api.ServerState,
-    api.ServerLock,
-    api.ServerFeatures,
-    api.CallerRights,
-    api.SourceService,
-    api.DestinationService,
-    api.AggregatesAndZone,
-    api.ServerGroup,
+    server.ServerState,
+    server.ServerLock,
+    server.ServerFeatures,
+    server.CallerRights,
+    server.SourceService,
+    destination.DestinationService,
+    destination.AggregatesAndZone,
+    destination.ServerGroup,
     placement.DestinationCapacity,
     network.PortBinding,
     network.Mirrors,
@@ -360,7 +416,7 @@ class TestChecks(testtools.TestCase):
         found = samples.dataclasses.replace(
             found, caller=facts.Caller('u', 'p1', frozenset({'member'}))
         )
-        [item] = self.judge(api.CallerRights, found)
+        [item] = self.judge(server.CallerRights, found)
         self.assertIs(finding.Result.FAILED, item.result)
 
     def test_manager_may_without_naming_a_host(self):
@@ -369,7 +425,7 @@ class TestChecks(testtools.TestCase):
             found = samples.clean(
                 caller=caller, request=facts.Request(host=host)
             )
-            [item] = self.judge(api.CallerRights, found)
+            [item] = self.judge(server.CallerRights, found)
             self.assertEqual(result, item.result)
 
 

@@ -16,7 +16,9 @@ import dataclasses
 
 import testtools
 
+from osc_lab.migration.checks import certificates
 from osc_lab.migration.checks import guest
+from osc_lab.migration.checks import hypervisor
 from osc_lab.migration.checks import libvirt
 from osc_lab.migration.checks import options
 from osc_lab.migration import facts
@@ -238,31 +240,31 @@ CASES = (
         'no password',
     ),
     (libvirt.LibvirtAuth, reached(REACH.REFUSED), ['skipped'], 'listen'),
-    (libvirt.LibvirtTls, reached(REACH.TLS), ['failed'], 'TLS fails'),
-    (libvirt.LibvirtTls, from_source(REACH.TLS), ['failed'], 'TLS fails'),
+    (certificates.LibvirtTls, reached(REACH.TLS), ['failed'], 'TLS fails'),
+    (certificates.LibvirtTls, from_source(REACH.TLS), ['failed'], 'TLS fails'),
     (
-        libvirt.LibvirtTls,
+        certificates.LibvirtTls,
         tls(not_after=NOW - 86400 * 3),
         ['failed'],
         'expired 3 days ago',
     ),
     (
-        libvirt.LibvirtTls,
+        certificates.LibvirtTls,
         tls(not_after=NOW + 86400 * 3),
         ['warning'],
         'in 3 days',
     ),
-    (libvirt.LibvirtTls, tls(not_before=NOW + 100), ['failed'], 'clocks'),
+    (certificates.LibvirtTls, tls(not_before=NOW + 100), ['failed'], 'clocks'),
     (
-        libvirt.LibvirtTls,
+        certificates.LibvirtTls,
         tls(names=frozenset({'c'})),
         ['failed'],
         'not for b.test',
     ),
-    (libvirt.LibvirtTls, tls(signed_by=''), ['failed'], 'not signed'),
-    (libvirt.LibvirtTls, tls(signed_by='other'), ['failed'], 'not trust'),
-    (libvirt.LibvirtTls, tls(role='client'), ['failed'], 'no server'),
-    (libvirt.LibvirtTls, tls(), [], ''),
+    (certificates.LibvirtTls, tls(signed_by=''), ['failed'], 'not signed'),
+    (certificates.LibvirtTls, tls(signed_by='other'), ['failed'], 'not trust'),
+    (certificates.LibvirtTls, tls(role='client'), ['failed'], 'no server'),
+    (certificates.LibvirtTls, tls(), [], ''),
     (
         libvirt.LibvirtIdentity,
         pair(there={'libvirt': connection('b', host_uuid='uuid-a')}),
@@ -288,26 +290,26 @@ CASES = (
         'does not know',
     ),
     (
-        libvirt.LibvirtVersion,
+        hypervisor.LibvirtVersion,
         pair(there={'libvirt': connection('b', version=8000000)}),
         ['failed'],
         '8.0.0',
     ),
     (
-        libvirt.QemuVersion,
+        hypervisor.QemuVersion,
         pair(there={'libvirt': connection('b', qemu_version=6002000)}),
         ['failed'],
         '6.2.0',
     ),
-    (libvirt.QemuVersion, pair(there={'libvirt': GAP}), ['unknown'], ''),
+    (hypervisor.QemuVersion, pair(there={'libvirt': GAP}), ['unknown'], ''),
     (
-        libvirt.MachineType,
+        hypervisor.MachineType,
         pair(there={'libvirt': connection('b', machine_ok=False)}),
         ['failed'],
         'pc-7.2',
     ),
     (
-        libvirt.Cpu,
+        hypervisor.Cpu,
         pair(
             there={
                 'libvirt': connection(
@@ -319,13 +321,23 @@ CASES = (
         'vme',
     ),
     (
-        libvirt.Cpu,
+        hypervisor.Cpu,
+        pair(
+            there={
+                'libvirt': connection('b', cpu_models=frozenset({'qemu64'}))
+            }
+        ),
+        ['failed'],
+        'does not know this model',
+    ),
+    (
+        hypervisor.Cpu,
         pair(there={'libvirt': connection('b', host_cpu='incompatible')}),
         ['warning'],
         'skip_cpu_compare',
     ),
     (
-        libvirt.Cpu,
+        hypervisor.Cpu,
         pair(
             there={
                 'libvirt': connection('b', host_cpu='incompatible'),
@@ -340,13 +352,13 @@ CASES = (
         '',
     ),
     (
-        libvirt.Cpu,
+        hypervisor.Cpu,
         pair(there={'libvirt': connection('b', cpu=GAP)}),
         ['unknown'],
         '',
     ),
     (
-        libvirt.DomainConflict,
+        hypervisor.DomainConflict,
         pair(
             there={
                 'libvirt': connection(
@@ -358,12 +370,12 @@ CASES = (
         'undefine',
     ),
     (
-        libvirt.HostMemory,
+        hypervisor.HostMemory,
         pair(there={'libvirt': connection('b', free_kib=1000)}),
         ['failed'],
         '256 MiB',
     ),
-    (libvirt.HostMemory, domain(hugepages=True), ['warning'], 'huge'),
+    (hypervisor.HostMemory, domain(hugepages=True), ['warning'], 'huge'),
     (guest.GuestDevices, domain(hostdevs=('pci',)), ['failed'], 'pci'),
     (
         guest.GuestDevices,
@@ -580,14 +592,14 @@ CASES = (
 ALL = (
     libvirt.LibvirtListen,
     libvirt.LibvirtAuth,
-    libvirt.LibvirtTls,
+    certificates.LibvirtTls,
     libvirt.LibvirtIdentity,
-    libvirt.LibvirtVersion,
-    libvirt.QemuVersion,
-    libvirt.MachineType,
-    libvirt.Cpu,
-    libvirt.DomainConflict,
-    libvirt.HostMemory,
+    hypervisor.LibvirtVersion,
+    hypervisor.QemuVersion,
+    hypervisor.MachineType,
+    hypervisor.Cpu,
+    hypervisor.DomainConflict,
+    hypervisor.HostMemory,
     guest.GuestDevices,
     guest.MigrationStorage,
     guest.QemuMigrate,

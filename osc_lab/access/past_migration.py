@@ -1,0 +1,186 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""What Nova and the hosts still know of a migration of the past."""
+
+import collections.abc
+import typing
+
+from osc_lab.access import aftermath
+from osc_lab.access import compute
+from osc_lab import exceptions
+from osc_lab.i18n import _
+from osc_lab.migration.checks import base
+from osc_lab.migration import drive
+from osc_lab.migration import explain
+from osc_lab.migration import facts as facts_
+from osc_lab.migration import record as record_
+from osc_lab.preflight import finding
+from osc_lab.preflight import registry
+from osc_lab.preflight import runner
+
+_LISTEN = 'libvirt-listen'
+
+
+class PastMigration:
+    """Finds a migration, and why it ended as it did.
+
+    :param compute_: the adapter of Nova
+    :param aftermath_: reads the logs of the hosts
+    :param look: returns what the APIs tell about moving a server to a host
+    """
+
+    def __init__(
+        self,
+        compute_: compute.Compute,
+        aftermath_: aftermath.Aftermath,
+        look: collections.abc.Callable[[str, str | None], facts_.Facts],
+    ) -> None:
+        self._compute = compute_
+        self._aftermath = aftermath_
+        self._look = look
+        self._checks = registry.load()
+
+    def find(
+        self, reference: str, server_reference: str | None = None
+    ) -> tuple[record_.Record | None, record_.Action | None, facts_.Server]:
+        server = None
+        filters: dict[str, typing.Any] = {'migration_type': 'live-migration'}
+        if server_reference:
+            server = self._compute.server(server_reference)
+            filters['instance_uuid'] = server.id
+        wanted_action = reference.startswith('req-')
+        asked: set[str] = set()
+        for body in self._compute.migrations(**filters):
+            record = record_.record(body)
+            if not wanted_action:
+                if reference not in (str(record.id), record.uuid):
+                    continue
+                server = server or self._compute.server(record.server_id)
+                return record, self._action_of(record), server
+            if record.server_id in asked:
+                continue
+            asked.add(record.server_id)
+            found = self._compute.action(record.server_id, reference)
+            if found is not None:
+                action = record_.action(found)
+                server = server or self._compute.server(record.server_id)
+                return self._record_of(server, action), action, server
+        if wanted_action and server is not None:
+            found = self._compute.action(server.id, reference)
+            if found is not None:
+                return None, record_.action(found), server
+        raise exceptions.NotFound(
+            _('--explain: there is no live migration "%s"') % reference,
+            _('See "openstack server migration list".'),
+        )
+
+    def _action_of(self, record: record_.Record) -> record_.Action | None:
+        """Return the action that made a record: the last one before it."""
+        for body in self._compute.actions(record.server_id):
+            action = record_.action(body)
+            if (
+                action.action == 'live-migration'
+                and action.started <= record.created + 5
+            ):
+                found = self._compute.action(
+                    record.server_id, action.request_id
+                )
+                return record_.action(found) if found else None
+        return None
+
+    def _record_of(
+        self, server: facts_.Server, action: record_.Action
+    ) -> record_.Record | None:
+        """Return the record that an action made: the first one after it."""
+        found = None
+        for body in self._compute.migrations(
+            instance_uuid=server.id, migration_type='live-migration'
+        ):
+            record = record_.record(body)
+            if record.created >= action.started - 5:
+                found = record
+        return found
+
+    def causes(
+        self,
+        seen: drive.Outcome,
+        source: facts_.Host,
+        running: collections.abc.Mapping[str, bool | facts_.Gap],
+    ) -> list[finding.Finding]:
+        """Return why a migration failed, from events, logs and hosts.
+
+        :param running: what libvirt on the hosts that took part says now
+        """
+        lines = self._aftermath.log(seen.after, source, seen.request_id)
+        said = explain.reasons(
+            seen.action, lines if isinstance(lines, list) else ()
+        )
+        remedies = {item.id: item.remedy for item in self._checks.checks}
+        found = explain.findings(seen.after.name, said, remedies)
+        known = {item.evidence.get('text') for item in found}
+        if explain.from_scheduler(found):
+            found = self._now(seen) or found
+        named = {item.check for item in found}
+        for item in explain.silent(running, remedies.get(_LISTEN, '')):
+            if _LISTEN not in named:
+                found.append(item)
+        for where, text in said:
+            if text not in known:
+                found.append(_unsorted(seen, f'{where}: {text}'))
+        if not said and not seen.left_running:
+            found.append(_unsaid(seen, source, lines))
+        return found
+
+    def _now(self, seen: drive.Outcome) -> list[finding.Finding]:
+        """Return what the checks have against the destination now.
+
+        Nova does not tell why its scheduler found no host.
+        """
+        host = seen.record.destination if seen.record else ''
+        try:
+            facts = self._look(seen.after.id, host or None)
+        except exceptions.LabError:
+            return []
+        checks = registry.Registry(
+            tuple(
+                item
+                for item in self._checks.checks
+                if isinstance(item, base.HostCheck) and not item.channel
+            )
+        )
+        report = runner.run(checks, facts, seen.after.name)
+        return explain.as_of_now(report.findings)
+
+
+def _unsorted(seen: drive.Outcome, text: str) -> finding.Finding:
+    return finding.Finding(
+        'reason',
+        seen.after.name,
+        finding.Result.WARNING,
+        text,
+        _('See "openstack server event show".'),
+    )
+
+
+def _unsaid(
+    seen: drive.Outcome, source: facts_.Host, lines: list[str] | facts_.Gap
+) -> finding.Finding:
+    remedy = lines.remedy if isinstance(lines, facts_.Gap) else ''
+    return finding.Finding(
+        'reason',
+        seen.after.name,
+        finding.Result.UNKNOWN,
+        _('Nova keeps no reason; it stands in the log of nova-compute on %s.')
+        % source.name,
+        remedy or _('Look there by hand.'),
+    )

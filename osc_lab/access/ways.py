@@ -1,0 +1,162 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The ways from the source to its destinations, tried where they begin."""
+
+import collections.abc
+import contextlib
+import typing
+
+from osc_lab.access import host_shell
+from osc_lab.migration import facts
+from osc_lab.migration import nova_options
+from osc_lab.migration import reach
+from osc_lab import workers
+
+#: The first and the last port of QEMU's migrations (qemu.conf,
+#: migration_port_min and migration_port_max); NBD takes one of them, too.
+DATA_PORTS = tuple(range(49152, 49216))
+
+ShellOf = collections.abc.Callable[[facts.Host], host_shell.HostShell | None]
+
+
+def task(
+    source: facts.Host,
+    targets: list[facts.Host],
+    shell_of: ShellOf,
+    deadline: float,
+    stack: contextlib.ExitStack,
+) -> collections.abc.Callable[[], dict[str, facts.Way]] | None:
+    """Return what tries the way to each destination, None without a shell.
+
+    :param deadline: seconds for each attempt
+    :param stack: closes what listens at the destinations meanwhile
+    """
+    shell = shell_of(source)
+    if shell is None or not isinstance(source.shell, facts.Shell):
+        return None
+    options = nova_options.read(source.shell.options)
+    listening = _listeners(targets, shell_of, deadline, stack)
+    routes = {host.name: _route(host, options) for host in targets}
+    request: dict[str, typing.Any] = {
+        'virsh': [
+            [uri, deadline, secrets]
+            for uri, _address in routes.values()
+            for secrets in (True, False)
+        ],
+        'resolved': [address for _u, address in routes.values()],
+        'connect': [],
+    }
+    wanted: list[tuple[str, int]] = []
+    for name, (uri, address) in routes.items():
+        host, port = _socket(uri)
+        wanted.append((name, 0))
+        request['connect'].append([host, port, deadline])
+        for data in listening.get(name) or DATA_PORTS[:1]:
+            wanted.append((name, data))
+            request['connect'].append([address, data, deadline])
+
+    def ask() -> dict[str, facts.Way]:
+        answer = shell.ask(**request)
+        attempts: dict[tuple[str, int], typing.Any] = dict(
+            zip(wanted, answer['connect'], strict=True)
+        )
+        found = {}
+        for index, (name, (uri, address)) in enumerate(routes.items()):
+            spoken, bare = answer['virsh'][2 * index : 2 * index + 2]
+            found[name] = facts.Way(
+                uri=uri,
+                libvirt=_attempt(
+                    source.name,
+                    uri,
+                    spoken or attempts[name, 0],
+                ),
+                complete=spoken is not None,
+                unguarded=bool(bare) and bare['text'] == 'open',
+                data_address=address,
+                data_resolved=answer['resolved'].get(address, ''),
+                data=tuple(
+                    _attempt(source.name, f'{address}:{port}', item)
+                    for (where, port), item in attempts.items()
+                    if where == name and port
+                ),
+                listening=bool(listening.get(name)),
+            )
+        return found
+
+    return ask
+
+
+def _listeners(
+    targets: list[facts.Host],
+    shell_of: ShellOf,
+    deadline: float,
+    stack: contextlib.ExitStack,
+) -> dict[str, list[int]]:
+    """Listen for a moment on the first and last free data port."""
+    tasks = {}
+    for host in targets:
+        shell = shell_of(host)
+        if shell is None or not isinstance(host.shell, facts.Shell):
+            continue
+        listener = shell.listen(
+            (DATA_PORTS[0], DATA_PORTS[1], DATA_PORTS[-1]), deadline * 3
+        )
+        stack.callback(listener.close)
+        tasks[host.name] = listener.ports
+    results = workers.run(tasks, deadline + 1)
+    return {
+        name: ports
+        for name, ports in results.items()
+        if isinstance(ports, list) and ports
+    }
+
+
+def _attempt(origin: str, target: str, item: typing.Any) -> facts.Attempt:
+    text = str(item['text'])
+    return facts.Attempt(
+        origin,
+        target,
+        facts.Reach.OPEN if text == 'open' else reach.classify(text),
+        '' if text == 'open' else text,
+        float(item['seconds']),
+    )
+
+
+def _route(host: facts.Host, source: nova_options.Options) -> tuple[str, str]:
+    """Return (URI of libvirt, address of QEMU) of a destination.
+
+    As nova.virt.libvirt.driver._live_migration_uri and _migrate_uri: the
+    inbound address of the destination, else its name; QEMU's address is
+    what libvirt there calls itself.
+    """
+    inbound = ''
+    if isinstance(host.shell, facts.Shell):
+        inbound = nova_options.read(host.shell.options).inbound
+    itself = host.name
+    if not isinstance(host.hypervisor, facts.Gap):
+        itself = host.hypervisor.hostname or host.name
+    return source.destination_uri(inbound or host.name), inbound or itself
+
+
+def _socket(uri: str) -> tuple[str, int]:
+    rest = uri.partition('://')[2].partition('/')[0]
+    scheme = uri.partition('://')[0].partition('+')[2]
+    rest = rest.rpartition('@')[2]
+    if rest.startswith('['):
+        host, _bracket, port = rest[1:].partition(']')
+        port = port.lstrip(':')
+    else:
+        host, _colon, port = rest.partition(':')
+    return host, int(port) if port.isdigit() else nova_options.PORTS.get(
+        scheme, 16509
+    )

@@ -1,0 +1,81 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""May the state of a server that a failed migration left be mended?"""
+
+import collections.abc
+
+from osc_lab.i18n import _
+from osc_lab.migration import facts as facts_
+from osc_lab.preflight import finding
+
+
+def repairable(
+    server: facts_.Server,
+    running: collections.abc.Mapping[str, bool | facts_.Gap],
+) -> finding.Finding:
+    """Return whether a server's state may be set to active.
+
+    Only when libvirt confirms that its guest runs on the host that Nova
+    names, and on no other that took part.
+    """
+    alive = sorted(host for host, runs in running.items() if runs is True)
+    gaps = {
+        host: runs
+        for host, runs in running.items()
+        if isinstance(runs, facts_.Gap)
+    }
+
+    def answer(
+        outcome: finding.Result, message: str, remedy: str = ''
+    ) -> finding.Finding:
+        return finding.Finding(
+            'repair',
+            server.name,
+            outcome,
+            message,
+            remedy,
+            finding.Source.LIBVIRT,
+            {'runs_on': alive, 'nova_host': server.host},
+        )
+
+    failed = finding.Result.FAILED
+    if server.vm_state not in ('error', 'active'):
+        return answer(
+            failed,
+            _('The server is %s; nothing is repaired.') % server.vm_state,
+            _('Only ERROR after a live migration can be put right.'),
+        )
+    if gaps:
+        host, gap = next(iter(gaps.items()))
+        return answer(
+            failed,
+            _('libvirt on %(host)s does not confirm anything: %(text)s')
+            % {'host': host, 'text': gap.message},
+            gap.remedy or _('Reach it, then try again.'),
+        )
+    if alive != [server.host]:
+        return answer(
+            failed,
+            _('Its guest runs on %(hosts)s, Nova says %(nova)s.')
+            % {
+                'hosts': ', '.join(alive) or _('no host'),
+                'nova': server.host or '-',
+            },
+            _('Stop one guest or evacuate; a state alone would be a lie.'),
+        )
+    if server.vm_state == 'active':
+        return answer(finding.Result.OK, _('There is nothing to repair.'))
+    return answer(
+        finding.Result.OK,
+        _('Its guest runs on %s; the state is set to active.') % server.host,
+    )
