@@ -10,284 +10,190 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""Run a capture on a host and carry its bytes to where they belong."""
+"""Run tcpdump on hosts and pass on what it captures.
 
+Signals only note that the capture shall end, so that everything behind
+it is put in order; what arrived is complete whatever ended it.
+"""
+
+import collections.abc
 import contextlib
 import dataclasses
 import os
 import select
-import shutil
-import signal
-import stat
 import subprocess
-import sys
-import tempfile
-import threading
 import time
 import typing
 
 from osc_lab.access import shell as shell_
+from osc_lab.access import sinks
 from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.mirroring import capture
+from osc_lab.mirroring import merge
 
 #: Seconds until tcpdump must have started, and for its last words.
 _START = 20.0
 _DRAIN = 5.0
 
-#: A pipe that can be written to takes so much at once (PIPE_BUF).
-_PIPE = 4096
+#: Seconds between two questions for statistics.
+_ASK = 2.0
 
+#: Milliseconds.
 _TICK = 200
 
 
-class Stop:
-    """Signals that came while they were deferred."""
+class Source(typing.NamedTuple):
+    """A device to capture at.
 
-    def __init__(self) -> None:
-        self.signal = 0
-
-
-@contextlib.contextmanager
-def deferred() -> typing.Iterator[Stop]:
-    """Note signals instead of being interrupted by them."""
-    stop = Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def note(number: int, frame: object) -> None:
-        stop.signal = number
-
-    before = {
-        number: signal.signal(number, note)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is not signal.SIG_IGN
-    }
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class Sink(typing.Protocol):
-    """Where a capture goes.
-
-    :ivar pipe: descriptor of a pipe whose reader may go; -1 without
-    :ivar done: bytes that the last write() managed
+    :ivar label: for people
     """
 
-    pipe: int
-    done: int
-
-    def write(self, data: bytes) -> None:
-        """Take whole records.
-
-        :raises OSError: when it cannot
-        """
-
-    def cut(self, whole: int) -> None:
-        """Keep only so much of what the last write() managed."""
-
-
-class File:
-    """A file that only its owner reads; never written through a link."""
-
-    pipe = -1
-    done = 0
-
-    def __init__(self, path: str, force: bool) -> None:
-        """Open it.
-
-        :raises InvalidInput: when it exists, or cannot be made
-        """
-        self._path = path
-        self._size = 0
-        self._temporary = ''
-        try:
-            if force:
-                self._fd = self._beside(path)
-            else:
-                self._fd = os.open(
-                    path,
-                    os.O_WRONLY
-                    | os.O_CREAT
-                    | os.O_EXCL
-                    | os.O_NOFOLLOW
-                    | os.O_CLOEXEC,
-                    0o600,
-                )
-        except FileExistsError as error:
-            raise exceptions.InvalidInput(
-                _('--file: "%s" exists') % path, _('Use --force to replace it')
-            ) from error
-        except OSError as error:
-            raise exceptions.InvalidInput(
-                f'--file: "{path}": {error.strerror}'
-            ) from error
-
-    def _beside(self, path: str) -> int:
-        with contextlib.suppress(FileNotFoundError):
-            mode = os.lstat(path).st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
-                raise exceptions.InvalidInput(
-                    _('--file: "%s" is no ordinary file') % path,
-                    _('Use the name of a file, or "-" for the output.'),
-                )
-        fd, self._temporary = tempfile.mkstemp(
-            prefix='.osc-lab-', dir=os.path.dirname(path) or '.'
-        )
-        return fd
-
-    def write(self, data: bytes) -> None:
-        view = memoryview(data)
-        self.done = 0
-        while self.done < len(data):
-            self.done += os.write(self._fd, view[self.done :])
-        self._size += len(data)
-
-    def cut(self, whole: int) -> None:
-        self._size += whole
-        os.ftruncate(self._fd, self._size)
-
-    def close(self) -> None:
-        """End it; a file without even a header is removed.
-
-        :raises OSError: when it cannot take its place
-        """
-        os.close(self._fd)
-        made = self._temporary or self._path
-        if not self._size:
-            os.unlink(made)
-        elif self._temporary:
-            os.replace(self._temporary, self._path)
-
-
-class Pipe:
-    """The standard output, or another program."""
-
-    def __init__(self, fd: int, stop: Stop) -> None:
-        self.pipe = fd
-        self.done = 0
-        self._stop = stop
-        self._poll = select.poll()
-        self._poll.register(fd, select.POLLOUT)
-
-    def write(self, data: bytes) -> None:
-        view = memoryview(data)
-        self.done = 0
-        limit = 0.0
-        while self.done < len(data):
-            if self._poll.poll(_TICK):
-                part = view[self.done : self.done + _PIPE]
-                self.done += os.write(self.pipe, part)
-            elif self._stop.signal:
-                # A reader that reads nothing must not keep us.
-                limit = limit or time.monotonic() + 2
-                if time.monotonic() > limit:
-                    raise BrokenPipeError
-
-    def cut(self, whole: int) -> None:
-        pass
-
-
-@contextlib.contextmanager
-def file(path: str, force: bool) -> typing.Iterator[Sink]:
-    """Open a file for a capture; it is complete when this ends."""
-    sink = File(path, force)
-    try:
-        yield sink
-    finally:
-        sink.close()
-
-
-@contextlib.contextmanager
-def output(stop: Stop) -> typing.Iterator[Sink]:
-    """Use the standard output.
-
-    :raises InvalidInput: when it is a terminal
-    """
-    if sys.stdout.isatty():
-        raise exceptions.InvalidInput(
-            _('--file -: a terminal cannot show a capture'),
-            _('Use a pipe, for example "| tshark -r -".'),
-        )
-    sys.stdout.flush()
-    yield Pipe(sys.stdout.fileno(), stop)
-
-
-@contextlib.contextmanager
-def wireshark(stop: Stop) -> typing.Iterator[Sink]:
-    """Start Wireshark; it stays open when the capture ends.
-
-    :raises InvalidInput: when it is not installed
-    """
-    program = shutil.which('wireshark')
-    if not program:
-        raise exceptions.InvalidInput(
-            _('--wireshark: there is no Wireshark on this machine'),
-            _('Install it, or use --file.'),
-        )
-    process = subprocess.Popen(
-        [program, '-k', '-i', '-'],
-        stdin=subprocess.PIPE,
-        stdout=sys.stderr.fileno(),
-        # Ctrl-C ends the capture, and not what looks at it.
-        start_new_session=True,
-    )
-    assert process.stdin is not None
-    fd = os.dup(process.stdin.fileno())
-    process.stdin.close()
-    try:
-        yield Pipe(fd, stop)
-    finally:
-        os.close(fd)
+    shell: shell_.Shell
+    device: str
+    label: str
 
 
 class Progress(typing.Protocol):
-    """Told about the state, about five times a second."""
+    """Told about the state, about five times a second.
 
-    def __call__(self, packets: int, size: int, seconds: float) -> None: ...
+    :param dropped: packets that the kernel had no room for, so far; None
+        while tcpdump has not told
+    """
+
+    def __call__(
+        self, packets: int, size: int, seconds: float, dropped: int | None
+    ) -> None: ...
+
+
+class _End:
+    """One tcpdump.
+
+    :ivar left: descriptors that have not ended yet
+    """
+
+    def __init__(self, source: Source, wish: capture.Wish) -> None:
+        self.label = source.label
+        argv = source.shell.argv(
+            capture.command(source.device, wish),
+            *('-o', 'ServerAliveInterval=10', '-o', 'ServerAliveCountMax=3'),
+        )
+        try:
+            self.process = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise exceptions.AccessError(
+                _('Cannot run %(program)s: %(error)s')
+                % {'program': argv[0], 'error': error.strerror},
+                _('Install it, or choose another channel.'),
+            ) from error
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self.stdin = self.process.stdin
+        self.out = self.process.stdout.fileno()
+        self.err = self.process.stderr.fileno()
+        self.left = {self.out, self.err}
+        self.errors = b''
+
+    @property
+    def text(self) -> str:
+        return self.errors.decode('utf-8', 'replace')
+
+    def ask(self) -> None:
+        """Have tcpdump tell its statistics."""
+        with contextlib.suppress(OSError, ValueError):
+            self.stdin.write(b'\n')
+            self.stdin.flush()
+
+    def close(self) -> None:
+        """Have tcpdump end: the script there watches its input."""
+        with contextlib.suppress(OSError):
+            self.stdin.close()
+
+    def reap(self) -> None:
+        for stream in (
+            self.process.stdin,
+            self.process.stdout,
+            self.process.stderr,
+        ):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        try:
+            self.process.wait(_DRAIN)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def why(self, started: bool, all_there: bool) -> tuple[capture.End, str]:
+        """Return why it ended by itself.
+
+        :param started: whether anything arrived
+        :param all_there: whether all packets did that were wanted
+        """
+        try:
+            status = self.process.wait(_DRAIN)
+        except subprocess.TimeoutExpired:
+            status = 255
+        if all_there:
+            return capture.End.PACKETS, ''
+        if status == 124:
+            return capture.End.TIME, ''
+        if started and (status < 0 or status == 255):
+            # The last line is that of tcpdump, which knows nothing of it.
+            return capture.End.FAILED, _('the connection to the host is gone')
+        detail = shell_.last(self.text) or (
+            _('it ended with status %d') % status
+        )
+        return capture.End.FAILED, detail
 
 
 @dataclasses.dataclass
 class _Run:
     """The state of a capture that runs."""
 
-    process: 'subprocess.Popen[bytes]'
-    sink: Sink
+    ends: list[_End]
+    sink: sinks.Sink
     wish: capture.Wish
-    records: capture.Records
+    stream: merge.Merge | capture.Records
     began: float
     started: float = 0.0
     ended: float = 0.0
     end: capture.End | None = None
     detail: str = ''
     broken: bool = False
-    errors: bytes = b''
 
     def finish(self, end: capture.End, detail: str = '') -> None:
-        """Have tcpdump end: the script there watches its input."""
         if self.end is None:
             self.end, self.detail = end, detail
             self.ended = time.monotonic()
-            assert self.process.stdin is not None
-            with contextlib.suppress(OSError):
-                self.process.stdin.close()
+            for item in self.ends:
+                item.close()
 
-    def take(self, data: bytes) -> None:
+    def take(self, number: int, data: bytes, last: bool = False) -> None:
+        """Pass on what came from an end.
+
+        :param last: what waits for others waits no longer
+        """
         if self.broken:
             return
         try:
-            whole = self.records.feed(data)
+            if isinstance(self.stream, merge.Merge):
+                whole = self.stream.feed(data, number, last)
+            else:
+                whole = self.stream.feed(data)
         except exceptions.LabError as error:
             self.broken = True
             self.finish(capture.End.FAILED, error.message)
             return
         try:
-            if whole:
-                self.sink.write(whole)
+            self._write(whole, last)
         except OSError as error:
             self.broken = True
             if isinstance(error, BrokenPipeError):
@@ -295,16 +201,31 @@ class _Run:
             else:
                 self.finish(capture.End.FAILED, error.strerror or str(error))
             # A record that is there in part would spoil the file.
-            self.sink.cut(self.records.keep(self.sink.done))
-        if self.records.started and not self.started:
+            self.sink.cut(self.stream.keep(self.sink.done))
+        if self.stream.started and not self.started:
             self.started = time.monotonic()
 
-    def decide(self, stop: Stop) -> None:
+    def _write(self, whole: bytes, last: bool) -> None:
+        if whole:
+            self.sink.write(whole)
+        while self.stream.full and self.sink.rolls:
+            self.sink.roll()
+            self.sink.write(self.stream.roll())
+            if isinstance(self.stream, merge.Merge):
+                whole = self.stream.feed(b'', 0, last)
+            else:
+                whole = self.stream.feed(b'')
+            if whole:
+                self.sink.write(whole)
+
+    def decide(self, stop: sinks.Stop) -> None:
         """End it when a limit is reached."""
         now = time.monotonic()
         if stop.signal:
             self.finish(capture.End.INTERRUPTED)
-        elif self.records.full:
+        elif self.stream.enough:
+            self.finish(capture.End.PACKETS)
+        elif self.stream.full:
             self.finish(capture.End.SIZE)
         elif self.started:
             if now - self.started >= self.wish.seconds:
@@ -312,122 +233,118 @@ class _Run:
         elif now - self.began > _START:
             self.finish(capture.End.FAILED, _('tcpdump did not start'))
 
+    def gone(self, item: _End) -> None:
+        """Note that an end ended by itself."""
+        if self.end is not None:
+            return
+        end, detail = item.why(self.stream.started, self.stream.enough)
+        if detail and len(self.ends) > 1:
+            detail = f'{item.label}: {detail}'
+        self.finish(end, detail)
+
+    def dropped(self) -> int | None:
+        told = [capture.dropped(item.text) for item in self.ends]
+        known = [count for count in told if count is not None]
+        return sum(known) if known else None
+
 
 def run(
-    shell: shell_.Shell,
-    device: str,
+    sources: collections.abc.Sequence[Source],
     wish: capture.Wish,
-    sink: Sink,
-    stop: Stop,
-    progress: Progress,
+    sink: sinks.Sink,
+    stop: sinks.Stop,
+    progress: Progress | None,
 ) -> capture.Outcome:
     """Capture until a limit, a signal, or the other end says stop.
 
+    :param sources: what is captured at several is merged
     :raises AccessError: when nothing can be started
     """
-    argv = shell.argv(
-        capture.command(device, wish),
-        *('-o', 'ServerAliveInterval=10', '-o', 'ServerAliveCountMax=3'),
-    )
+    stream: merge.Merge | capture.Records
+    if len(sources) > 1:
+        names = [source.label for source in sources]
+        stream = merge.Merge(names, wish.size, wish.packets)
+    else:
+        stream = capture.Records(wish.size, wish.packets)
+    state = _Run([], sink, wish, stream, time.monotonic())
     try:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise exceptions.AccessError(
-            _('Cannot run %(program)s: %(error)s')
-            % {'program': argv[0], 'error': error.strerror},
-            _('Install it, or choose another channel.'),
-        ) from error
-    state = _Run(
-        process, sink, wish, capture.Records(wish.size), time.monotonic()
-    )
-    try:
+        for source in sources:
+            state.ends.append(_End(source, wish))
         _stream(state, stop, progress)
     finally:
-        _reap(process)
+        for item in state.ends:
+            item.close()
+        for item in state.ends:
+            item.reap()
+    if len(sources) > 1:
+        state.take(0, b'', last=True)
     return _outcome(state)
 
 
-def _stream(state: _Run, stop: Stop, progress: Progress) -> None:
-    process = state.process
-    assert process.stdout is not None
-    assert process.stderr is not None
-    out, err = process.stdout.fileno(), process.stderr.fileno()
+def _stream(state: _Run, stop: sinks.Stop, progress: Progress | None) -> None:
     poll = select.poll()
-    left = {out, err}
-    for fd in left:
-        poll.register(fd, select.POLLIN)
+    owner = {}
+    for number, item in enumerate(state.ends):
+        for fd in item.left:
+            poll.register(fd, select.POLLIN)
+            owner[fd] = number, item
     if state.sink.pipe >= 0:
         # No events: only that the reader is gone is told.
         poll.register(state.sink.pipe, 0)
-    while left:
+    # Not at once: tcpdump writes its header before it takes signals.
+    asked = 0.0
+    while any(item.left for item in state.ends):
         for fd, _event in poll.poll(_TICK):
-            if fd not in left:
+            if fd in owner:
+                _read(state, poll, fd, *owner[fd])
+            else:
                 poll.unregister(fd)
                 state.broken = True
                 state.finish(capture.End.CLOSED)
-                continue
-            data = os.read(fd, 1 << 16)
-            if not data:
-                poll.unregister(fd)
-                left.discard(fd)
-            elif fd == out:
-                state.take(data)
-            else:
-                state.errors = (state.errors + data)[-(1 << 16) :]
+        if len(state.ends) > 1:
+            # What waited long enough goes on without anything new.
+            state.take(0, b'')
         state.decide(stop)
-        if state.started:
+        now = time.monotonic()
+        if progress and state.started:
+            asked = asked or state.started
+            if now - asked > _ASK and state.end is None:
+                asked = now
+                for item in state.ends:
+                    item.ask()
             progress(
-                state.records.packets,
-                state.records.bytes,
-                time.monotonic() - state.started,
+                state.stream.packets,
+                state.stream.bytes,
+                now - state.started,
+                state.dropped(),
             )
-        if state.end and time.monotonic() - state.ended > _DRAIN:
+        if state.end and now - state.ended > _DRAIN:
             return
 
 
-def _reap(process: 'subprocess.Popen[bytes]') -> None:
-    for stream in (process.stdin, process.stdout, process.stderr):
-        if stream is not None:
-            with contextlib.suppress(OSError):
-                stream.close()
-    try:
-        process.wait(_DRAIN)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def _read(
+    state: _Run, poll: select.poll, fd: int, number: int, item: _End
+) -> None:
+    data = os.read(fd, 1 << 16)
+    if not data:
+        poll.unregister(fd)
+        item.left.discard(fd)
+        if not item.left:
+            state.gone(item)
+    elif fd == item.out:
+        state.take(number, data)
+    else:
+        item.errors = (item.errors + data)[-(1 << 16) :]
 
 
 def _outcome(state: _Run) -> capture.Outcome:
-    text = state.errors.decode('utf-8', 'replace')
-    status = state.process.returncode
-    end, detail = state.end, state.detail
-    wanted = state.wish.packets
-    if end is None:
-        # It ended by itself.
-        if wanted is not None and state.records.packets >= wanted:
-            end = capture.End.PACKETS
-        elif status == 124:
-            end = capture.End.TIME
-        else:
-            end = capture.End.FAILED
-    if end is capture.End.FAILED and not detail:
-        detail = shell_.last(text) or _('it ended with status %d') % status
-        if state.records.started and (status < 0 or status == 255):
-            # The last line is that of tcpdump, which knows nothing of it.
-            detail = _('the connection to the host is gone')
-    now = state.ended or time.monotonic()
+    assert state.end is not None
     return capture.Outcome(
-        end,
-        state.records.packets,
-        state.records.bytes,
-        now - state.started if state.started else 0.0,
-        capture.dropped(text),
-        detail,
-        state.records.started,
+        state.end,
+        state.stream.packets,
+        state.stream.bytes,
+        state.ended - state.started if state.started else 0.0,
+        state.dropped(),
+        state.detail,
+        state.stream.started,
     )

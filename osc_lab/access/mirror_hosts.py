@@ -15,7 +15,9 @@
 import collections.abc
 import concurrent.futures
 import contextlib
+import datetime
 import functools
+import logging
 import typing
 
 from osc_lab.access import cloud
@@ -24,7 +26,11 @@ from osc_lab.access import ovsdb
 from osc_lab.access import shell
 from osc_lab import channels
 from osc_lab import exceptions
-from osc_lab.mirroring import service
+from osc_lab.mirroring import health
+from osc_lab.mirroring import host as host_
+from osc_lab.mirroring import inventory
+
+LOG = logging.getLogger(__name__)
 
 #: Hosts that are asked at the same time.
 _WIDTH = 32
@@ -62,21 +68,19 @@ class Hosts:
         return shell.Shell(host, self.settings) if host.ssh else None
 
     @contextlib.contextmanager
-    def open(self, name: str) -> typing.Iterator[service.Host]:
+    def open(self, name: str) -> typing.Iterator[host_.Host]:
         """Connect to a host.
 
         :raises AccessError: when there is no way, or no answer
         """
         host = self.channels(name)
         with ovsdb.connect(host, self.settings) as database:
-            yield service.Host(
-                name, database, self.shell(name), _local(host.ovsdb or '')
-            )
+            yield host_.Host(name, database, self.shell(name), _local(host))
 
     def each(
         self,
         names: collections.abc.Sequence[str],
-        work: collections.abc.Callable[[service.Host], Result],
+        work: collections.abc.Callable[[host_.Host], Result],
     ) -> list[tuple[str, Result | exceptions.LabError]]:
         """Do the same on many hosts at once.
 
@@ -98,8 +102,61 @@ class Hosts:
         with concurrent.futures.ThreadPoolExecutor(width) as pool:
             return list(zip(names, pool.map(one, names), strict=True))
 
+    def survey(
+        self,
+        names: collections.abc.Sequence[str] | None,
+        foreign: bool = False,
+    ) -> tuple[list[health.Entry], list[str]]:
+        """Return the mirrors of hosts, and the hosts without answer.
 
-def _local(remote: str) -> str:
-    """Return how ovs-vsctl on the host finds its database, or ''."""
-    kind, _colon, path = remote.partition(':')
-    return f'unix:{path}' if kind in ('unix', 'ssh') and path else ''
+        :param names: of the hosts; None for all that run Open vSwitch
+        :param foreign: also those that are not ours
+        """
+        now = datetime.datetime.now(datetime.UTC)
+        found: list[health.Entry] = []
+        dead = []
+        for name, answer in self.each(
+            list(dict.fromkeys(names or self._network.hosts())),
+            lambda host: inventory.collect(host, now),
+        ):
+            if isinstance(answer, exceptions.LabError):
+                LOG.warning('%s', answer)
+                dead.append(name)
+            else:
+                found += answer
+        ports = self._network.ports(
+            entry.mirror.marks.port
+            for entry in found
+            if entry.mirror and entry.mirror.marks
+        )
+        return [
+            entry
+            for entry in health.with_ports(found, ports)
+            if foreign or entry.maker is health.Maker.OSC_LAB
+        ], dead
+
+    def remove(
+        self, chosen: collections.abc.Sequence[health.Entry], user: str
+    ) -> list[tuple[health.Entry, exceptions.LabError | None]]:
+        """Remove mirrors, each by itself."""
+        done: list[tuple[health.Entry, exceptions.LabError | None]] = []
+        for entry in chosen:
+            try:
+                with self.open(entry.host) as host:
+                    inventory.remove(host, entry, user)
+                done.append((entry, None))
+            except exceptions.LabError as error:
+                LOG.error('%s', error)
+                done.append((entry, error))
+        return done
+
+
+def _local(host: channels.Host) -> str:
+    """Return how ovs-vsctl on the host finds its database, or ''.
+
+    The path of a socket is one of this machine, unless OpenSSH forwards
+    it.
+    """
+    kind, _colon, path = (host.ovsdb or '').partition(':')
+    there = kind == 'ssh' or (kind == 'unix' and host.ssh == 'local')
+    return f'unix:{path}' if there and path else ''

@@ -22,6 +22,7 @@ import contextlib
 import typing
 
 from osc_lab.access import jsonrpc
+from osc_lab.access import ovsdb_rows as rows_
 from osc_lab.access import shell
 from osc_lab import channels
 from osc_lab import exceptions
@@ -165,11 +166,11 @@ class Database:
         """Return where this Neutron port is plugged in, may be empty."""
         rows = self.select(
             'Interface',
-            [['external_ids', 'includes', map_of('iface-id', port_id)]],
+            [['external_ids', 'includes', rows_.map_of('iface-id', port_id)]],
             _INTERFACE,
         )
         found = []
-        for interface in map(interface_of, rows):
+        for interface in map(rows_.interface_of, rows):
             port, bridge = self._above(interface.uuid)
             if port and bridge:
                 found.append((interface, port, bridge))
@@ -195,7 +196,7 @@ class Database:
         )
         if not rows:
             return None, None
-        port = port_of(rows[0])
+        port = rows_.port_of(rows[0])
         bridge = self.bridge_with(port.uuid)
         return port, bridge
 
@@ -206,10 +207,12 @@ class Database:
             [['ports', 'includes', transaction.uuid(port)]],
             _BRIDGE,
         )
-        return bridge_of(rows[0]) if rows else None
+        return rows_.bridge_of(rows[0]) if rows else None
 
     def bridges(self) -> list[model.Bridge]:
-        return [bridge_of(row) for row in self.select('Bridge', [], _BRIDGE)]
+        return [
+            rows_.bridge_of(row) for row in self.select('Bridge', [], _BRIDGE)
+        ]
 
     def mirrors(self) -> list[model.Mirror]:
         """Return all mirrors with their bridges and output names."""
@@ -218,17 +221,18 @@ class Database:
         )
         homes = {
             mirror: bridge
-            for bridge in map(bridge_of, bridges)
+            for bridge in map(rows_.bridge_of, bridges)
             for mirror in bridge.mirrors
         }
         outputs = [
-            uuid_of(row['output_port'])
+            rows_.uuid_of(row['output_port'])
             for row in rows
-            if uuid_of(row['output_port'])
+            if rows_.uuid_of(row['output_port'])
         ]
         names = self.port_names([uuid for uuid in outputs if uuid])
         return [
-            mirror_of(row, homes.get(row['_uuid'][1]), names) for row in rows
+            rows_.mirror_of(row, homes.get(row['_uuid'][1]), names)
+            for row in rows
         ]
 
     def port_names(
@@ -253,10 +257,16 @@ class Database:
         """Return the ports that carry our marks, and their bridges."""
         rows = self.select(
             'Port',
-            [['external_ids', 'includes', map_of(marks.OWNER, marks.OURS)]],
+            [
+                [
+                    'external_ids',
+                    'includes',
+                    rows_.map_of(marks.OWNER, marks.OURS),
+                ]
+            ],
             _PORT,
         )
-        ports = [port_of(row) for row in rows]
+        ports = [rows_.port_of(row) for row in rows]
         answers = self._select_all(
             [
                 (
@@ -280,7 +290,7 @@ class Database:
         rows = self.select('Port', [['name', '==', name]], _PORT)
         if not rows:
             return None
-        port = port_of(rows[0])
+        port = rows_.port_of(rows[0])
         bridge = self.bridge_with(port.uuid)
         interfaces = self.interfaces(port.interfaces[:1])
         if not bridge or not interfaces:
@@ -301,12 +311,12 @@ class Database:
                 for uuid in uuids
             ]
         )
-        return [interface_of(row) for rows in answers for row in rows]
+        return [rows_.interface_of(row) for rows in answers for row in rows]
 
     def interface(self, name: str) -> model.Interface | None:
         """Return an interface by its name."""
         rows = self.select('Interface', [['name', '==', name]], _INTERFACE)
-        return interface_of(rows[0]) if rows else None
+        return rows_.interface_of(rows[0]) if rows else None
 
     def vlan_users(self, bridge: str, vlan: int) -> tuple[str, ...]:
         """Return names of ports with this VLAN on a bridge (UUID)."""
@@ -341,115 +351,16 @@ class Database:
             [['_uuid', '==', transaction.uuid(interface)]],
             ['statistics'],
         )
-        return numbers_of(rows[0]['statistics']) if rows else {}
+        return rows_.numbers_of(rows[0]['statistics']) if rows else {}
 
     def mirror(self, uuid: str) -> model.Mirror | None:
         """Return a mirror by UUID, without its bridge."""
         rows = self.select('Mirror', [['_uuid', '==', transaction.uuid(uuid)]])
-        return mirror_of(rows[0], None, {}) if rows else None
+        return rows_.mirror_of(rows[0], None, {}) if rows else None
 
     def statistics_interval(self) -> float:
         """Return the seconds between two updates of statistics."""
         rows = self.select('Open_vSwitch', [], ['other_config'])
-        config = dict_of(rows[0]['other_config']) if rows else {}
+        config = rows_.dict_of(rows[0]['other_config']) if rows else {}
         value = config.get('stats-update-interval', '5000')
         return max(5000, int(value) if value.isdigit() else 5000) / 1000
-
-
-def map_of(key: str, value: str) -> list[typing.Any]:
-    return ['map', [[key, value]]]
-
-
-def uuid_of(value: typing.Any) -> str | None:
-    """Return the UUID of an optional reference."""
-    found = set_of(value)
-    return found[0] if found else None
-
-
-def set_of(value: typing.Any) -> tuple[typing.Any, ...]:
-    """Return the elements of a column; a single one stands alone."""
-    if isinstance(value, list) and value and value[0] == 'set':
-        return tuple(_plain(item) for item in value[1])
-    return (_plain(value),)
-
-
-def _plain(value: typing.Any) -> typing.Any:
-    if isinstance(value, list) and value and value[0] == 'uuid':
-        return value[1]
-    return value
-
-
-def dict_of(value: typing.Any) -> dict[str, str]:
-    return {str(key): str(item) for key, item in value[1]}
-
-
-def numbers_of(value: typing.Any) -> dict[str, int]:
-    return {str(key): int(item) for key, item in value[1]}
-
-
-def _one(value: typing.Any) -> typing.Any:
-    found = set_of(value)
-    return found[0] if found else None
-
-
-def interface_of(row: _Row) -> model.Interface:
-    return model.Interface(
-        uuid=row['_uuid'][1],
-        name=row['name'],
-        type=row['type'],
-        ofport=_one(row['ofport']),
-        error=_one(row['error']) or '',
-        mtu=_one(row['mtu']),
-        link_state=_one(row['link_state']) or '',
-        external_ids=dict_of(row['external_ids']),
-        options=dict_of(row['options']),
-        statistics=numbers_of(row['statistics']),
-    )
-
-
-def port_of(row: _Row) -> model.Port:
-    return model.Port(
-        uuid=row['_uuid'][1],
-        name=row['name'],
-        tag=_one(row['tag']),
-        vlan_mode=_one(row['vlan_mode']) or '',
-        interfaces=set_of(row['interfaces']),
-        external_ids=dict_of(row['external_ids']),
-    )
-
-
-def bridge_of(row: _Row) -> model.Bridge:
-    return model.Bridge(
-        uuid=row['_uuid'][1],
-        name=row['name'],
-        datapath_type=row['datapath_type'],
-        fail_mode=_one(row['fail_mode']) or '',
-        mirrors=set_of(row['mirrors']),
-    )
-
-
-def mirror_of(
-    row: _Row,
-    bridge: model.Bridge | None,
-    names: collections.abc.Mapping[str, str],
-) -> model.Mirror:
-    statistics = numbers_of(row['statistics'])
-    output = uuid_of(row['output_port'])
-    return model.Mirror(
-        uuid=row['_uuid'][1],
-        name=row['name'],
-        bridge=bridge.name if bridge else '',
-        bridge_uuid=bridge.uuid if bridge else '',
-        select_all=row['select_all'],
-        select_src=set_of(row['select_src_port']),
-        select_dst=set_of(row['select_dst_port']),
-        select_vlan=set_of(row['select_vlan']),
-        output_port=output,
-        output_name=names.get(output or '', ''),
-        output_vlan=_one(row['output_vlan']),
-        snaplen=_one(row.get('snaplen', ['set', []])),
-        filter=_one(row.get('filter', ['set', []])) or '',
-        packets=statistics.get('tx_packets'),
-        bytes=statistics.get('tx_bytes'),
-        external_ids=dict_of(row['external_ids']),
-    )

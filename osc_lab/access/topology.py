@@ -16,6 +16,7 @@ import subprocess
 import typing
 
 from osc_lab.access import ovsdb
+from osc_lab.access import ovsdb_rows
 from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.mirroring import topology
@@ -62,7 +63,7 @@ def _interfaces(database: ovsdb.Database, bridge: str) -> list[str]:
     rows = database.select(
         'Bridge', [['_uuid', '==', transaction.uuid(bridge)]], ['ports']
     )
-    ports = ovsdb.set_of(rows[0]['ports'])[:_MOST] if rows else ()
+    ports = ovsdb_rows.set_of(rows[0]['ports'])[:_MOST] if rows else ()
     operations = [
         {
             'op': 'select',
@@ -78,7 +79,7 @@ def _interfaces(database: ovsdb.Database, bridge: str) -> list[str]:
         interface
         for result in database.transact(operations)
         for row in result['rows']
-        for interface in ovsdb.set_of(row['interfaces'])
+        for interface in ovsdb_rows.set_of(row['interfaces'])
     ]
 
 
@@ -100,7 +101,7 @@ def _plugs(
         ]
     )
     ports = {
-        uuid: ovsdb.port_of(result['rows'][0])
+        uuid: ovsdb_rows.port_of(result['rows'][0])
         for uuid, result in zip(uuids, results, strict=True)
         if result['rows']
     }

@@ -25,17 +25,14 @@ if typing.TYPE_CHECKING:
     from osc_lab.access import mirror_hosts
     from osc_lab.access import network as network_
     from osc_lab.mirroring import health
+    from osc_lab.mirroring import host as host_
+    from osc_lab.mirroring import maker as making
     from osc_lab.mirroring import model
-    from osc_lab.mirroring import service
 
 _CHANNELS = (*channels.SSH, *channels.OVSDB)
 
-#: Seconds that create waits for the first packet, by default: a little
-#: over two of the intervals at which the switch writes statistics.
-_WAIT = 11.0
 
-
-class _Base(command.Command):
+class Base(command.Command):
     """What the commands share: the cloud, its hosts, and notes."""
 
     def network(self) -> 'network_.Network':
@@ -71,148 +68,34 @@ class _Base(command.Command):
             return network.address_port(parsed_args.address)
         return network.port(parsed_args.port)
 
-    def entries(
-        self,
-        parsed_args: argparse.Namespace,
-        network: 'network_.Network',
-        foreign: bool = False,
-    ) -> tuple[list['health.Entry'], list[str]]:
-        """Return the mirrors of all hosts, and the hosts without answer.
 
-        :param foreign: also those that are not ours
-        """
-        import datetime
-
-        from osc_lab.mirroring import health
-        from osc_lab.mirroring import service
-
-        names = parsed_args.host or network.hosts()
-        now = datetime.datetime.now(datetime.UTC)
-        answers = self.hosts(parsed_args, network).each(
-            names,
-            lambda host: service.collect(host, now),
-        )
-        found: list[health.Entry] = []
-        dead = []
-        for name, answer in answers:
-            if isinstance(answer, exceptions.LabError):
-                self.log.warning('%s', answer)
-                dead.append(name)
-            else:
-                found += answer
-        ours = health.with_ports(
-            found,
-            network.ports(
-                entry.mirror.marks.port
-                for entry in found
-                if entry.mirror and entry.mirror.marks
-            ),
-        )
-        if not foreign:
-            ours = [
-                entry for entry in ours if entry.maker is health.Maker.OSC_LAB
-            ]
-        return ours, dead
-
-    def remove(
-        self,
-        hosts: 'mirror_hosts.Hosts',
-        chosen: collections.abc.Sequence['health.Entry'],
-        user: str,
-    ) -> list[tuple['health.Entry', exceptions.LabError | None]]:
-        """Remove mirrors, each host by itself."""
-        from osc_lab.mirroring import service
-
-        done: list[tuple[health.Entry, exceptions.LabError | None]] = []
-        for entry in chosen:
-            try:
-                with hosts.open(entry.host) as host:
-                    service.remove(host, entry, user)
-                done.append((entry, None))
-            except exceptions.LabError as error:
-                self.log.error('%s', error)
-                done.append((entry, error))
-        return done
-
-
-class CreatePortMirror(_Base, command.ShowOne):
+class CreatePortMirror(Base, command.ShowOne):
     _description = _(
         'Copy the packets of a port to a device on its host, or through a '
         'tunnel'
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        from osc_lab.commands import port_arguments
+
         parser = super().get_parser(prog_name)
-        add_port(parser)
-        add_direction(parser)
-        parser.add_argument(
-            '--name', metavar='<name>', help=_('Name of the mirror')
-        )
-        parser.add_argument(
-            '--to',
-            metavar='<target>',
-            default='interface',
-            help=_(
-                'Where the copies go: "interface", a new device on the host '
-                '(default); "gre:IP[:KEY]", "erspan:IP[:INDEX]" or '
-                '"vxlan:IP[:VNI]", a tunnel; "port:OVS-PORT", a port of the '
-                'same bridge that nothing else uses; "vlan:ID", a VLAN of '
-                'the bridge that nothing else uses'
-            ),
-        )
-        parser.add_argument(
-            '--snaplen',
-            metavar='<bytes>',
-            type=int,
-            help=_('Keep that much of each packet, 14 to 65535 bytes'),
-        )
-        parser.add_argument(
-            '--filter',
-            metavar='<flow>',
-            default='',
-            help=_(
-                'Copy only packets that this OpenFlow match selects, for '
-                'example "icmp" (Open vSwitch 3.4 or later)'
-            ),
-        )
-        parser.add_argument(
-            '--ttl',
-            metavar='<time>',
-            default='1h',
-            help=_(
-                'How long the mirror lives, for example 90s, 15m or 1h30m; '
-                '"none" for ever (default: 1h)'
-            ),
-        )
-        parser.add_argument(
-            '--host',
-            metavar='<host>',
-            default='',
-            help=_('The host, for a port that is moving'),
-        )
-        parser.add_argument(
-            '--wait',
-            metavar='<seconds>',
-            type=float,
-            default=_WAIT,
-            help=_(
-                'How long to wait for the first packet; 0 also leaves out '
-                'the measurement before (default: %(default)g)'
-            ),
-        )
-        parser.add_argument(
-            '--dry-run',
-            action='store_true',
-            help=_('Show the transaction and change nothing'),
-        )
+        port_arguments.add_create(parser)
         channels.add_arguments(parser, _CHANNELS)
         return parser
+
+    def judge(self, parsed_args: argparse.Namespace) -> None:
+        from osc_lab.commands import port_arguments
+
+        port_arguments.judge_port(parsed_args)
+        port_arguments.judge_wait(parsed_args.wait)
+        self._request(parsed_args)
 
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[typing.Sequence[str], typing.Sequence[typing.Any]]:
         from osc_lab.mirroring import judge
-        from osc_lab.mirroring import service
+        from osc_lab.mirroring import maker as making
+        from osc_lab.mirroring import table
 
         request = self._request(parsed_args)
         network = self.network()
@@ -220,27 +103,29 @@ class CreatePortMirror(_Base, command.ShowOne):
         port = self.find_port(parsed_args, network)
         name = judge.port(port, parsed_args.host)
         with hosts.open(name) as host:
-            maker = service.Maker(host, port, request, network.creator())
+            maker = making.Maker(host, port, request, network.creator())
             found, wish = maker.look()
             rate = None
             if parsed_args.wait > 0:
                 rate = maker.rate(found)
                 self._warn(request, rate)
-                maker.check_output(wish)
+            maker.check_output(wish)
             if parsed_args.dry_run:
-                return self._plan(found, wish, network.creator(), rate)
+                return table.PLAN, table.plan(
+                    found, wish, network.creator(), rate
+                )
             made = maker.make()
             return self._result(host, made, rate, parsed_args.wait)
 
-    def _request(self, parsed_args: argparse.Namespace) -> 'service.Request':
+    def _request(self, parsed_args: argparse.Namespace) -> 'making.Request':
         from osc_lab.mirroring import amounts
         from osc_lab.mirroring import judge
+        from osc_lab.mirroring import maker as making
         from osc_lab.mirroring import model
         from osc_lab.mirroring import names
-        from osc_lab.mirroring import service
         from osc_lab.mirroring import targets
 
-        return service.Request(
+        return making.Request(
             direction=model.Direction(parsed_args.direction),
             target=targets.parse(parsed_args.to),
             name=names.check(parsed_args.name)
@@ -251,7 +136,7 @@ class CreatePortMirror(_Base, command.ShowOne):
             lifetime=amounts.lifetime('--ttl', parsed_args.ttl),
         )
 
-    def _warn(self, request: 'service.Request', rate: 'service.Rate') -> None:
+    def _warn(self, request: 'making.Request', rate: 'making.Rate') -> None:
         from osc_lab.mirroring import amounts
         from osc_lab.mirroring import judge
 
@@ -266,57 +151,17 @@ class CreatePortMirror(_Base, command.ShowOne):
         if burden:
             self.log.warning('%s', burden)
 
-    def _plan(
-        self,
-        found: 'model.Attachment',
-        wish: typing.Any,
-        creator: str,
-        rate: 'service.Rate | None',
-    ) -> tuple[typing.Sequence[str], typing.Sequence[typing.Any]]:
-        import json
-
-        from osc_lab.mirroring import judge
-        from osc_lab.mirroring import transaction
-
-        exists = judge.existing(found, wish) is not None
-        operations = [] if exists else transaction.create(found, wish, creator)
-        commands = [] if exists else transaction.create_commands(found, wish)
-        return (
-            (
-                'name',
-                'exists',
-                'host',
-                'bridge',
-                'interface',
-                'packets_per_second',
-                'bits_per_second',
-                'transaction',
-                'commands',
-            ),
-            (
-                exceptions.printable(wish.name),
-                exists,
-                exceptions.printable(wish.marks.host),
-                exceptions.printable(found.bridge.name),
-                exceptions.printable(found.interface.name),
-                round(rate.packets, 1) if rate else None,
-                round(rate.bits) if rate else None,
-                json.dumps(operations, indent=1),
-                '\n'.join(map(exceptions.printable, commands)),
-            ),
-        )
-
     def _result(
         self,
-        host: 'service.Host',
-        made: 'service.Made',
-        rate: 'service.Rate | None',
+        host: 'host_.Host',
+        made: 'making.Made',
+        rate: 'making.Rate | None',
         wait: float,
     ) -> tuple[typing.Sequence[str], typing.Sequence[typing.Any]]:
         import dataclasses
 
         from osc_lab.mirroring import health
-        from osc_lab.mirroring import service
+        from osc_lab.mirroring import host as host_
         from osc_lab.mirroring import table
 
         entry = made.entry
@@ -331,7 +176,7 @@ class CreatePortMirror(_Base, command.ShowOne):
                 )
                 % host.name
             )
-        seen = service.await_packets(
+        seen = host_.await_packets(
             host.database, entry.mirror.uuid, wait if made.new else 0
         )
         packets = seen.packets if seen else None
@@ -358,12 +203,14 @@ class CreatePortMirror(_Base, command.ShowOne):
         return table.SHOW, table.show(entry)
 
 
-class ListPortMirror(_Base, command.Lister):
+class ListPortMirror(Base, command.Lister):
     _description = _('List the mirrors of all hosts, read from the hosts')
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        from osc_lab.commands import port_arguments
+
         parser = super().get_parser(prog_name)
-        add_hosts(parser)
+        port_arguments.add_hosts(parser)
         parser.add_argument(
             '--all',
             action='store_true',
@@ -382,8 +229,9 @@ class ListPortMirror(_Base, command.Lister):
 
         from osc_lab.mirroring import table
 
-        found, dead = self.entries(
-            parsed_args, self.network(), parsed_args.all
+        network = self.network()
+        found, dead = self.hosts(parsed_args, network).survey(
+            parsed_args.host, parsed_args.all
         )
         now = datetime.datetime.now(datetime.UTC)
         rows = [table.row(entry, now, parsed_args.long) for entry in found]
@@ -393,15 +241,17 @@ class ListPortMirror(_Base, command.Lister):
         return table.LONG if parsed_args.long else table.LIST, rows
 
 
-class ShowPortMirror(_Base, command.ShowOne):
+class ShowPortMirror(Base, command.ShowOne):
     _description = _('Show a mirror and whether it works')
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        from osc_lab.commands import port_arguments
+
         parser = super().get_parser(prog_name)
         parser.add_argument(
             'mirror', metavar='<mirror>', help=_('Name or ID of the mirror')
         )
-        add_hosts(parser)
+        port_arguments.add_hosts(parser)
         channels.add_arguments(parser, _CHANNELS)
         return parser
 
@@ -410,15 +260,18 @@ class ShowPortMirror(_Base, command.ShowOne):
     ) -> tuple[typing.Sequence[str], typing.Sequence[typing.Any]]:
         from osc_lab.mirroring import table
 
-        found, dead = self.entries(parsed_args, self.network(), foreign=True)
-        entry = pick(found, parsed_args.mirror, dead)
+        hosts = self.hosts(parsed_args, self.network())
+        found, dead = hosts.survey(parsed_args.host, foreign=True)
+        entry = table.pick(found, parsed_args.mirror, dead)
         return table.SHOW, table.show(entry)
 
 
-class DeletePortMirror(_Base):
+class DeletePortMirror(Base):
     _description = _('Delete mirrors that "port mirror create" made')
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        from osc_lab.commands import port_arguments
+
         parser = super().get_parser(prog_name)
         parser.add_argument(
             'mirror',
@@ -426,18 +279,20 @@ class DeletePortMirror(_Base):
             nargs='+',
             help=_('Name or ID of a mirror'),
         )
-        add_hosts(parser)
+        port_arguments.add_hosts(parser)
         channels.add_arguments(parser, _CHANNELS)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         from osc_lab.mirroring import health
+        from osc_lab.mirroring import table
 
         network = self.network()
-        found, dead = self.entries(parsed_args, network, foreign=True)
+        hosts = self.hosts(parsed_args, network)
+        found, dead = hosts.survey(parsed_args.host, foreign=True)
         chosen = []
         for name in parsed_args.mirror:
-            entry = pick(found, name, dead)
+            entry = table.pick(found, name, dead)
             if entry.maker is not health.Maker.OSC_LAB:
                 raise exceptions.Conflict(
                     _('The mirror "%(name)s" was made by %(owner)s')
@@ -449,16 +304,17 @@ class DeletePortMirror(_Base):
                 )
             if entry not in chosen:
                 chosen.append(entry)
-        hosts = self.hosts(parsed_args, network)
-        done = self.remove(hosts, chosen, network.creator())
+        done = hosts.remove(chosen, network.creator())
         if any(error for _entry, error in done):
             self.exit_code = exceptions.ExitCode.OPERATION_FAILED
 
 
-class PrunePortMirror(_Base, command.Lister):
+class PrunePortMirror(Base, command.Lister):
     _description = _('Remove mirrors that are over or have lost their port')
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        from osc_lab.commands import port_arguments
+
         parser = super().get_parser(prog_name)
         parser.add_argument(
             '--expired',
@@ -488,7 +344,7 @@ class PrunePortMirror(_Base, command.Lister):
             action='store_true',
             help=_('Show what would be removed and change nothing'),
         )
-        add_hosts(parser)
+        port_arguments.add_hosts(parser)
         channels.add_arguments(parser, _CHANNELS)
         return parser
 
@@ -499,7 +355,8 @@ class PrunePortMirror(_Base, command.Lister):
         from osc_lab.mirroring import table
 
         network = self.network()
-        found, dead = self.entries(parsed_args, network, foreign=True)
+        hosts = self.hosts(parsed_args, network)
+        found, dead = hosts.survey(parsed_args.host, foreign=True)
         either = parsed_args.expired or parsed_args.orphans
         chosen = health.to_prune(
             found,
@@ -513,8 +370,7 @@ class PrunePortMirror(_Base, command.Lister):
         removed = not parsed_args.dry_run
         if removed:
             self._confirm(parsed_args, chosen)
-            hosts = self.hosts(parsed_args, network)
-            done = self.remove(hosts, chosen, network.creator())
+            done = hosts.remove(chosen, network.creator())
             failed = {table.identity(entry) for entry, err in done if err}
         if failed:
             self.exit_code = exceptions.ExitCode.OPERATION_FAILED
@@ -569,84 +425,3 @@ class PrunePortMirror(_Base, command.Lister):
         sys.stderr.flush()
         if sys.stdin.readline().strip().lower() != 'y':
             raise exceptions.Interrupted(_('Nothing was removed.'))
-
-
-def add_port(parser: argparse.ArgumentParser) -> None:
-    """Add the ways to name a port."""
-    group = parser.add_mutually_exclusive_group(required=True)
-    group.add_argument(
-        'port', metavar='<port>', nargs='?', help=_('Name or ID of the port')
-    )
-    group.add_argument(
-        '--server',
-        metavar='<server>',
-        help=_('The port of this server (name or ID)'),
-    )
-    group.add_argument(
-        '--address',
-        metavar='<address>',
-        help=_('The port with this fixed or floating IP address'),
-    )
-    parser.add_argument(
-        '--network',
-        metavar='<network>',
-        help=_('With --server: its port on this network (name or ID)'),
-    )
-
-
-def add_direction(parser: argparse.ArgumentParser) -> None:
-    """Add the choice of packets."""
-    parser.add_argument(
-        '--direction',
-        choices=('in', 'out', 'both'),
-        default='both',
-        help=_(
-            'Packets to the server, from the server, or both (default: both)'
-        ),
-    )
-
-
-def add_hosts(parser: argparse.ArgumentParser) -> None:
-    """Add the choice of hosts."""
-    parser.add_argument(
-        '--host',
-        metavar='<host>',
-        action='append',
-        help=_(
-            'Only this host (repeat for several; default: every host with '
-            'an Open vSwitch or OVN agent)'
-        ),
-    )
-
-
-def pick(
-    found: collections.abc.Sequence['health.Entry'],
-    wanted: str,
-    dead: collections.abc.Sequence[str],
-) -> 'health.Entry':
-    """Return the mirror that the user names.
-
-    :param dead: hosts that did not answer
-    :raises NotFound: when there is none, or more than one
-    """
-    from osc_lab.mirroring import table
-
-    chosen = [entry for entry in found if table.matches(entry, wanted)]
-    if len(chosen) == 1:
-        return chosen[0]
-    if chosen:
-        raise exceptions.NotFound(
-            _('There are %(count)d mirrors "%(name)s", on %(hosts)s')
-            % {
-                'count': len(chosen),
-                'name': wanted,
-                'hosts': ', '.join(sorted({e.host for e in chosen})),
-            },
-            _('Use the ID, see "openstack port mirror list --long".'),
-        )
-    remedy = _('See "openstack port mirror list".')
-    if dead:
-        remedy = _('It may be on a host that did not answer: %s.') % (
-            ', '.join(dead)
-        )
-    raise exceptions.NotFound(_('There is no mirror "%s"') % wanted, remedy)

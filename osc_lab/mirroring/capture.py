@@ -32,38 +32,37 @@ MAX_SIZE = '100M'
 #: before the guard takes the mirror away.
 GRACE = 30
 
-_FILE_HEADER = 24
-_RECORD_HEADER = 16
+FILE_HEADER = 24
+RECORD_HEADER = 16
 
 #: Largest record that libpcap writes, see MAXIMUM_SNAPLEN there.
 _LARGEST = 1 << 18
 
-_MAGIC = {
+#: First bytes, and the byte order of the rest.
+MAGIC = {
     b'\xd4\xc3\xb2\xa1': '<',
     b'\x4d\x3c\xb2\xa1': '<',
     b'\xa1\xb2\xc3\xd4': '>',
     b'\xa1\xb2\x3c\x4d': '>',
 }
 
-#: Arguments: seconds, device, further arguments of tcpdump.  OpenSSH does
-#: not end a command whose client died, so the end of standard input does;
-#: "timeout" covers a connection that hangs.  The kernel hands packets over
-#: after a second at most: what came before the end is waited for.
+#: Arguments: device, further arguments of tcpdump.  OpenSSH does not end a
+#: command whose client died, so the end of standard input does.  A line
+#: there asks for statistics, see tcpdump(1), SIGUSR1.  The kernel hands
+#: packets over after a second at most: what came before the end is waited
+#: for.
 _SCRIPT = r"""
-seconds=$1 device=$2
-shift 2
-for program in tcpdump timeout; do
-    command -v "$program" >/dev/null || {
-        echo "there is no $program" >&2
-        exit 127
-    }
-done
+device=$1
+shift
+command -v tcpdump >/dev/null || {
+    echo "there is no tcpdump" >&2
+    exit 127
+}
 exec 3<&0
-timeout -k 5 "$seconds" tcpdump -i "$device" -n -U -B 16384 \
-    -w - "$@" 3<&- </dev/null &
+tcpdump -i "$device" -n -U -B 16384 -w - "$@" 3<&- </dev/null &
 child=$!
 {
-    while read -r _line; do :; done
+    while read -r _line; do kill -USR1 "$child"; done
     sleep 1.2 || sleep 2
     kill "$child"
 } <&3 3<&- >/dev/null 2>&1 &
@@ -72,11 +71,15 @@ exec 3<&-
 trap 'kill "$child" 2>/dev/null' HUP INT TERM
 wait "$child"
 status=$?
+# A signal to this shell ends the wait, and not yet the capture.
+while kill -0 "$child" 2>/dev/null; do wait "$child"; status=$?; done
 kill "$watcher" 2>/dev/null
 exit "$status"
 """
 
-_COUNT = re.compile(r'^(\d+) packets? dropped by (kernel|interface)', re.M)
+_COUNT = re.compile(
+    r'(?:^|, )(\d+) packets? dropped by (kernel|interface)', re.M
+)
 
 
 class End(enum.Enum):
@@ -135,7 +138,8 @@ class Outcome:
 def command(device: str, wish: Wish) -> list[str]:
     """Return the command that captures on the host, to its output.
 
-    It ends when its standard input does.
+    It ends when its standard input does, and "timeout" ends it when the
+    connection hangs.
     """
     arguments = []
     if wish.snaplen is not None:
@@ -145,85 +149,132 @@ def command(device: str, wish: Wish) -> list[str]:
     if wish.filter:
         arguments += ['--', wish.filter]
     seconds = str(round(wish.seconds) + GRACE)
-    return ['sh', '-c', _SCRIPT, 'osc-lab', seconds, device, *arguments]
+    script = ['sh', '-c', _SCRIPT, 'osc-lab', device, *arguments]
+    return ['timeout', '-k', '5', seconds, *script]
 
 
 def dropped(text: str) -> int | None:
-    """Return the packets that tcpdump says were dropped."""
-    found = [int(count) for count, _where in _COUNT.findall(text)]
-    return sum(found) if found else None
+    """Return the packets that tcpdump said last were dropped."""
+    found = {where: int(count) for count, where in _COUNT.findall(text)}
+    return sum(found.values()) if found else None
 
 
-class Records:
-    """Splits a stream into whole records, and counts them.
+class Stream:
+    """Whole packets on their way to files, and how many there were.
 
-    :param size: bytes after which it lets nothing more pass
+    :param size: bytes after which a file takes nothing more
+    :param limit: packets after which nothing more passes; None for any
+    :ivar bytes: of all files
+    :ivar full: whether the file takes nothing more
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, limit: int | None = None) -> None:
         self.packets = 0
         self.bytes = 0
         self.full = False
         self._size = size
-        self._order = ''
-        self._rest = b''
+        self._limit = limit
+        self._file = 0
+        self._header = b''
         self._ends: list[int] = []
+        self._headers = 0
 
     @property
     def started(self) -> bool:
         """Whether the header of the file has passed."""
-        return bool(self._order)
+        return bool(self._header)
 
-    def feed(self, data: bytes) -> bytes:
-        """Take bytes and return those that are whole records by now.
+    @property
+    def enough(self) -> bool:
+        """Whether as many packets have passed as are wanted."""
+        return self._limit is not None and self.packets >= self._limit
 
-        :raises OperationFailed: when this is no capture
-        """
-        data = self._rest + data
-        end = 0
-        self._ends = []
-        if not self._order:
-            if len(data) < _FILE_HEADER:
-                self._rest = data
-                return b''
-            self._order = _MAGIC.get(data[:4], '')
-            if not self._order:
-                raise exceptions.OperationFailed(
-                    'What arrived is no capture',
-                    'The shell of the host must print nothing by itself.',
-                )
-            end = self.bytes = _FILE_HEADER
-            self._ends.append(end)
-        while not self.full and len(data) - end >= _RECORD_HEADER:
-            (length,) = struct.unpack_from(f'{self._order}I', data, end + 8)
-            if length > _LARGEST:
-                raise exceptions.OperationFailed('The capture is damaged')
-            whole = _RECORD_HEADER + length
-            if len(data) - end < whole:
-                break
-            if self.bytes + whole > self._size:
-                self.full = True
-                break
-            end += whole
-            self.bytes += whole
-            self.packets += 1
-            self._ends.append(end)
-        self._rest = b'' if self.full else data[end:]
-        return data[:end]
+    def _begin(self, header: bytes = b'') -> None:
+        """Begin an answer, with the header of a file or without."""
+        self._ends = [len(header)] if header else []
+        self._headers = len(self._ends)
+        self._file = len(header) if header else self._file
+        self.bytes += len(header)
+
+    def _fits(self, length: int) -> bool:
+        """Count a packet, unless the file has no room for it."""
+        self.full = self.full or self._file + length > self._size
+        if self.full or self.enough:
+            return False
+        self._file += length
+        self.bytes += length
+        self.packets += 1
+        self._ends.append((self._ends[-1] if self._ends else 0) + length)
+        return True
+
+    def roll(self) -> bytes:
+        """Go on in another file; return what it begins with."""
+        self.full = False
+        self._begin(self._header)
+        return self._header
 
     def keep(self, count: int) -> int:
-        """Count no more than the first bytes of what feed() returned.
+        """Count no more than the first bytes of the last answer.
 
         :param count: bytes that were written
-        :returns: those of them that are whole records
+        :returns: those of them that are whole packets
         """
         if not self._ends:
             return 0
         kept = [end for end in self._ends if end <= count]
         whole = kept[-1] if kept else 0
         self.bytes -= self._ends[-1] - whole
-        # The header of the file has an end as well, and is no packet.
         lost = len(self._ends) - len(kept)
-        self.packets = max(0, self.packets - lost)
+        # The header of a file is no packet.
+        self.packets -= lost - (self._headers if not kept else 0)
         self._ends = kept
         return whole
+
+
+class Records(Stream):
+    """Lets the whole records of one stream pass as they are."""
+
+    def __init__(self, size: int, limit: int | None = None) -> None:
+        super().__init__(size, limit)
+        self._order = ''
+        self._rest = b''
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes and return those that are whole records by now.
+
+        :raises OperationFailed: when this is no capture
+        """
+        if self.full or self.enough:
+            return b''
+        data = self._rest + data
+        end = 0
+        self._begin()
+        if not self._order:
+            if len(data) < FILE_HEADER:
+                self._rest = data
+                return b''
+            self._order = _order(data)
+            end = FILE_HEADER
+            self._header = data[:end]
+            self._begin(self._header)
+        while len(data) - end >= RECORD_HEADER:
+            (length,) = struct.unpack_from(f'{self._order}I', data, end + 8)
+            if length > _LARGEST:
+                raise exceptions.OperationFailed('The capture is damaged')
+            whole = RECORD_HEADER + length
+            if len(data) - end < whole or not self._fits(whole):
+                break
+            end += whole
+        self._rest = data[end:]
+        return data[:end]
+
+
+def _order(data: bytes) -> str:
+    """Return the byte order of a capture, from its header."""
+    order = MAGIC.get(data[:4], '')
+    if not order:
+        raise exceptions.OperationFailed(
+            'What arrived is no capture',
+            'The shell of the host must print nothing by itself.',
+        )
+    return order

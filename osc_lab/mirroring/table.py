@@ -12,16 +12,23 @@
 
 """Mirrors as rows for the formatters of the shell."""
 
+import collections.abc
 import datetime
+import json
 import typing
 
 from cliff import columns
 
 from osc_lab import exceptions
+from osc_lab.i18n import _
 from osc_lab.mirroring import amounts
 from osc_lab.mirroring import health
+from osc_lab.mirroring import inventory
+from osc_lab.mirroring import judge
+from osc_lab.mirroring import maker
 from osc_lab.mirroring import marks as marks_
-from osc_lab.mirroring import service
+from osc_lab.mirroring import model
+from osc_lab.mirroring import transaction
 
 LIST = (
     'Name',
@@ -72,6 +79,19 @@ SHOW = (
     'created_at',
     'expires_at',
     'guard',
+)
+
+#: What --dry-run shows.
+PLAN = (
+    'name',
+    'exists',
+    'host',
+    'bridge',
+    'interface',
+    'packets_per_second',
+    'bits_per_second',
+    'transaction',
+    'commands',
 )
 
 
@@ -166,6 +186,29 @@ def show(entry: health.Entry) -> tuple[typing.Any, ...]:
     )
 
 
+def plan(
+    found: model.Attachment,
+    wish: transaction.Wish,
+    user: str,
+    rate: maker.Rate | None,
+) -> tuple[typing.Any, ...]:
+    """Return what would be made, in the order of PLAN."""
+    exists = judge.existing(found, wish) is not None
+    operations = [] if exists else transaction.create(found, wish, user)
+    commands = [] if exists else transaction.create_commands(found, wish)
+    return (
+        exceptions.printable(wish.name),
+        exists,
+        exceptions.printable(wish.marks.host),
+        exceptions.printable(found.bridge.name),
+        exceptions.printable(found.interface.name),
+        round(rate.packets, 1) if rate else None,
+        round(rate.bits) if rate else None,
+        json.dumps(operations, indent=1),
+        '\n'.join(map(exceptions.printable, commands)),
+    )
+
+
 def name(entry: health.Entry) -> str:
     """Return the mirror's name, safe for a terminal."""
     marks = _marks(entry)
@@ -207,12 +250,43 @@ def problems(entry: health.Entry) -> str:
 
 def matches(entry: health.Entry, wanted: str) -> bool:
     """Return whether a user means this mirror by a name or an id."""
-    if wanted in service.ids(entry):
+    if wanted in inventory.ids(entry):
         return True
     if entry.mirror is None:
         marks = _marks(entry)
         return marks is not None and marks.name == wanted
     return wanted in (entry.mirror.name, entry.mirror.uuid)
+
+
+def pick(
+    found: collections.abc.Sequence[health.Entry],
+    wanted: str,
+    dead: collections.abc.Sequence[str],
+) -> health.Entry:
+    """Return the mirror that the user names.
+
+    :param dead: hosts that did not answer
+    :raises NotFound: when there is none, or more than one
+    """
+    chosen = [entry for entry in found if matches(entry, wanted)]
+    if len(chosen) == 1:
+        return chosen[0]
+    if chosen:
+        raise exceptions.NotFound(
+            _('There are %(count)d mirrors "%(name)s", on %(hosts)s')
+            % {
+                'count': len(chosen),
+                'name': wanted,
+                'hosts': ', '.join(sorted({e.host for e in chosen})),
+            },
+            _('Use the ID, see "openstack port mirror list --long".'),
+        )
+    remedy = _('See "openstack port mirror list".')
+    if dead:
+        remedy = _('It may be on a host that did not answer: %s.') % (
+            ', '.join(dead)
+        )
+    raise exceptions.NotFound(_('There is no mirror "%s"') % wanted, remedy)
 
 
 def _marks(entry: health.Entry) -> marks_.Marks | None:

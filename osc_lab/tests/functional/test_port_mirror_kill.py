@@ -31,8 +31,10 @@ from osc_lab.access import shell
 from osc_lab import channels
 from osc_lab import exceptions
 from osc_lab.mirroring import health
+from osc_lab.mirroring import host as host_
+from osc_lab.mirroring import inventory
+from osc_lab.mirroring import maker as making
 from osc_lab.mirroring import model
-from osc_lab.mirroring import service
 from osc_lab.mirroring import targets
 from osc_lab.tests.functional import test_port_mirror_ovsdb as base
 from osc_lab.tests.functional import vswitch
@@ -128,7 +130,7 @@ class KillTest(base.SwitchTest):
         )
         there = settings.host(vswitch.HOST)
         with ovsdb.connect(there, settings) as database:
-            yield service.Host(
+            yield host_.Host(
                 vswitch.HOST,
                 database,
                 shell.Shell(there, settings),
@@ -136,19 +138,19 @@ class KillTest(base.SwitchTest):
             )
 
     def make(self, lifetime=_LIFETIME):
-        request = service.Request(
+        request = making.Request(
             direction=model.Direction.BOTH,
             target=targets.parse('port:watch'),
             lifetime=datetime.timedelta(seconds=lifetime),
         )
         with self.host() as host:
-            maker = service.Maker(host, self.port(), request, 'me')
+            maker = making.Maker(host, self.port(), request, 'me')
             return maker.make()
 
     def remove_all(self):
         for entry in self.ours():
             with self.host() as host:
-                service.remove(host, entry, 'me')
+                inventory.remove(host, entry, 'me')
 
     def guards(self):
         """Return the processes that guard mirrors of this switch."""
@@ -240,11 +242,11 @@ class TestKill(KillTest):
         def prune():
             now = datetime.datetime.now(datetime.UTC)
             with self.host() as host:
-                found = service.collect(
+                found = inventory.collect(
                     host, now + datetime.timedelta(hours=2)
                 )
                 for entry in health.to_prune(found, True, True, False):
-                    service.remove(host, entry, 'me')
+                    inventory.remove(host, entry, 'me')
 
         for at in self.series(self.remove_all, lambda: self.make(3600)):
             self.all_or_nothing(at)

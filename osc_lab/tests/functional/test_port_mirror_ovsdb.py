@@ -20,9 +20,10 @@ import testtools
 
 from osc_lab import exceptions
 from osc_lab.mirroring import health
+from osc_lab.mirroring import inventory
+from osc_lab.mirroring import maker as making
 from osc_lab.mirroring import marks
 from osc_lab.mirroring import model
-from osc_lab.mirroring import service
 from osc_lab.mirroring import targets
 from osc_lab.mirroring import transaction
 from osc_lab.tests.functional import vswitch
@@ -57,23 +58,23 @@ class SwitchTest(testtools.TestCase):
         return model.NeutronPort(**{**values, **changes})
 
     def create(self, to='port:watch', direction='both', port=None, **more):
-        request = service.Request(
+        request = making.Request(
             direction=model.Direction(direction),
             target=targets.parse(to),
             lifetime=datetime.timedelta(hours=1),
             **more,
         )
         with self.switch.host() as host:
-            maker = service.Maker(host, port or self.port(), request, 'me')
+            maker = making.Maker(host, port or self.port(), request, 'me')
             return maker.make()
 
     def entries(self):
         with self.switch.host() as host:
-            return service.collect(host, datetime.datetime.now(datetime.UTC))
+            return inventory.collect(host, datetime.datetime.now(datetime.UTC))
 
     def delete(self, entry):
         with self.switch.host() as host:
-            service.remove(host, entry, 'me')
+            inventory.remove(host, entry, 'me')
 
     def ours(self):
         return [
@@ -235,19 +236,19 @@ class TestRows(SwitchTest):
         self.assertEqual(before, self.switch.rows())
 
     def test_shown_command_does_the_same(self):
-        request = service.Request(
+        request = making.Request(
             direction=model.Direction.IN,
             target=targets.parse('gre:192.0.2.9:7'),
             snaplen=96,
         )
         with self.switch.host() as host:
-            maker = service.Maker(host, self.port(), request, 'me')
+            maker = making.Maker(host, self.port(), request, 'me')
             found, wish = maker.look()
             (command,) = transaction.create_commands(found, wish)
             self.switch.vsctl(*shlex.split(command)[1:])
             by_hand = self._made(wish.device)
             (entry,) = self.ours()
-            service.remove(host, entry, 'me')
+            inventory.remove(host, entry, 'me')
             host.database.transact(transaction.create(found, wish, 'me'))
         self.assertEqual(by_hand, self._made(wish.device))
 

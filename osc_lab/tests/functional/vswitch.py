@@ -31,7 +31,7 @@ import fixtures
 
 from osc_lab.access import ovsdb
 from osc_lab import channels
-from osc_lab.mirroring import service
+from osc_lab.mirroring import host as host_
 
 SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema'
 HOST = 'cmp1'
@@ -225,4 +225,4 @@ class Switch(fixtures.Fixture):
         """Connect as the commands do, without a shell channel."""
         settings = channels.Channels(ovsdb=self.remote, deadline=deadline)
         with ovsdb.connect(settings.host(HOST), settings) as database:
-            yield service.Host(HOST, database)
+            yield host_.Host(HOST, database)

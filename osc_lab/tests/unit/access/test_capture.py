@@ -15,6 +15,7 @@ import os
 import pathlib
 import signal
 import stat
+import struct
 import subprocess
 import threading
 import time
@@ -24,8 +25,8 @@ import testtools
 
 from osc_lab.access import capture as access
 from osc_lab.access import shell
+from osc_lab.access import sinks
 from osc_lab import channels
-from osc_lab import exceptions
 from osc_lab.mirroring import capture
 
 #: In place of tcpdump: a header and packets of one byte, until it is
@@ -34,12 +35,18 @@ PROGRAM = """#!/bin/sh
 printf '\\324\\303\\262\\241\\002\\0\\004\\0'
 printf '\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\004\\0\\001\\0\\0\\0'
 trap 'echo 2 packets dropped by kernel >&2; echo >$DONE; exit 0' TERM
+trap : USR1
 while :; do
     printf '\\001\\0\\0\\0\\001\\0\\0\\0\\001\\0\\0\\0\\001\\0\\0\\0x'
     sleep 0.1
 done
 """
 RECORD = 17
+
+TOLD = (
+    'tcpdump: 9 packets captured, 9 packets received by filter, '
+    '7 packets dropped by kernel'
+)
 
 
 class TestRun(testtools.TestCase):
@@ -54,7 +61,7 @@ class TestRun(testtools.TestCase):
         ):
             self.useFixture(fixtures.EnvironmentVariable(name, value))
         self.path = self.folder / 'f.pcap'
-        self.stop = access.Stop()
+        self.stop = sinks.Stop()
         self.shell = shell.Shell(
             channels.Host('h', '', ssh='local'), channels.Channels()
         )
@@ -65,11 +72,16 @@ class TestRun(testtools.TestCase):
         path.chmod(0o755)
 
     def run_to(self, sink, progress=lambda *_args: None, **kwargs):
+        labels = kwargs.pop('labels', ('h one',))
         wish = capture.Wish(**{'seconds': 30, 'size': 1 << 20, **kwargs})
-        return access.run(self.shell, 'olm1', wish, sink, self.stop, progress)
+        sources = [
+            access.Source(self.shell, f'olm{number}', label)
+            for number, label in enumerate(labels)
+        ]
+        return access.run(sources, wish, sink, self.stop, progress)
 
     def run_file(self, *args, **kwargs):
-        with access.file(str(self.path), False) as sink:
+        with sinks.file(str(self.path), False) as sink:
             return self.run_to(sink, *args, **kwargs)
 
     def whole(self):
@@ -93,7 +105,7 @@ class TestRun(testtools.TestCase):
         self.assertEqual(3, self.whole())
 
     def test_signal(self):
-        def progress(packets, size, seconds):
+        def progress(packets, size, seconds, dropped):
             if packets > 1:
                 self.stop.signal = signal.SIGINT
 
@@ -108,7 +120,7 @@ class TestRun(testtools.TestCase):
             timer = threading.Timer(0.5, reader.close)
             timer.start()
             self.addCleanup(timer.join)
-            outcome = self.run_to(access.Pipe(write, self.stop))
+            outcome = self.run_to(sinks.Pipe(write, self.stop))
         os.close(write)
         self.assertIs(capture.End.CLOSED, outcome.end)
         self.assertTrue(self.done.exists())
@@ -123,7 +135,7 @@ class TestRun(testtools.TestCase):
             room[0] -= len(data)
             return real(fd, data)
 
-        with fixtures.MonkeyPatch('osc_lab.access.capture.os.write', write):
+        with fixtures.MonkeyPatch('osc_lab.access.sinks.os.write', write):
             outcome = self.run_file()
         self.assertIs(capture.End.FAILED, outcome.end)
         self.assertIn('No space', outcome.detail)
@@ -134,7 +146,7 @@ class TestRun(testtools.TestCase):
     def test_connection_is_gone(self):
         # OpenSSH is killed after the first packet.
         lines = PROGRAM.splitlines()
-        script = '\n'.join([*lines[1:3], lines[5], 'kill -9 $$'])
+        script = '\n'.join([*lines[1:3], lines[6], 'kill -9 $$'])
         argv = ['sh', '-c', script]
         with fixtures.MonkeyPatch(
             'osc_lab.access.shell.Shell.argv', lambda *_args: argv
@@ -164,44 +176,65 @@ class TestRun(testtools.TestCase):
         process.wait(10)
         self.assertTrue(self.done.exists())
 
+    def test_packets(self):
+        outcome = self.run_file(packets=3)
+        self.assertIs(capture.End.PACKETS, outcome.end)
+        self.assertEqual((3, 3), (outcome.packets, self.whole()))
 
-class TestFile(testtools.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        self.path = self.folder / 'f'
+    def test_drops_are_told_while_it_runs(self):
+        self.program(PROGRAM.replace('trap :', f"trap 'echo {TOLD} >&2'"))
+        told = []
 
-    def write(self, force):
-        with access.file(str(self.path), force) as sink:
-            sink.write(b'new')
+        def progress(packets, size, seconds, dropped):
+            told.append(dropped)
+            if dropped is not None:
+                self.stop.signal = signal.SIGINT
 
-    def test_what_exists_stays(self):
-        self.path.write_text('old')
-        self.assertRaises(exceptions.InvalidInput, self.write, False)
-        self.assertEqual('old', self.path.read_text())
+        with fixtures.MonkeyPatch('osc_lab.access.capture._ASK', 0.2):
+            outcome = self.run_file(progress, seconds=20)
+        self.assertIs(capture.End.INTERRUPTED, outcome.end)
+        self.assertIn(7, told)
+        self.assertEqual(2, outcome.dropped)
 
-    def test_force_replaces(self):
-        self.path.write_text('old')
-        self.write(True)
-        self.assertEqual('new', self.path.read_text())
-        self.assertEqual(0o600, stat.S_IMODE(self.path.stat().st_mode))
-        self.assertEqual([self.path], list(self.folder.iterdir()))
+    def test_ring(self):
+        name = str(self.folder / 'r.pcap')
+        size = 24 + 3 * RECORD
+        with sinks.ring(name, 2) as sink:
+            outcome = self.run_to(sink, size=size, packets=8)
+        self.assertIs(capture.End.PACKETS, outcome.end)
+        self.assertEqual(8, outcome.packets)
+        self.assertEqual(
+            ['r-00002.pcap', 'r-00003.pcap'],
+            sorted(path.name for path in self.folder.glob('r-*')),
+        )
+        sizes = [pathlib.Path(path).stat().st_size for path in sink.files]
+        self.assertEqual([size, 24 + 2 * RECORD], sizes)
+        self.assertEqual(3 * 24 + 8 * RECORD, outcome.bytes)
 
-    def test_never_through_a_link(self):
-        target = self.folder / 'target'
-        self.path.symlink_to(target)
-        self.assertRaises(exceptions.InvalidInput, self.write, False)
-        self.assertFalse(target.exists())
-        self.write(True)
-        self.assertFalse(target.exists())
-        self.assertFalse(self.path.is_symlink())
+    def test_both_ends(self):
+        with sinks.file(str(self.path), False) as sink:
+            outcome = self.run_to(sink, seconds=1, labels=('a', 'b'))
+        self.assertIs(capture.End.TIME, outcome.end)
+        self.assertEqual(4, outcome.dropped)
+        data = self.path.read_bytes()
+        self.assertEqual(len(data), outcome.bytes)
+        seen = [block[1] for block in blocks(data) if block[0] == 6]
+        self.assertEqual(outcome.packets, len(seen))
+        self.assertEqual({0, 1}, {struct.unpack('<I', b[:4])[0] for b in seen})
 
-    def test_force_leaves_what_is_no_file(self):
-        self.path.mkdir()
-        self.assertRaises(exceptions.InvalidInput, self.write, True)
-        self.assertEqual([self.path], list(self.folder.iterdir()))
+    def test_one_of_both_ends_fails(self):
+        self.program(
+            PROGRAM.replace('trap', '[ "$2" = olm0 ] || exit 1; trap', 1)
+        )
+        outcome = self.run_file(labels=('a', 'b'))
+        self.assertIs(capture.End.FAILED, outcome.end)
+        self.assertTrue(outcome.detail.startswith('b: '), outcome.detail)
 
-    def test_deferred_signals(self):
-        with access.deferred() as stop:
-            os.kill(os.getpid(), signal.SIGTERM)
-            self.assertEqual(signal.SIGTERM, stop.signal)
+
+def blocks(data):
+    """Yield (type, body) of each block of a pcapng file."""
+    while data:
+        kind, length = struct.unpack('<II', data[:8])
+        assert data[length - 4 : length] == data[4:8]
+        yield kind, data[8 : length - 4]
+        data = data[length:]

@@ -27,6 +27,8 @@ class TestArguments(testtools.TestCase):
             ('--duration', '0s'),
             ('--max-size', 'much'),
             ('--snaplen', '13'),
+            ('--ring', '1'),
+            ('--network', 'blue'),
         ):
             status, out, err = test_command.openstack(
                 f'{CAPTURE} web {option} {value}'
@@ -44,3 +46,44 @@ class TestArguments(testtools.TestCase):
         ):
             stop = self.assertRaises(SystemExit, test_command.openstack, line)
             self.assertEqual(2, stop.code, line)
+
+    def test_what_does_not_go_together(self):
+        for line, option in (
+            ('--ring 3 --force', '--ring'),
+            ('--ring 3 --max-size 64K', '--max-size'),
+            ('--both-ends other --host hosta', '--host'),
+        ):
+            status, out, err = test_command.openstack(f'{CAPTURE} web {line}')
+            self.assertEqual((2, ''), (status, out), err)
+            self.assertIn(f'{option}: ', err)
+        for where in ('--wireshark', '--file -'):
+            status, out, err = test_command.openstack(
+                f'port mirror capture web {where} --ring 3'
+            )
+            self.assertEqual((2, ''), (status, out), err)
+            self.assertIn('--ring: ', err)
+
+    def test_network_alone_chooses_nothing(self):
+        for line in (
+            'port mirror create web --network blue',
+            'port mirror create --address 192.0.2.1 --network blue',
+            'port topology show web --network blue',
+        ):
+            status, out, err = test_command.openstack(line)
+            self.assertEqual((2, ''), (status, out), err)
+            self.assertIn('--network: ', err)
+
+    def test_create_is_judged_too(self):
+        for option, value in (
+            ('--wait', '-1'),
+            ('--wait', 'nan'),
+            ('--ttl', '0s'),
+            ('--to', 'carrier-pigeon'),
+            ('--snaplen', '13'),
+            ('--filter', 'in_port=1'),
+        ):
+            status, out, err = test_command.openstack(
+                f'port mirror create web {option} {value}'
+            )
+            self.assertEqual((2, ''), (status, out), err)
+            self.assertIn(option, err)

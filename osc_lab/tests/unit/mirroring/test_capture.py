@@ -98,12 +98,13 @@ class TestCommand(testtools.TestCase):
         wish = capture.Wish(10, 1000, filter='-w /etc/passwd')
         argv = capture.command('olm1', wish)
         self.assertEqual(['--', '-w /etc/passwd'], argv[-2:])
-        self.assertEqual(['40', 'olm1'], argv[4:6])
+        self.assertEqual(['timeout', '-k', '5', '40'], argv[:4])
+        self.assertEqual('olm1', argv[8])
 
     def test_limits(self):
         wish = capture.Wish(1, 1000, packets=3, snaplen=96)
         self.assertEqual(
-            ['-s', '96', '-c', '3'], capture.command('olm1', wish)[6:]
+            ['-s', '96', '-c', '3'], capture.command('olm1', wish)[9:]
         )
 
     def test_drops(self):
@@ -112,6 +113,12 @@ class TestCommand(testtools.TestCase):
             '3 packets dropped by kernel\n1 packet dropped by interface\n'
         )
         self.assertEqual(4, capture.dropped(text))
+        # Asked for while it runs, it tells all in one line.
+        text += (
+            'tcpdump: 10 packets captured, 12 packets received by filter, '
+            '9 packets dropped by kernel\n'
+        )
+        self.assertEqual(10, capture.dropped(text))
         self.assertIsNone(capture.dropped('tcpdump: syntax error'))
 
     def test_exit_codes(self):

@@ -10,25 +10,25 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""Make, find and remove mirrors on one host, through its channels.
+"""Make a mirror of a port on its host, or find that it is there.
 
 The database and the shell come as arguments; what is decided is decided
 by the pure modules beside this one.
 """
 
-import collections.abc
 import dataclasses
 import datetime
 import logging
 import random
 import time
-import typing
 import uuid
 
 from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.mirroring import guard
 from osc_lab.mirroring import health
+from osc_lab.mirroring import host as host_
+from osc_lab.mirroring import inventory
 from osc_lab.mirroring import judge
 from osc_lab.mirroring import marks
 from osc_lab.mirroring import model
@@ -44,53 +44,6 @@ _ATTEMPTS = 60
 
 #: Seconds that the switch may take to make the output port.
 _PORT_DEADLINE = 15.0
-
-
-class Answer(typing.Protocol):
-    """What a command gave back."""
-
-    @property
-    def status(self) -> int: ...
-
-    @property
-    def text(self) -> str: ...
-
-    @property
-    def stderr(self) -> str: ...
-
-
-class Shell(typing.Protocol):
-    """The shell of the host, see access.shell."""
-
-    def run(
-        self, command: collections.abc.Sequence[str], *, check: bool = ...
-    ) -> Answer: ...
-
-
-class Database(model.Database, typing.Protocol):
-    """What making a mirror needs beyond model.Database."""
-
-    def interface(self, name: str) -> model.Interface | None: ...
-
-    def mirror(self, uuid: str) -> model.Mirror | None: ...
-
-    def bridges(self) -> collections.abc.Sequence[model.Bridge]: ...
-
-    def statistics_interval(self) -> float: ...
-
-
-@dataclasses.dataclass(frozen=True)
-class Host:
-    """A host and the ways to it.
-
-    :param shell: None without a shell channel
-    :param local_db: how ovs-vsctl on the host finds the database, or ''
-    """
-
-    name: str
-    database: Database
-    shell: Shell | None = None
-    local_db: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +90,7 @@ class Maker:
 
     def __init__(
         self,
-        host: Host,
+        host: host_.Host,
         port: model.NeutronPort,
         request: Request,
         creator: str,
@@ -227,7 +180,7 @@ class Maker:
         one value and the next is the traffic of one interval.
         """
         before = found.interface.statistics
-        after, seconds = changed(
+        after, seconds = host_.changed(
             self._host.database, found.interface.uuid, before
         )
         packets, octets = (
@@ -251,7 +204,7 @@ class Maker:
         if found is None:
             return
         interface = found[1]
-        after, _seconds = changed(
+        after, _seconds = host_.changed(
             database, interface.uuid, interface.statistics
         )
         outputs = {
@@ -311,9 +264,9 @@ class Maker:
         now = datetime.datetime.now(datetime.UTC)
         if judge.same_source(mirror, found) and not mirror.marks.expired(now):
             return mirror
-        for entry in collect(self._host, now):
+        for entry in inventory.collect(self._host, now):
             if entry.mirror and entry.mirror.uuid == mirror.uuid:
-                remove(self._host, entry, self._creator)
+                inventory.remove(self._host, entry, self._creator)
         self._existing = None
         return None
 
@@ -371,7 +324,7 @@ class Maker:
 
     def _stop_guard(self) -> None:
         if self._asked:
-            _end_guard(self._host, self._id, self._guard)
+            inventory.end_guard(self._host, self._id, self._guard)
 
     def _commit(self) -> None:
         for attempt in range(_ATTEMPTS):
@@ -395,9 +348,9 @@ class Maker:
 
     def _remove(self) -> None:
         now = datetime.datetime.now(datetime.UTC)
-        for entry in collect(self._host, now):
-            if self._id in ids(entry):
-                _drop(self._host, entry, self._creator)
+        for entry in inventory.collect(self._host, now):
+            if self._id in inventory.ids(entry):
+                inventory.drop(self._host, entry, self._creator)
 
     def _verify(self) -> None:
         if self._existing is not None:
@@ -431,92 +384,3 @@ class Maker:
     def _bring_up(self, device: str) -> None:
         assert self._host.shell is not None
         self._host.shell.run(guard.bring_up(device), check=True)
-
-
-def changed(
-    database: Database,
-    interface: str,
-    before: collections.abc.Mapping[str, int],
-) -> tuple[collections.abc.Mapping[str, int], float]:
-    """Wait until statistics change, for little more than one interval.
-
-    :returns: the values, and the seconds that they are apart
-    """
-    interval = database.statistics_interval()
-    limit = time.monotonic() + interval + 0.5
-    while time.monotonic() < limit:
-        after = database.statistics(interface)
-        if dict(after) != dict(before):
-            return after, interval
-        time.sleep(0.1)
-    return before, interval
-
-
-def collect(host: Host, now: datetime.datetime) -> list[health.Entry]:
-    """Return all mirrors of a host, foreign ones as well."""
-    return health.entries(
-        host.name,
-        host.database.mirrors(),
-        host.database.own_ports(),
-        now,
-        {bridge.uuid: bridge.name for bridge in host.database.bridges()},
-    )
-
-
-def ids(entry: health.Entry) -> set[str]:
-    """Return the ids in the marks of an entry's rows."""
-    rows = (entry.mirror, *entry.ports)
-    return {row.marks.id for row in rows if row and row.marks}
-
-
-def remove(host: Host, entry: health.Entry, user: str) -> None:
-    """Remove a mirror, its port and its guard; what is gone is gone."""
-    _drop(host, entry, user)
-    rows = (entry.mirror, *entry.ports)
-    for found in (row.marks for row in rows if row):
-        if found and found.guard:
-            _end_guard(host, found.id, found.guard)
-            break
-
-
-def _end_guard(host: Host, mirror_id: str, known: str) -> None:
-    """End the guard of a mirror that is gone; it would find nothing."""
-    if host.shell is None:
-        LOG.info(
-            _('The guard on %s ends when its time is over.'),
-            exceptions.printable(host.name),
-        )
-        return
-    try:
-        host.shell.run(guard.stop(mirror_id, known), check=False)
-    except exceptions.AccessError as error:
-        LOG.warning(
-            _('The guard on %(host)s ends when its time is over: %(error)s'),
-            {'host': exceptions.printable(host.name), 'error': error},
-        )
-
-
-def _drop(host: Host, entry: health.Entry, user: str) -> None:
-    mirrors = [entry.mirror.uuid] if entry.mirror else []
-    ports = [port.uuid for port in entry.ports]
-    if (
-        entry.maker in health.REMOVABLE
-        and entry.mirror
-        and entry.mirror.output_port
-    ):
-        ports.append(entry.mirror.output_port)
-    host.database.transact(
-        transaction.remove(entry.bridge_uuid, mirrors, ports, user)
-    )
-
-
-def await_packets(
-    database: Database, mirror: str, seconds: float
-) -> model.Mirror | None:
-    """Wait until a mirror (UUID) has copied a packet, or time is over."""
-    limit = time.monotonic() + seconds
-    while True:
-        found = database.mirror(mirror)
-        if found is None or found.packets or time.monotonic() >= limit:
-            return found
-        time.sleep(0.2)

@@ -1,0 +1,352 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Arguments that the commands for ports share, and what they may be.
+
+Imported when a command is used: the shell imports the commands of every
+plug-in on every call.
+"""
+
+import argparse
+
+from osc_lab import exceptions
+from osc_lab.i18n import _
+from osc_lab.mirroring import amounts
+from osc_lab.mirroring import capture
+from osc_lab.mirroring import judge
+
+#: Seconds that create waits for the first packet, by default: a little
+#: over two of the intervals at which the switch writes statistics.
+WAIT = 11.0
+
+#: Longest that it may.
+_LONGEST_WAIT = 600
+
+
+def add_create(parser: argparse.ArgumentParser) -> None:
+    """Add what tells a mirror, all but the access to hosts."""
+    add_port(parser)
+    add_direction(parser)
+    parser.add_argument(
+        '--name', metavar='<name>', help=_('Name of the mirror')
+    )
+    parser.add_argument(
+        '--to',
+        metavar='<target>',
+        default='interface',
+        help=_(
+            'Where the copies go: "interface", a new device on the host '
+            '(default); "gre:IP[:KEY]", "erspan:IP[:INDEX]" or '
+            '"vxlan:IP[:VNI]", a tunnel; "port:OVS-PORT", a port of the '
+            'same bridge that nothing else uses; "vlan:ID", a VLAN of '
+            'the bridge that nothing else uses'
+        ),
+    )
+    parser.add_argument(
+        '--snaplen',
+        metavar='<bytes>',
+        type=int,
+        help=_('Keep that much of each packet, 14 to 65535 bytes'),
+    )
+    parser.add_argument(
+        '--filter',
+        metavar='<flow>',
+        default='',
+        help=_(
+            'Copy only packets that this OpenFlow match selects, for '
+            'example "icmp" (Open vSwitch 3.4 or later)'
+        ),
+    )
+    parser.add_argument(
+        '--ttl',
+        metavar='<time>',
+        default='1h',
+        help=_(
+            'How long the mirror lives, for example 90s, 15m or 1h30m; '
+            '"none" for ever (default: 1h)'
+        ),
+    )
+    parser.add_argument(
+        '--host',
+        metavar='<host>',
+        default='',
+        help=_('The host, for a port that is moving'),
+    )
+    parser.add_argument(
+        '--wait',
+        metavar='<seconds>',
+        type=float,
+        default=WAIT,
+        help=_(
+            'How long to wait for the first packet; 0 also leaves out '
+            'the measurement before (default: %(default)g)'
+        ),
+    )
+    parser.add_argument(
+        '--dry-run',
+        action='store_true',
+        help=_('Show the transaction and change nothing'),
+    )
+
+
+def add_capture(parser: argparse.ArgumentParser) -> None:
+    """Add what tells a capture, all but the access to hosts."""
+    add_port(
+        parser,
+        '<port|mirror>',
+        _(
+            'Name or ID of the port, or of a mirror of ours to a device of '
+            'the host'
+        ),
+    )
+    add_direction(parser)
+    parser.add_argument(
+        '--both-ends',
+        metavar='<other>',
+        help=_(
+            'Capture at this port as well, named as the first one is (with '
+            '--server a server, with --address an address), and merge by '
+            'time; the file is in the format pcapng'
+        ),
+    )
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument(
+        '--file',
+        metavar='<file>',
+        help=_('Write to this file; "-" is the standard output'),
+    )
+    where.add_argument(
+        '--wireshark',
+        action='store_true',
+        help=_('Show the packets in Wireshark as they come'),
+    )
+    parser.add_argument(
+        '--force',
+        action='store_true',
+        help=_('Replace the file when it exists'),
+    )
+    parser.add_argument(
+        '--duration',
+        metavar='<time>',
+        default=capture.DURATION,
+        help=_(
+            'The longest time, for example 90s, 15m or 1h30m '
+            '(default: %(default)s)'
+        ),
+    )
+    parser.add_argument(
+        '--packets',
+        metavar='<count>',
+        type=int,
+        help=_('Stop after that many packets'),
+    )
+    parser.add_argument(
+        '--max-size',
+        metavar='<size>',
+        default=capture.MAX_SIZE,
+        help=_(
+            'Stop before the capture gets larger, for example 64K, 100M '
+            'or 2G (default: %(default)s)'
+        ),
+    )
+    parser.add_argument(
+        '--ring',
+        metavar='<count>',
+        type=int,
+        help=_(
+            'Go on in another file when the size is reached and keep the '
+            'last ones; a number is put into the name of each file'
+        ),
+    )
+    parser.add_argument(
+        '--snaplen',
+        metavar='<bytes>',
+        type=int,
+        help=_('Keep that much of each packet, 14 to 65535 bytes'),
+    )
+    parser.add_argument(
+        '--capture-filter',
+        metavar='<filter>',
+        default='',
+        help=_(
+            'Only packets that this filter selects, see pcap-filter(7), '
+            'for example "icmp or arp"'
+        ),
+    )
+    parser.add_argument(
+        '--host',
+        metavar='<host>',
+        default='',
+        help=_('The host, for a port that is moving'),
+    )
+
+
+def add_port(
+    parser: argparse.ArgumentParser,
+    metavar: str = '<port>',
+    text: str = _('Name or ID of the port'),
+) -> None:
+    """Add the ways to name a port."""
+    group = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument('port', metavar=metavar, nargs='?', help=text)
+    group.add_argument(
+        '--server',
+        metavar='<server>',
+        help=_('The port of this server (name or ID)'),
+    )
+    group.add_argument(
+        '--address',
+        metavar='<address>',
+        help=_('The port with this fixed or floating IP address'),
+    )
+    parser.add_argument(
+        '--network',
+        metavar='<network>',
+        help=_('With --server: its port on this network (name or ID)'),
+    )
+
+
+def add_direction(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of packets."""
+    parser.add_argument(
+        '--direction',
+        choices=('in', 'out', 'both'),
+        default='both',
+        help=_(
+            'Packets to the server, from the server, or both (default: both)'
+        ),
+    )
+
+
+def add_hosts(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of hosts."""
+    parser.add_argument(
+        '--host',
+        metavar='<host>',
+        action='append',
+        help=_(
+            'Only this host (repeat for several; default: every host with '
+            'an Open vSwitch or OVN agent)'
+        ),
+    )
+
+
+def judge_port(parsed_args: argparse.Namespace) -> None:
+    """Refuse a choice of a port that would be ignored.
+
+    :raises InvalidInput: when an option has nothing to choose from
+    """
+    if parsed_args.network is not None and parsed_args.server is None:
+        raise exceptions.InvalidInput(
+            _('--network: it chooses among the ports of a server'),
+            _('Use it with --server, or name the port.'),
+        )
+    for option in ('port', 'server', 'address', 'network'):
+        if getattr(parsed_args, option) == '':
+            raise exceptions.InvalidInput(
+                _('<port>: it is empty')
+                if option == 'port'
+                else _('--%s: it is empty') % option,
+                _('Give a name or an ID.'),
+            )
+
+
+def judge_wait(seconds: float) -> None:
+    """Refuse what is no time to wait.
+
+    :raises InvalidInput: when it is negative, no number, or too long
+    """
+    if not 0 <= seconds <= _LONGEST_WAIT:
+        raise exceptions.InvalidInput(
+            _('--wait: "%g" is no number of seconds') % seconds,
+            _('Use 0 to %d.') % _LONGEST_WAIT,
+        )
+
+
+#: Files that a ring may have, and the least size of each: a packet may
+#: have 256 KiB.
+_RING = (2, 10000)
+_RING_SIZE = 1 << 20
+
+
+def capture_wish(parsed_args: argparse.Namespace) -> capture.Wish:
+    """Return what is to be captured.
+
+    :raises InvalidInput: for a limit or a filter that cannot be
+    """
+    packets = parsed_args.packets
+    if packets is not None and not 0 < packets < 1 << 31:
+        raise exceptions.InvalidInput(
+            _('--packets: "%s" is no number of packets') % packets,
+            _('Use 1 or more.'),
+        )
+    if '\0' in parsed_args.capture_filter:
+        raise exceptions.InvalidInput(
+            _('--capture-filter: it holds a NUL character')
+        )
+    return capture.Wish(
+        seconds=amounts.duration(
+            '--duration', parsed_args.duration
+        ).total_seconds(),
+        size=amounts.size('--max-size', parsed_args.max_size),
+        packets=packets,
+        snaplen=judge.snaplen(parsed_args.snaplen),
+        filter=parsed_args.capture_filter.strip(),
+    )
+
+
+def judge_capture(parsed_args: argparse.Namespace) -> None:
+    """Refuse what does not go together.
+
+    :raises InvalidInput: for the first such pair
+    """
+    wish = capture_wish(parsed_args)
+    if parsed_args.ring is not None:
+        low, high = _RING
+        if not low <= parsed_args.ring <= high:
+            raise exceptions.InvalidInput(
+                _('--ring: %d files are not possible') % parsed_args.ring,
+                _('Use %(low)d to %(high)d.') % {'low': low, 'high': high},
+            )
+        if parsed_args.wireshark or parsed_args.file == '-':
+            raise exceptions.InvalidInput(
+                _('--ring: there are no files to go round'),
+                _('Use it with --file and a name.'),
+            )
+        if parsed_args.force:
+            raise exceptions.InvalidInput(
+                _('--ring: --force does not go with it'),
+                _('Remove the files of the other ring, or use another name.'),
+            )
+        if wish.size < _RING_SIZE:
+            raise exceptions.InvalidInput(
+                _('--max-size: with --ring it is 1M at least'),
+            )
+    if parsed_args.both_ends is not None and parsed_args.host:
+        raise exceptions.InvalidInput(
+            _('--host: it does not go with --both-ends'),
+            _('Wait until both ports have one host.'),
+        )
+
+
+def ends(parsed_args: argparse.Namespace) -> list[argparse.Namespace]:
+    """Return the arguments for each end of a capture."""
+    found = [parsed_args]
+    if parsed_args.both_ends is not None:
+        values = vars(parsed_args)
+        (named,) = (
+            key for key in ('port', 'server', 'address') if values[key]
+        )
+        found.append(
+            argparse.Namespace(**{**values, named: parsed_args.both_ends})
+        )
+    return found

@@ -1,0 +1,87 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The mirrors of a host: find all of them, remove one.
+
+A row that does not carry our marks is found and never removed, but for
+the left-overs that ``prune --foreign`` names.
+"""
+
+import datetime
+import logging
+
+from osc_lab import exceptions
+from osc_lab.i18n import _
+from osc_lab.mirroring import guard
+from osc_lab.mirroring import health
+from osc_lab.mirroring import host as host_
+from osc_lab.mirroring import transaction
+
+LOG = logging.getLogger(__name__)
+
+
+def collect(host: host_.Host, now: datetime.datetime) -> list[health.Entry]:
+    """Return all mirrors of a host, foreign ones as well."""
+    return health.entries(
+        host.name,
+        host.database.mirrors(),
+        host.database.own_ports(),
+        now,
+        {bridge.uuid: bridge.name for bridge in host.database.bridges()},
+    )
+
+
+def ids(entry: health.Entry) -> set[str]:
+    """Return the ids in the marks of an entry's rows."""
+    rows = (entry.mirror, *entry.ports)
+    return {row.marks.id for row in rows if row and row.marks}
+
+
+def remove(host: host_.Host, entry: health.Entry, user: str) -> None:
+    """Remove a mirror, its port and its guard; what is gone is gone."""
+    drop(host, entry, user)
+    rows = (entry.mirror, *entry.ports)
+    for found in (row.marks for row in rows if row):
+        if found and found.guard:
+            end_guard(host, found.id, found.guard)
+            break
+
+
+def end_guard(host: host_.Host, mirror_id: str, known: str) -> None:
+    """End the guard of a mirror that is gone; it would find nothing."""
+    if host.shell is None:
+        LOG.info(
+            _('The guard on %s ends when its time is over.'),
+            exceptions.printable(host.name),
+        )
+        return
+    try:
+        host.shell.run(guard.stop(mirror_id, known), check=False)
+    except exceptions.AccessError as error:
+        LOG.warning(
+            _('The guard on %(host)s ends when its time is over: %(error)s'),
+            {'host': exceptions.printable(host.name), 'error': error},
+        )
+
+
+def drop(host: host_.Host, entry: health.Entry, user: str) -> None:
+    mirrors = [entry.mirror.uuid] if entry.mirror else []
+    ports = [port.uuid for port in entry.ports]
+    if (
+        entry.maker in health.REMOVABLE
+        and entry.mirror
+        and entry.mirror.output_port
+    ):
+        ports.append(entry.mirror.output_port)
+    host.database.transact(
+        transaction.remove(entry.bridge_uuid, mirrors, ports, user)
+    )
