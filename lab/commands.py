@@ -33,6 +33,8 @@ def run(
     stdin: bytes | pathlib.Path | None = None,
     stdout: pathlib.Path | None = None,
     timeout: float = 900.0,
+    survives: bool = False,
+    handles: collections.abc.Sequence[int] = (),
 ) -> None:
     """Run to the end; the command has a session of its own.
 
@@ -40,6 +42,8 @@ def run(
     :param stdin: what the command reads: bytes, or a file
     :param stdout: gets the standard output, in place of the log
     :param timeout: seconds; the command is killed afterwards
+    :param survives: kill_all() leaves it alone
+    :param handles: descriptors that it keeps open
     :raises StepError: it failed or took too long
     """
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -58,11 +62,13 @@ def run(
                     stdout=out if stdout else sink,
                     stderr=sink,
                     start_new_session=True,
+                    pass_fds=handles,
                 )
             except OSError as error:
                 raise errors.StepError(f'{argv[0]}: {error}', log) from None
-        with _guard:
-            _running.add(child)
+        if not survives:
+            with _guard:
+                _running.add(child)
         try:
             child.communicate(
                 stdin if isinstance(stdin, bytes) else None, timeout

@@ -20,8 +20,8 @@ import shutil
 import signal
 import time
 
+from lab import apt
 from lab import errors
-from lab import install
 from lab import process
 from lab import progress
 
@@ -105,7 +105,6 @@ def down(
     :param purge: remove the state folder too
     :raises LabError: a process does not end
     """
-    install.remove_policy()
     found = process.find(state)
     if found:
         services = {p.service for p in found if p.service} - _ORDERLY.keys()
@@ -118,6 +117,7 @@ def down(
         report.line(f'lab {state} is down')
     else:
         report.line(f'lab {state} was down')
+    apt.settle(state, report)
     if purge:
         shutil.rmtree(state, ignore_errors=True)
         report.line(f'removed {state}')

@@ -24,24 +24,17 @@ import os
 import pathlib
 import platform
 import shutil
-import subprocess
 import sys
 import sysconfig
 import typing
 
+from lab import apt
 from lab import bindep
 from lab import commands
-from lab import errors
 from lab import graph
 from lab import model
 
 _HERE = pathlib.Path(__file__).parent
-_POLICY = pathlib.Path('/usr/sbin/policy-rc.d')
-_POLICY_TEXT = """\
-#!/bin/sh
-# osc-lab: no daemon starts while the lab installs packages
-exit 101
-"""
 
 #: What has to be compiled, and so needs Debian's headers first.
 _COMPILED = ('libvirt-python', 'simplegeneric', 'uwsgi')
@@ -76,52 +69,6 @@ def cache_folder() -> pathlib.Path:
     return pathlib.Path(base).expanduser().resolve() / key
 
 
-@contextlib.contextmanager
-def _no_daemons() -> typing.Iterator[None]:
-    """Keep packages from starting their daemons while they are installed."""
-    remove_policy()
-    if _POLICY.exists():
-        # The machine has a policy of its own; it stays the one to obey.
-        yield
-        return
-    _POLICY.write_text(_POLICY_TEXT)
-    _POLICY.chmod(0o755)
-    try:
-        yield
-    finally:
-        remove_policy()
-
-
-def remove_policy() -> None:
-    """Remove our policy-rc.d, which a killed run may have left."""
-    with contextlib.suppress(OSError):
-        if _POLICY.read_text() == _POLICY_TEXT:
-            _POLICY.unlink()
-
-
-def missing_packages(names: typing.Sequence[str]) -> list[str]:
-    """Those Debian packages that are not installed.
-
-    :raises LabError: this is no Debian
-    """
-    if shutil.which('dpkg-query') is None:
-        raise errors.LabError(
-            'the lab installs Debian packages; run it on Debian or Ubuntu'
-        )
-    done = subprocess.run(
-        ['dpkg-query', '-W', '-f', '${Package} ${db:Status-Status}\n', *names],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    there = {
-        line.split()[0]
-        for line in done.stdout.splitlines()
-        if line.endswith(' installed')
-    }
-    return [name for name in names if name not in there]
-
-
 class Installer:
     """Installs for one lab.
 
@@ -142,35 +89,17 @@ class Installer:
             pin for pin in compiled if hosts or not pin.startswith('libvirt')
         ]
 
-    def _run(self, name: str, *argv: str, marked: bool = True) -> None:
-        env = dict(os.environ)
-        env['DEBIAN_FRONTEND'] = 'noninteractive'
-        if marked:
-            env[model.MARK] = str(self._layout.state)
+    def _run(self, name: str, *argv: str) -> None:
+        env = {**os.environ, model.MARK: str(self._layout.state)}
         commands.run(argv, self._layout.log / f'{name}.out', env)
-
-    def _apt(self, *names: str) -> None:
-        # Without the lab's mark: `down` must not kill dpkg half-way.
-        options = ('-q', '-o', 'DPkg::Lock::Timeout=300')
-        with _no_daemons():
-            self._run('install-apt', 'apt-get', 'update', '-q', marked=False)
-            self._run(
-                'install-apt',
-                'apt-get',
-                *options,
-                'install',
-                '-y',
-                '--no-install-recommends',
-                *names,
-                marked=False,
-            )
 
     def debian_packages(self) -> bool:
         """Install the missing Debian packages."""
-        missing = missing_packages(self._packages)
-        if missing:
-            self._apt(*missing)
-        return bool(missing)
+        absent = apt.missing(self._packages)
+        if absent:
+            log = self._layout.log / 'install-apt.out'
+            apt.install(absent, self._layout.state, log)
+        return bool(absent)
 
     def _pip(self, log: str, *pins: str) -> None:
         self._run(

@@ -22,9 +22,9 @@ import pathlib
 import subprocess
 import sys
 
+from lab import apt
 from lab import bindep
 from lab import errors
-from lab import install
 
 BINDEP = pathlib.Path(__file__).parent.parent / 'bindep.txt'
 
@@ -36,17 +36,17 @@ def main(profiles: list[str]) -> int:
         print(f'No package has the profile {profiles}', file=sys.stderr)
         return 2
     try:
-        absent = install.missing_packages(names)
+        absent = apt.missing(names)
     except errors.LabError as error:
         print(f'{error}; it takes {" ".join(names)}', file=sys.stderr)
         return 1
     if not absent:
         return 0
-    apt = ['apt-get', '-qq', '-o', 'DPkg::Lock::Timeout=300']
+    apt_get = ['apt-get', '-qq', '-o', 'DPkg::Lock::Timeout=300']
     env = {**os.environ, 'DEBIAN_FRONTEND': 'noninteractive'}
     root = [] if os.geteuid() == 0 else ['sudo']
     for command in (['update'], ['install', '-y', *absent]):
-        if subprocess.run([*root, *apt, *command], env=env).returncode:
+        if subprocess.run([*root, *apt_get, *command], env=env).returncode:
             print(f'Could not install {" ".join(absent)}', file=sys.stderr)
             return 1
     return 0

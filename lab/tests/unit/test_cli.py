@@ -229,7 +229,7 @@ class TemporaryTest(CliTest):
             mock.patch.dict(os.environ),
             mock.patch.object(tempfile, 'mkdtemp', self.make),
             mock.patch.object(cli, '_LOGS', self.state / 'kept'),
-            mock.patch.object(cli.down.install, 'remove_policy'),
+            mock.patch.object(cli.down.apt, 'settle'),
         ):
             patch.start()
             self.addCleanup(patch.stop)

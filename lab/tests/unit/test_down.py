@@ -23,10 +23,10 @@ import time
 import unittest
 from unittest import mock
 
+from lab import apt
 from lab import cli
 from lab import down
 from lab import errors
-from lab import install
 from lab import model
 from lab import process
 from lab import progress
@@ -72,7 +72,7 @@ class DownTest(unittest.TestCase):
         with (
             mock.patch.object(process, 'find', machine.find),
             mock.patch.object(process, 'send', machine.send),
-            mock.patch.object(install, 'remove_policy'),
+            mock.patch.object(apt, 'settle'),
             mock.patch.object(down, '_ORDERLY_TIME', orderly),
             mock.patch.object(down, '_KILL_TIME', 0.3),
         ):
@@ -166,7 +166,7 @@ class FindTest(unittest.TestCase):
     def test_what_this_program_started_itself_is_buried_too(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             mine = self.start(folder)
-            with mock.patch.object(install, 'remove_policy'):
+            with mock.patch.object(apt, 'settle'):
                 down.down(
                     pathlib.Path(folder), progress.Progress(io.StringIO())
                 )
@@ -177,7 +177,7 @@ class FindTest(unittest.TestCase):
             pass
         mine = self.start(folder)
         with (
-            mock.patch.object(install, 'remove_policy'),
+            mock.patch.object(apt, 'settle'),
             contextlib.redirect_stderr(io.StringIO()),
         ):
             args = cli.parser().parse_args(['down', '--purge'])
