@@ -14,14 +14,20 @@
 
 Guests of known write rates move between the two hosts of the lab, over
 QEMU without KVM, at several bandwidths; each is measured and forecast
-first.  Prints a table and the errors, and writes them as JSON:
+first.  Rows are appended to a JSON file, so that runs add up:
 
-    python -m benchmarks.convergence STATE_FOLDER_OF_THE_LAB [RUNS]
+    python -m benchmarks.convergence STATE_OF_THE_LAB [FIRST [LAST]]
+    python -m benchmarks.convergence_table
+
+What is compared is the copy: from the first byte that QEMU sends to the
+guest running at the destination.  Nova's clock, which the downtime and the
+timeout go by, starts earlier; what lies between is measured, too.
 """
 
+import datetime
 import json
+import os
 import pathlib
-import statistics
 import subprocess
 import sys
 import threading
@@ -29,6 +35,7 @@ import time
 import uuid
 
 from lab import allot
+from lab.guest import build
 from lab import model
 from lab import up
 import libvirt
@@ -37,19 +44,36 @@ from osc_lab.access import libvirt as access
 from osc_lab.access import remote_probe
 from osc_lab.migration import forecast
 from osc_lab.migration import nova_options
+from osc_lab.migration import precopy
 
 MIB = 1024**2
-MEMORY = 256
-#: MiB that are being written, MiB a second, MiB/s of the migration
-CASES = tuple(
-    (size, rate, bandwidth)
-    for size, rate in ((0, 0), (16, 4), (64, 8), (64, 16), (128, 32))
-    for bandwidth in (12, 25, 50)
+MEMORY = 1024
+#: (MiB that are being written, MiB a second), MiB/s of the migrations
+GUESTS = (
+    ((64, 8), (25, 50, 100)),
+    ((64, 24), (25, 50, 100)),
+    ((128, 16), (25, 50, 100)),
+    ((128, 48), (50, 100, 200)),
+    ((192, 12), (25, 50, 100)),
+    ((256, 16), (25, 50, 100)),
+    ((256, 32), (50, 100, 200)),
+    ((256, 64), (50, 100, 200)),
+    ((384, 24), (50, 100, 200)),
+    ((384, 48), (50, 100, 200)),
+    ((512, 32), (50, 100, 200)),
+    ((512, 80), (50, 100, 200)),
 )
-WINDOWS = (1, 2, 4)
 #: Nova's options, with a clock that a test can wait for.
 OPTIONS = nova_options.Options(delay_s=3, steps=10, timeout_s=20)
+DATA = OPTIONS.data_gib(MEMORY, [])
+STEPS = tuple((float(a), b / 1000) for a, b in OPTIONS.downtime_steps(DATA))
+TIMEOUT = float(OPTIONS.completion_timeout(DATA))
+#: Seconds after which Nova looks at a migration again, and we do.
+POLL, LOOK = 0.5, 0.1
+#: Share of the processors that is to be idle when a run begins.
+IDLE = 0.6
 
+RESULTS = pathlib.Path(__file__).with_suffix('.json')
 _XML = """
 <domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid>
 <memory unit='MiB'>{memory}</memory><vcpu>1</vcpu>
@@ -70,40 +94,29 @@ class Pair:
         self.layout = up.layout_of(state, allot.load(state))
         self.folder = state / 'convergence'
         self.folder.mkdir(exist_ok=True)
-        image = next(pathlib.Path(self.layout.cache).glob('guest/*/guest.raw'))
+        build.ensure(self.layout.cache)
+        image = build.images(self.layout.cache)['guest']
         for name in ('vmlinuz', 'initrd.gz'):
             subprocess.run(
                 [
-                    'mcopy',
-                    '-n',
-                    '-o',
-                    '-i',
-                    f'{image}@@1M',
-                    f'::{name}',
-                    str(self.folder / name),
+                    *('mcopy', '-n', '-o', '-i', f'{image}@@1M'),
+                    *(f'::{name}', str(self.folder / name)),
                 ],
                 check=True,
             )
-        keys = state / 'pki' / 'client'
         access.library()
-        self.links = [
-            libvirt.open(
-                f'qemu+tls://{self.layout.host_loopback(host)}/system'
-                f'?pkipath={keys}'
-            )
+        uris = [
+            f'qemu+tls://{self.layout.host_loopback(host)}/system'
+            f'?pkipath={state / "pki" / "client"}'
             for host in model.HOSTS
         ]
-        self.views = [
-            access.Connection(
-                f'qemu+tls://{self.layout.host_loopback(host)}/system'
-                f'?pkipath={keys}'
-            )
-            for host in model.HOSTS
-        ]
+        self.links = [libvirt.open(uri) for uri in uris]
+        self.views = [access.Connection(uri) for uri in uris]
 
     def start(self, size, rate):
+        """Return the UUID of a new guest on the first host."""
         identity = str(uuid.uuid4())
-        domain = self.links[0].createXML(
+        self.links[0].createXML(
             _XML.format(
                 name=f'conv-{identity[:8]}',
                 uuid=identity,
@@ -113,163 +126,230 @@ class Pair:
                 rate=rate,
             )
         )
-        self._settle(identity, size)
-        return domain, identity
+        return identity
 
-    def _settle(self, identity, size):
+    def settle(self, identity, size):
         """Wait until the guest is up and has written all that it writes."""
         limit, seen, since = time.monotonic() + 120, 0, time.monotonic()
         while time.monotonic() < limit:
             time.sleep(1)
-            touched = (
-                remote_probe.guest_memory(identity, MEMORY * 1024) or 0
-            ) // 1024
-            if touched > seen + 1:
-                seen, since = touched, time.monotonic()
-            ready = touched >= 80 + size * 0.8
-            if ready and time.monotonic() - since > 8:
+            mib = touched(identity) // 256
+            if mib > seen + 1:
+                seen, since = mib, time.monotonic()
+            if mib >= 60 + size and time.monotonic() - since > 8:
                 return
         raise SystemExit(f'the guest does not write {size} MiB')
 
-    def migrate(self, domain, bandwidth, steps, limit):
-        """Return (converged, seconds, downtime in s) of one migration."""
-        started = time.monotonic()
-        stop = threading.Event()
-
-        def nova():
-            for moment, pause in steps:
-                if stop.wait(max(0.0, started + moment - time.monotonic())):
-                    return
-                self._quietly(domain.migrateSetMaxDowntime, int(pause * 1000))
-            stop.wait(max(0.0, started + limit - time.monotonic()))
-
-        def abort():
-            if not stop.wait(limit):
-                self._quietly(domain.abortJob)
-
-        threads = [threading.Thread(target=item) for item in (nova, abort)]
-        for thread in threads:
-            thread.start()
-        flags = libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER
-        other = model.HOSTS[1]
-        try:
-            domain.migrateToURI3(
-                f'qemu+tcp://{other}/system', {'bandwidth': bandwidth}, flags
-            )
-            converged = True
-        except libvirt.libvirtError as error:
-            # Nova aborts at its timeout; anything else is a broken lab.
-            if error.get_error_code() != libvirt.VIR_ERR_OPERATION_ABORTED:
-                raise
-            converged = False
-        seconds = time.monotonic() - started
-        stop.set()
-        for thread in threads:
-            thread.join()
-        return converged, seconds
-
-    def _quietly(self, call, *arguments):
-        try:
-            call(*arguments)
-        except libvirt.libvirtError:
-            return
-
-
-def run(pair, size, rate, bandwidth, overhead):
-    """Return one row: the case, the forecast, what happened."""
-    domain, identity = pair.start(size, rate)
-    try:
-        view = pair.views[0]
-        windows = [(float(s), view.dirty_pages(identity, s)) for s in WINDOWS]
-        total = MEMORY * 256
-        touched = (
-            remote_probe.guest_memory(identity, MEMORY * 1024) or 0
-        ) // 4
-        data = OPTIONS.data_gib(MEMORY, [])
-        steps = [(float(a), b / 1000) for a, b in OPTIONS.downtime_steps(data)]
-        limit = float(OPTIONS.completion_timeout(data))
-        setting = forecast.Setting(
-            touched or total,
-            bandwidth * MIB,
-            steps,
-            limit,
-            overhead=overhead,
-        )
-        found = forecast.forecast(
-            *forecast.curves(windows or [(1.0, 0.0)], total), setting
-        )
-        converged, seconds = pair.migrate(domain, bandwidth, steps, limit)
-        completed = pair.views[1].job(identity, True) if converged else {}
-    finally:
-        for link in pair.links:
+    def end(self, identity):
+        for link in self.links:
             try:
                 link.lookupByUUIDString(identity).destroy()
             except libvirt.libvirtError:
                 continue
+
+    def migrate(self, identity, origin, bandwidth):
+        """Migrate as Nova does; return what was seen.
+
+        :param origin: index of the host where the guest is
+        :param bandwidth: MiB a second; 0 for no limit
+        """
+        domain = self.links[origin].lookupByUUIDString(identity)
+        result = {}
+
+        def perform():
+            flags = libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER
+            try:
+                domain.migrateToURI3(
+                    f'qemu+tcp://{model.HOSTS[1 - origin]}/system',
+                    {'bandwidth': bandwidth} if bandwidth else {},
+                    flags,
+                )
+                result['converged'] = True
+            except libvirt.libvirtError as error:
+                # Nova aborts at its timeout; all else is a broken lab.
+                aborted = libvirt.VIR_ERR_OPERATION_ABORTED
+                if error.get_error_code() != aborted:
+                    raise
+                result['converged'] = False
+            result['end'] = time.monotonic()
+
+        started = time.monotonic()
+        thread = threading.Thread(target=perform)
+        thread.start()
+        seen, copying = self._watch(identity, origin, thread, started)
+        done = {}
+        end = result['end'] - started
+        if result['converged']:
+            done = self.views[1 - origin].job(identity, True)
+            end = done['time_elapsed'] / 1000
+        return {
+            'converged': result['converged'],
+            'seconds': round(end - copying, 2),
+            'before': round(copying, 2),
+            'whole': round(result['end'] - started, 2),
+            'downtime_ms': done.get('downtime'),
+            'rounds': done.get('memory_iteration'),
+            'sent_mib': round(done.get('memory_processed', 0) / MIB, 1),
+            'zero_pages': done.get('memory_constant'),
+            'samples': seen,
+        }
+
+    def _watch(self, identity, origin, thread, started):
+        """Do what Nova's monitor does; return samples and the first byte."""
+        domain = self.links[origin].lookupByUUIDString(identity)
+        view = self.views[origin]
+        copying, pause, looked, seen = None, None, -POLL, []
+        while thread.is_alive():
+            thread.join(LOOK)
+            elapsed = time.monotonic() - started
+            job = view.job(identity)
+            if not job.get('memory_total'):
+                continue
+            if copying is None:
+                # On the clock of libvirt's job, as at its end.
+                copying = job['time_elapsed'] / 1000 - LOOK / 2
+            if elapsed - looked < POLL:
+                continue
+            looked = elapsed
+            seen.append(
+                [round(elapsed, 2)]
+                + [
+                    job.get(f'memory_{key}', 0)
+                    for key in ('iteration', 'remaining', 'bps', 'dirty_rate')
+                ]
+            )
+            if elapsed > TIMEOUT:
+                _quietly(domain.abortJob)
+                continue
+            allowed = [value for moment, value in STEPS if elapsed > moment]
+            if allowed and allowed[-1] != pause:
+                pause = allowed[-1]
+                _quietly(domain.migrateSetMaxDowntime, int(pause * 1000))
+        return seen, copying or 0.0
+
+
+def _quietly(call, *arguments):
+    """Call what fails when the migration has just ended."""
+    try:
+        call(*arguments)
+    except libvirt.libvirtError:
+        return
+
+
+def idle(seconds):
+    """Return the share of all processors that did nothing for a time."""
+
+    def times():
+        with open('/proc/stat') as stream:
+            found = [int(word) for word in stream.readline().split()[1:]]
+        return found[3] + found[4], sum(found)
+
+    before = times()
+    time.sleep(seconds)
+    after = times()
+    return (after[0] - before[0]) / max(1, after[1] - before[1])
+
+
+def wait_for_quiet():
+    """Wait until the machine has time for two guests; return its share.
+
+    It does not wait for ever, but every row has the share.
+    """
+    limit = time.monotonic() + 120
+    while (share := idle(3)) < IDLE and time.monotonic() < limit:
+        continue
+    return share
+
+
+def touched(identity):
+    kib = remote_probe.guest_memory(identity, MEMORY * 1024)
+    return (kib or 0) // 4
+
+
+def run(pair, identity, origin, case, link, before):
+    """Return one row: the case, the forecast, what happened."""
+    share = wait_for_quiet()
+    limit = case[2]
+    total = MEMORY * 256
+    pages = touched(identity) or total
+    bandwidth = min(limit, link)
+    windows = tuple(
+        (float(s), pair.views[origin].dirty_pages(identity, s))
+        for s in forecast.windows(pages / 256 / bandwidth, MEMORY / 1024)
+    )
+    setting = precopy.Setting(
+        pages,
+        bandwidth * MIB,
+        STEPS,
+        TIMEOUT,
+        zero_pages=total - pages,
+        link=link * MIB,
+        before=before,
+    )
+    spread = (0.95, 1.0) if limit < 0.9 * link else (0.9, 1.1)
+    found = forecast.forecast(windows, total, setting, spread, (0.9, 1.05))
+    seen = pair.migrate(identity, origin, limit)
     return {
-        'case': [size, rate, bandwidth],
+        'case': list(case),
+        'date': datetime.date.today().isoformat(),
+        'idle': round(share, 2),
+        'load': round(os.getloadavg()[0], 1),
         'windows': windows,
-        'touched_mib': touched // 256,
-        'forecast': [
-            [item.converges, round(item.seconds, 2)]
-            for item in (found.best, found.likely, found.worst)
-        ],
-        'converges': found.converges,
-        'converged': converged,
-        'seconds': round(seconds, 2),
-        'downtime_ms': completed.get('downtime'),
-        'forecast_downtime_ms': (
-            round(found.likely.downtime * 1000)
-            if found.likely.downtime is not None
-            else None
-        ),
+        'total_pages': total,
+        'touched_pages': pages,
+        'link_mib_s': round(link, 1),
+        'given_before': before,
+        **told(found, before),
+        **seen,
     }
 
 
-def judge(rows):
-    """Return the figures of the bars."""
-    errors = [
-        abs(row['forecast'][1][1] - row['seconds']) / row['seconds']
-        for row in rows
-        if row['converged'] and row['forecast'][1][0]
-    ]
-    covered = [
-        row['forecast'][0][1] * 0.95
-        <= row['seconds']
-        <= row['forecast'][2][1] * 1.05
-        for row in rows
-        if row['converged']
-    ]
+def told(found, before):
+    """Return a forecast as it stands in a row: of the copy alone."""
+    predicted = [found.best, found.likely, found.worst]
     return {
-        'runs': len(rows),
-        'median_error': statistics.median(errors) if errors else None,
-        'covered': sum(covered) / len(covered) if covered else None,
-        'wrong_will_converge': sum(
-            row['converges'] is True and not row['converged'] for row in rows
-        ),
-        'wrong_never': sum(
-            row['converges'] is False and row['converged'] for row in rows
-        ),
-        'undecided': sum(row['converges'] is None for row in rows),
+        'forecast': [round(item.seconds - before, 2) for item in predicted],
+        'forecast_ends': [item.converges for item in predicted],
+        'forecast_downtime_ms': [
+            item.downtime and round(item.downtime * 1000) for item in predicted
+        ],
+        'ending': found.ending,
+        'converges': found.converges,
     }
+
+
+def measure(pair, numbers):
+    """Append a row for each migration of some guests."""
+    for (size, rate), limits in numbers:
+        identity = pair.start(size, rate)
+        try:
+            pair.settle(identity, size)
+            # What the pair can do at all, from one move without a limit.
+            wait_for_quiet()
+            free = pair.migrate(identity, 0, 0)
+            link = free['sent_mib'] / free['seconds']
+            print(json.dumps({'link': link, **free}), flush=True)
+            origin = 1
+            for limit in limits:
+                case = (size, rate, limit)
+                row = run(pair, identity, origin, case, link, free['before'])
+                print(json.dumps({**row, 'samples': []}), flush=True)
+                append(row)
+                origin ^= row['converged']
+        finally:
+            pair.end(identity)
+
+
+def append(row):
+    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    lines = ',\n'.join(json.dumps(item) for item in (*rows, row))
+    RESULTS.write_text(f'[\n{lines}\n]\n')
 
 
 def main(argv):
-    pair = Pair(pathlib.Path(argv[0]).resolve())
-    count = int(argv[1]) if len(argv) > 1 else 2 * len(CASES)
-    # What a pair of hosts takes besides the data, from one idle guest.
-    first = run(pair, 0, 0, 50, 0.0)
-    overhead = max(0.0, first['seconds'] - first['forecast'][1][1]) / 2
-    rows = []
-    for number in range(count):
-        row = run(pair, *CASES[number % len(CASES)], overhead)
-        rows.append(row)
-        print(json.dumps(row), flush=True)
-    figures = judge(rows)
-    print(json.dumps(figures))
-    path = pathlib.Path(__file__).with_suffix('.json')
-    path.write_text(json.dumps({'figures': figures, 'rows': rows}, indent=1))
-    return 0 if not figures['wrong_will_converge'] else 1
+    first = int(argv[1]) if len(argv) > 1 else 0
+    last = int(argv[2]) if len(argv) > 2 else len(GUESTS)
+    measure(Pair(pathlib.Path(argv[0]).resolve()), GUESTS[first:last])
 
 
 if __name__ == '__main__':

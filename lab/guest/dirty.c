@@ -13,14 +13,25 @@
 
 /*
  * dirty MIB RATE: write to every page of MIB mebibytes, over and over, at
- * RATE mebibytes a second (0: as fast as possible).
+ * RATE mebibytes a second (0: as fast as possible).  A short delay is made
+ * up for, a stall of the guest is not.
  */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
 
-enum { PAGE = 4096, PAGES_PER_MIB = 256, ROUNDS_PER_SECOND = 50 };
+enum {
+    PAGE = 4096,
+    PAGES_PER_MIB = 256,
+    ROUNDS_PER_SECOND = 50,
+    STALL_MS = 200
+};
+
+static long long milliseconds(struct timespec time)
+{
+    return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
+}
 
 int main(int argc, char **argv)
 {
@@ -54,6 +65,10 @@ int main(int argc, char **argv)
                 next.tv_nsec -= 1000000000;
                 next.tv_sec++;
             }
+            struct timespec now;
+            clock_gettime(CLOCK_MONOTONIC, &now);
+            if (milliseconds(now) - milliseconds(next) > STALL_MS)
+                next = now;
             clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL);
         }
     }

@@ -13,6 +13,7 @@
 """How many distinct pages a guest writes, measured at the source."""
 
 import dataclasses
+import math
 import typing
 
 from osc_lab.access import hosts as hosts_
@@ -20,11 +21,9 @@ from osc_lab.access import libvirt
 from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.migration import facts
+from osc_lab.migration import forecast
 from osc_lab.migration import nova_options
 from osc_lab import workers
-
-#: Seconds of each measurement of dirty pages.
-WINDOWS = (1, 2, 4)
 
 
 def measure(hosts: hosts_.Hosts, known: facts.Facts) -> facts.Facts:
@@ -49,23 +48,29 @@ def measure(hosts: hosts_.Hosts, known: facts.Facts) -> facts.Facts:
         )
     uri, uuid = end.libvirt_uri, domain.uuid
 
+    given, limit = known.request.bandwidth_mib_s, None
+    if isinstance(known.source.shell, facts.Shell):
+        options = nova_options.read(known.source.shell.options)
+        limit = float(options.bandwidth_mib_s) or None
+    bandwidth = min(filter(None, (given, limit)), default=None)
+    touched = _touched(hosts, known.source, uuid, domain.memory_kib)
+    planned = forecast.windows(
+        (touched or domain.memory_kib // 4) / 256 / (bandwidth or math.inf),
+        domain.memory_kib / 1024**2,
+    )
+
     def windows(connection: libvirt.Connection) -> typing.Any:
         return tuple(
             (float(seconds), connection.dirty_pages(uuid, seconds))
-            for seconds in WINDOWS
+            for seconds in planned
         )
 
     found = workers.run(
         {0: lambda: hosts.with_libvirt(uri, windows)},
-        sum(WINDOWS) * 2 + 3 * hosts.deadline,
+        sum(planned) * 2 + 3 * hosts.deadline,
     )[0]
     if isinstance(found, Exception):
         return dataclasses.replace(known, measured=hosts_.gap(found))
-    touched = _touched(hosts, known.source, uuid, domain.memory_kib)
-    bandwidth = known.request.bandwidth_mib_s
-    if bandwidth is None and isinstance(known.source.shell, facts.Shell):
-        options = nova_options.read(known.source.shell.options)
-        bandwidth = float(options.bandwidth_mib_s) or None
     return dataclasses.replace(
         known,
         measured=facts.Measured(
@@ -73,6 +78,7 @@ def measure(hosts: hosts_.Hosts, known: facts.Facts) -> facts.Facts:
             total_pages=domain.memory_kib // 4,
             touched_pages=touched,
             bandwidth_mib_s=bandwidth,
+            link_mib_s=given,
         ),
     )
 

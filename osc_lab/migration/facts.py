@@ -582,6 +582,8 @@ class Measured:
     :param total_pages: all pages of the guest
     :param touched_pages: that QEMU holds memory for; the others are zero
     :param bandwidth_mib_s: given or configured; None when unknown
+    :param link_mib_s: given, while Nova's limit is lower; QEMU uses it
+        when the guest is paused
     """
 
     windows: tuple[tuple[float, float], ...]
@@ -589,6 +591,7 @@ class Measured:
     page_size: int = 4096
     touched_pages: int | None = None
     bandwidth_mib_s: float | None = None
+    link_mib_s: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

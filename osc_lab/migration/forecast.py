@@ -10,308 +10,299 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""Will pre-copy converge, how long will it take, how long is the pause?
-
-The model follows QEMU's pre-copy (migration/ram.c, migration.c): memory
-goes round by round; when what is left of a round would fit into the
-downtime that is allowed, the dirty pages are counted anew, and either that
-count fits, too, and the guest is paused for it, or a new round begins.
-Nova raises the downtime in steps and acts when its time is over
-(nova.virt.libvirt.migration: downtime_steps, should_abort).
+"""From samples of dirty pages to what a migration may take.
 
 How many distinct pages a guest writes in a time is a concave curve: a page
-that is written twice counts once.
+that is written twice counts once.  Windows of page sampling give points of
+it, with noise.  The forecast draws curves that such windows allow, plays
+pre-copy through with each, and tells what most of them say.
 """
 
-import bisect
 import collections.abc
 import dataclasses
+import functools
 import math
+import random
+import typing
 
-#: QEMU sends a header of eight bytes with each page.
-HEADER = 8
+from osc_lab.migration import precopy
 
-#: Seconds of sending after which QEMU looks how much is left
-#: (migration/ram.c, MAX_WAIT).
-SLICE = 0.05
+#: QEMU hashes 512 pages of each GiB (migration/dirtyrate.h).
+SAMPLES_PER_GIB = 512
 
-#: Rounds after which a prediction gives up; Nova's timeout comes first.
-ROUNDS = 100000
+#: Guests with less memory are measured more often.
+SMALL_GIB = 4
 
-Steps = collections.abc.Sequence[tuple[float, float]]
+#: Curves that are drawn, and the shares of them between which the answer
+#: lies in nine of ten cases.
+DRAWS = 100
+INTERVAL = (0.05, 0.95)
+
+#: An end is promised when all draws but this share end, and ruled out when
+#: no more than this share do.
+DOUBT = 0.02
+
+#: Rounds of one downtime that a draw plays; see precopy.predict.
+PATIENCE = 50
+
+#: Seconds in which a guest may have reached what the shortest window shows.
+SOONEST = 0.02
+
+#: The walk through the guests: where it may start, what of it counts.
+START, WARM_UP, STRIDE = 200, 500, 25
+
+#: Between the points of a curve lies this factor.
+GRID = 1.4
+
+Window = tuple[float, float]
 
 
-@dataclasses.dataclass(frozen=True)
-class Curve:
-    """Distinct pages written after a time since they were counted.
+def windows(first_round: float, gib: float) -> tuple[int, ...]:
+    """Return the seconds to measure for.
 
-    :param points: (seconds, pages), both growing, from (0, 0) on; between
-        them it is a straight line, after the last one its slope goes on
-    :param most: pages that the guest has at all
+    The longest is that of the first round, for what is written in it
+    decides most; QEMU takes whole seconds.  Of a small guest it samples so
+    few pages that the short windows are measured again.
+
+    :param first_round: seconds in which all memory is sent once
+    :param gib: memory of the guest
     """
-
-    points: tuple[tuple[float, float], ...]
-    most: float
-
-    def __call__(self, seconds: float) -> float:
-        points = self.points
-        if seconds <= 0 or len(points) < 2:
-            return 0.0
-        index = bisect.bisect_right(points, (seconds, math.inf))
-        index = min(max(index, 1), len(points) - 1)
-        (t0, d0), (t1, d1) = points[index - 1], points[index]
-        slope = (d1 - d0) / (t1 - t0)
-        return min(self.most, d0 + slope * (seconds - t0))
-
-    def scaled(self, factor: float) -> 'Curve':
-        """Return the curve of a guest that runs at this speed, 0 to 1."""
-        factor = max(factor, 0.001)
-        return Curve(tuple((t / factor, d) for t, d in self.points), self.most)
-
-
-def concave(
-    windows: collections.abc.Iterable[tuple[float, float]], most: float
-) -> Curve:
-    """Return the least concave curve over measured windows.
-
-    :param windows: (seconds, distinct pages) each
-    """
-    hull: list[tuple[float, float]] = [(0.0, 0.0)]
-    top = 0.0
-    for seconds, pages in sorted(windows):
-        top = max(top, min(pages, most))
-        point = (seconds, top)
-        while len(hull) > 1 and _slope(hull[-2], hull[-1]) < _slope(
-            hull[-1], point
-        ):
-            hull.pop()
-        hull.append(point)
-    return Curve(tuple(hull), most)
-
-
-def _slope(a: tuple[float, float], b: tuple[float, float]) -> float:
-    return (b[1] - a[1]) / (b[0] - a[0])
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """What the migration is done with.
-
-    :param pages: that hold something and go in the first round
-    :param bandwidth: bytes a second
-    :param steps: (seconds since the start, allowed downtime in seconds)
-    :param timeout: seconds after which Nova acts; 0 is never
-    :param disk_bytes: copied before the memory
-    :param auto_converge: QEMU slows the guest down
-    :param overhead: seconds before the first and after the last byte
-    """
-
-    pages: float
-    bandwidth: float
-    steps: Steps
-    timeout: float = 0.0
-    disk_bytes: float = 0.0
-    auto_converge: bool = False
-    page_size: int = 4096
-    overhead: float = 0.0
-
-    def downtime(self, seconds: float) -> float:
-        """Return the downtime allowed at a moment, in seconds."""
-        found = self.steps[0][1]
-        for start, value in self.steps:
-            if start > seconds:
-                break
-            found = value
-        return found
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """How a migration would go.
-
-    :param seconds: until it ends, one way or the other
-    :param downtime: pause of the guest, seconds; None without an end
-    """
-
-    converges: bool
-    seconds: float
-    downtime: float | None
-    rounds: int
-    sent_bytes: float
-
-
-def predict(curve: Curve, setting: Setting) -> Prediction:
-    """Return how pre-copy would go."""
-    size = setting.page_size + HEADER
-    rate = setting.bandwidth
-    now = setting.overhead + setting.disk_bytes / rate
-    sent = setting.disk_bytes
-    left = setting.pages * size
-    speed = 1.0
-    limit = setting.timeout or math.inf
-    for number in range(1, ROUNDS + 1):
-        began = now
-        now, left_then = _until_fits(setting, now, left)
-        sent += left - left_then
-        if now >= limit:
-            return Prediction(False, limit, None, number, sent)
-        written = curve(speed * (now - began)) * size
-        left = min(left_then + written, setting.pages * size)
-        if left <= rate * setting.downtime(now) * (1 + 1e-12):
-            pause = left / rate
-            return Prediction(
-                True,
-                now + pause + setting.overhead,
-                pause,
-                number,
-                sent + left,
-            )
-        if setting.auto_converge and number > 1:
-            speed = max(0.01, (0.8 if speed == 1.0 else speed - 0.1))
-    return Prediction(False, min(now, limit), None, ROUNDS, sent)
-
-
-def _until_fits(
-    setting: Setting, now: float, left: float
-) -> tuple[float, float]:
-    """Return when, and with how much, a round would fit into the pause.
-
-    QEMU looks after each slice of sending, so it sends a little more than
-    it had to.
-    """
-    rate = setting.bandwidth
-    amount = rate * SLICE
-    changes = [start for start, _value in setting.steps if start > now]
-    done = False
-    for change in (*changes, math.inf):
-        threshold = rate * setting.downtime(now)
-        slices = max(
-            0 if done else 1, math.ceil((left - threshold) / amount - 1e-9)
-        )
-        until = math.inf
-        if change < math.inf:
-            until = max(0, math.ceil((change - now) / SLICE - 1e-9))
-        if slices <= until:
-            return now + min(slices * SLICE, left / rate), max(
-                0.0, left - slices * amount
-            )
-        now += until * SLICE
-        left -= until * amount
-        done = done or until > 0
-    raise AssertionError
+    longest = min(max(first_round, 4.0), 30.0)
+    found = [round(longest ** (step / 4)) for step in range(5)]
+    if gib < SMALL_GIB:
+        found += [1, 1, 1, 2]
+    return tuple(sorted(found))
 
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """Three predictions: the best that fits the measurement, the worst."""
+    """What the curves that a measurement allows say.
 
-    best: Prediction
-    likely: Prediction
-    worst: Prediction
+    :param best: nineteen of twenty take longer
+    :param likely: half of them take longer
+    :param worst: one of twenty takes longer, or does not end
+    :param ending: share of them that end
+    :param curve: the likely one
+    :param hard: that of the worst prediction
+    """
+
+    best: precopy.Prediction
+    likely: precopy.Prediction
+    worst: precopy.Prediction
+    ending: float
+    curve: precopy.Curve
+    hard: precopy.Curve
 
     @property
     def converges(self) -> bool | None:
-        """True or False when all agree, else None."""
-        if self.worst.converges and self.best.converges:
+        """True or False when nearly all agree, else None."""
+        if self.ending >= 1 - DOUBT:
             return True
-        if not self.best.converges:
+        if self.ending <= DOUBT:
             return False
         return None
 
 
-def curves(
-    windows: collections.abc.Sequence[tuple[float, float]],
-    most: float,
-    page_size: int = 4096,
-) -> tuple[Curve, Curve, Curve]:
-    """Return the curves that a measurement allows: low, likely, high.
-
-    QEMU samples 512 pages of each GiB and rounds to whole MiB a second.
-    Where the first window is already saturated, nobody knows how fast the
-    guest got there: at worst at once.
-
-    :param windows: (seconds, distinct pages); 0 pages mean unknown
-    """
-    windows = growing(windows)
-    sampled = 512.0 * max(most * page_size / 1024**3, 0.25)
-
-    def shifted(direction: float) -> list[tuple[float, float]]:
-        found = []
-        for seconds, pages in windows:
-            share = min(max(pages / most, 1e-6), 1.0)
-            noise = math.sqrt((1 - share) / (share * sampled))
-            rounding = 0.5 * 1024**2 / page_size * seconds
-            change = 2 * noise * pages + rounding
-            found.append(
-                (seconds, min(max(pages + direction * change, 0.0), most))
-            )
-        return found
-
-    low, likely, high = (
-        concave(shifted(way), most) for way in (-1.0, 0.0, 1.0)
-    )
-    first = min(windows)[0]
-    longest = max(windows)[0]
-    if likely(longest) < 1.5 * likely(first) * min(2.0, longest / first) / 2:
-        high = _at_once(high)
-        likely = _at_once(likely, 0.1)
-    return low, likely, high
-
-
-def growing(
-    windows: collections.abc.Iterable[tuple[float, float]],
-) -> list[tuple[float, float]]:
-    """Return windows in which a longer one never has fewer pages.
-
-    Neighbours that disagree, as the noise of sampling makes them, share
-    their mean (isotonic regression by pooling adjacent violators).
-    """
-    pools: list[list[tuple[float, float]]] = []
-    for window in sorted(windows):
-        pools.append([window])
-        while len(pools) > 1 and _mean(pools[-2]) > _mean(pools[-1]):
-            last = pools.pop()
-            pools[-1].extend(last)
-    return [(seconds, _mean(pool)) for pool in pools for seconds, _p in pool]
-
-
-def _mean(pool: list[tuple[float, float]]) -> float:
-    return sum(pages for _seconds, pages in pool) / len(pool)
-
-
-def _at_once(curve: Curve, share: float = 0.01) -> Curve:
-    """Return the curve that gets to its first point in a share of it."""
-    seconds, pages = curve.points[1]
-    return Curve(
-        ((0.0, 0.0), (seconds * share, pages), *curve.points[1:])
-        if len(curve.points) > 2
-        else ((0.0, 0.0), (seconds * share, pages), (seconds, pages)),
-        curve.most,
-    )
-
-
+@functools.lru_cache(maxsize=64)
 def forecast(
-    low: Curve,
-    likely: Curve,
-    high: Curve,
-    setting: Setting,
-    spread: float = 0.1,
+    measured: tuple[Window, ...],
+    most: float,
+    setting: precopy.Setting,
+    spread: tuple[float, float] = (0.9, 1.1),
+    filled: tuple[float, float] = (1.0, 1.0),
 ) -> Range:
-    """Return how a migration would go at best, likely and at worst.
+    """Return how a migration may go.
 
-    :param spread: by which share the bandwidth may differ
+    :param measured: (seconds, distinct pages) of each window
+    :param most: pages that the guest has
+    :param spread: between which multiples the bandwidth may lie
+    :param filled: between which shares the pages that go in the first
+        round may lie: QEMU's memory is counted in huge pages, and has
+        pages of zeroes
+    """
+    # The same measurement gives the same answer.
+    source = random.Random(0)  # noqa: S311
+    found = []
+    for curve in drawn(measured, most, setting.page_size, source):
+        varied = dataclasses.replace(
+            setting,
+            bandwidth=setting.bandwidth * source.uniform(*spread),
+            pages=int(setting.pages * source.uniform(*filled)),
+        )
+        found.append((precopy.predict(curve, varied, PATIENCE), curve))
+    found.sort(key=lambda item: (not item[0].converges, item[0].seconds))
+    low, high = (found[round(share * (DRAWS - 1))] for share in INTERVAL)
+    middle = found[DRAWS // 2]
+    return Range(
+        low[0],
+        middle[0],
+        high[0],
+        sum(item.converges for item, _curve in found) / DRAWS,
+        middle[1],
+        high[1],
+    )
+
+
+def drawn(
+    measured: collections.abc.Sequence[Window],
+    most: float,
+    page_size: int,
+    source: random.Random,
+) -> list[precopy.Curve]:
+    """Return curves that a measurement allows.
+
+    A guest is taken for two writers, each with a time after which it has
+    written all its pages once; which share of the pages is whose, and both
+    times, are anything at first.  A walk through these that favours what
+    fits the windows (Metropolis) gives the curves.
+    """
+    seen = _Seen.of(measured, most, page_size)
+    longest = max(seen.times)
+    first = [_Writers.any(source, longest) for _number in range(START)]
+    best = max(first, key=lambda item: seen.fit(item)[0])
+    # Where little was sampled the noise is that of what fits, not of what
+    # was seen.
+    seen = seen.around(best)
+    here, fit = best, seen.fit(best)
+    found = []
+    for number in range(-WARM_UP, DRAWS * STRIDE):
+        there = here.near(source)
+        other = seen.fit(there)
+        if math.log(1 - source.random()) < other[0] - fit[0]:
+            here, fit = there, other
+        if number >= 0 and number % STRIDE == 0:
+            pages = max(0.0, source.gauss(fit[1], fit[2]))
+            found.append(here.curve(pages, most))
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Writers:
+    """How two writers share the pages of the longest window.
+
+    :param share: of the pages that the first one wrote
+    :param ends: when each has written all its pages, logarithm of seconds
+    :param scattered: they write at random, not in order
     """
 
-    def at(factor: float) -> Setting:
-        return dataclasses.replace(
-            setting, bandwidth=setting.bandwidth * factor
+    share: float
+    ends: tuple[float, float]
+    scattered: bool
+    longest: float
+
+    @classmethod
+    def any(cls, source: random.Random, longest: float) -> '_Writers':
+        low, high = _bounds(longest)
+        return cls(
+            source.random(),
+            (source.uniform(low, high), source.uniform(low, high)),
+            source.random() < 0.5,
+            longest,
         )
 
-    return Range(
-        predict(low, at(1 + spread)),
-        predict(likely, setting),
-        predict(high, at(1 - spread)),
-    )
+    def near(self, source: random.Random) -> '_Writers':
+        """Return others, mostly near these."""
+        step = 10 ** source.uniform(-2, 0.3)
+        low, high = _bounds(self.longest)
+        first, second = (
+            _fold(end + source.gauss(0, step), low, high) for end in self.ends
+        )
+        return _Writers(
+            _fold(self.share + source.gauss(0, step / 4), 0.0, 1.0),
+            (first, second),
+            self.scattered != (source.random() < 0.1),
+            self.longest,
+        )
+
+    def __call__(self, seconds: float) -> float:
+        """Return pages, as a share of those of the longest window."""
+        first, second = (
+            self._one(seconds, end) / self._one(self.longest, end)
+            for end in map(math.exp, self.ends)
+        )
+        return self.share * first + (1 - self.share) * second
+
+    def _one(self, seconds: float, end: float) -> float:
+        if self.scattered:
+            return -math.expm1(-seconds / end)
+        return min(1.0, seconds / end)
+
+    def curve(self, pages: float, most: float) -> precopy.Curve:
+        ends = (math.exp(end) for end in self.ends)
+        grid = {SOONEST / 2 * GRID**n for n in range(40)} | {*ends}
+        return precopy.Curve(
+            ((0.0, 0.0), *((t, pages * self(t)) for t in sorted(grid))), most
+        )
+
+
+def _bounds(longest: float) -> tuple[float, float]:
+    """Return the earliest and latest end of a writer, as logarithms."""
+    return math.log(SOONEST), math.log(longest * 30)
+
+
+def _fold(value: float, low: float, high: float) -> float:
+    """Return a value that is folded back into its bounds."""
+    width = high - low
+    value = (value - low) % (2 * width)
+    return low + min(value, 2 * width - value)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Seen:
+    """Windows, with the noise that they have.
+
+    QEMU counts changed pages among those that it samples, and gives whole
+    MiB a second, rounded down.
+    """
+
+    times: tuple[float, ...]
+    pages: tuple[float, ...]
+    weights: tuple[float, ...]
+    most: float
+    page_size: int
+
+    @classmethod
+    def of(
+        cls,
+        measured: collections.abc.Sequence[Window],
+        most: float,
+        page_size: int,
+    ) -> '_Seen':
+        times = tuple(seconds for seconds, _pages in measured)
+        pages = tuple(
+            seen + 1024**2 / page_size * seconds / 2
+            for seconds, seen in measured
+        )
+        return cls(times, pages, (), most, page_size)._weighted(pages)
+
+    def around(self, writers: _Writers) -> '_Seen':
+        """Return the windows with the noise of what is expected."""
+        scale = self.fit(writers)[1]
+        return self._weighted([scale * writers(t) for t in self.times])
+
+    def _weighted(self, pages: collections.abc.Sequence[float]) -> '_Seen':
+        sampled = SAMPLES_PER_GIB * self.most * self.page_size / 1024**3
+        weights = []
+        for seconds, expected in zip(self.times, pages, strict=True):
+            share = min(expected / self.most, 1.0)
+            odds = (share + 0.5 / sampled) * (1 - share + 0.5 / sampled)
+            step = 1024**2 / self.page_size * seconds
+            weights.append(1 / (odds / sampled * self.most**2 + step**2 / 12))
+        return dataclasses.replace(self, weights=tuple(weights))
+
+    def fit(self, writers: _Writers) -> tuple[float, float, float]:
+        """Return how well writers fit, their pages and the error of that."""
+        square = product = total = 0.0
+        for t, seen, weight in zip(
+            self.times, self.pages, self.weights, strict=True
+        ):
+            shape = writers(t)
+            square += weight * shape * shape
+            product += weight * shape * seen
+            total += weight * seen * seen
+        pages, error = product / square, 1 / math.sqrt(square)
+        distance = total - product * product / square
+        return math.log(error / pages) - distance / 2, pages, error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -330,22 +321,22 @@ class Advice:
     downtime: float
 
 
-def advise(curve: Curve, setting: Setting) -> Advice:
-    """Return what would change the answer for the worse curve."""
-    slowed = predict(curve, dataclasses.replace(setting, auto_converge=True))
-    endless = predict(curve, dataclasses.replace(setting, timeout=0.0))
+def advise(curve: precopy.Curve, setting: precopy.Setting) -> Advice:
+    """Return what would change the answer for a curve."""
+
+    def what_if(**changes: typing.Any) -> precopy.Prediction:
+        return precopy.predict(curve, dataclasses.replace(setting, **changes))
+
+    endless = what_if(timeout=0.0)
     bandwidth = None
     for factor in (1.25, 1.5, 2, 3, 4, 6, 8, 12, 16, 32, 64):
-        faster = dataclasses.replace(
-            setting, bandwidth=setting.bandwidth * factor
-        )
-        if predict(curve, faster).converges:
-            bandwidth = faster.bandwidth
+        faster = setting.bandwidth * factor
+        if what_if(bandwidth=faster).converges:
+            bandwidth = faster
             break
-    size = setting.page_size + HEADER
-    written = curve(1.0) * size
+    written = curve(1.0) * (setting.page_size + precopy.HEADER)
     return Advice(
-        slowed.converges,
+        what_if(auto_converge=True).converges,
         bandwidth,
         endless.seconds if endless.converges else None,
         written / setting.bandwidth,

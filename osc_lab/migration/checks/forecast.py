@@ -18,10 +18,16 @@ from osc_lab.migration.checks import libvirt
 from osc_lab.migration import facts as facts_
 from osc_lab.migration import forecast
 from osc_lab.migration import nova_options
+from osc_lab.migration import precopy
 from osc_lab.migration import storage
 from osc_lab.preflight import finding
 
 _MIB = 1024**2
+
+#: Between which shares of what QEMU holds memory for pages are sent first;
+#: and of all memory, where a shell does not tell how much that is.
+FILLED = (0.9, 1.05)
+UNTOLD = (0.1, 1.0)
 
 
 class Convergence(base.HostCheck):
@@ -77,10 +83,13 @@ class Convergence(base.HostCheck):
         if isinstance(facts.source.shell, facts_.Shell):
             options = nova_options.read(facts.source.shell.options)
         setting = setting_of(facts, host, measured, domain, options)
-        low, likely, high = forecast.curves(
-            measured.windows, measured.total_pages, measured.page_size
+        found = forecast.forecast(
+            measured.windows,
+            measured.total_pages,
+            setting,
+            _spread(measured),
+            FILLED if measured.touched_pages else UNTOLD,
         )
-        found = forecast.forecast(low, likely, high, setting)
         evidence: base.Evidence = {
             'windows': [list(item) for item in measured.windows],
             'bandwidth_mib_s': measured.bandwidth_mib_s,
@@ -92,6 +101,7 @@ class Convergence(base.HostCheck):
                 None if item.downtime is None else round(item.downtime * 1000)
                 for item in (found.best, found.likely, found.worst)
             ],
+            'ending': found.ending,
             'timeout_s': setting.timeout,
         }
         if found.converges:
@@ -121,16 +131,18 @@ class Convergence(base.HostCheck):
                 ),
                 **evidence,
             )
-        advice = self._advice(forecast.advise(high, setting), options, setting)
+        advice = self._advice(
+            forecast.advise(found.hard, setting), options, setting
+        )
         if found.converges is None:
             return self.answer(
                 host.name,
                 base.WARNING,
                 _(
-                    'It may not end: by the measurement anything from %.0f s '
-                    'to never is possible.'
+                    'It may not end: %(share).0f %% of what the measurement '
+                    'allows do, the soonest after %(best).0f s.'
                 )
-                % found.best.seconds,
+                % {'share': found.ending * 100, 'best': found.best.seconds},
                 advice,
                 **evidence,
             )
@@ -142,7 +154,7 @@ class Convergence(base.HostCheck):
                 'second, %(rate).1f MiB/s can be sent.'
             )
             % {
-                'dirty': likely(1.0) * measured.page_size / _MIB,
+                'dirty': found.curve(1.0) * measured.page_size / _MIB,
                 'rate': measured.bandwidth_mib_s,
             },
             advice,
@@ -153,7 +165,7 @@ class Convergence(base.HostCheck):
         self,
         advice: forecast.Advice,
         options: nova_options.Options,
-        setting: forecast.Setting,
+        setting: precopy.Setting,
     ) -> str:
         found = []
         if advice.timeout is not None:
@@ -181,21 +193,35 @@ def setting_of(
     measured: facts_.Measured,
     domain: facts_.Domain,
     options: nova_options.Options,
-) -> forecast.Setting:
+) -> precopy.Setting:
     """Return what Nova would migrate this guest with."""
     disks = []
     if storage.decide(facts, host).block:
         disks = [disk.size or 0 for disk in domain.disks if disk.copied]
     data = options.data_gib(domain.memory_kib / 1024, disks)
-    return forecast.Setting(
-        pages=measured.touched_pages or measured.total_pages,
+    pages = measured.touched_pages or measured.total_pages
+    return precopy.Setting(
+        pages=pages,
         bandwidth=(measured.bandwidth_mib_s or 0.0) * _MIB,
-        steps=[
+        steps=tuple(
             (float(start), pause / 1000)
             for start, pause in options.downtime_steps(data)
-        ],
+        ),
         timeout=float(options.completion_timeout(data)),
         disk_bytes=float(sum(disks)),
         auto_converge=options.auto_converge and not options.post_copy,
         page_size=measured.page_size,
+        zero_pages=measured.total_pages - pages,
+        link=measured.link_mib_s and measured.link_mib_s * _MIB,
     )
+
+
+def _spread(measured: facts_.Measured) -> tuple[float, float]:
+    """Return between which multiples the bandwidth may lie.
+
+    QEMU keeps to a limit that the link does not come near to.
+    """
+    link, bandwidth = measured.link_mib_s, measured.bandwidth_mib_s
+    if link and bandwidth and bandwidth < 0.9 * link:
+        return 0.95, 1.0
+    return 0.9, 1.1

@@ -12,9 +12,10 @@
 
 """Pre-copy in small steps of time: what the model must agree with.
 
-Nothing here is shared with the model: time goes on in steps, bytes leave
-step by step, and dirty pages are counted from how a guest writes, not from
-a curve of windows.
+Nothing here is shared with the model: time goes on slice by slice, no round
+is left out, and dirty pages are counted from how a guest writes, not from
+a curve of windows.  As in the model, time is in microseconds and memory in
+pages, so what fits does not hang on a fraction.
 """
 
 import math
@@ -25,7 +26,7 @@ class Guest:
 
     :param parts: (working set in pages, pages a second) of each writer;
         one that goes round its set in order is constant until all of it is
-        dirty, many of them make the curve concave
+        dirty, several of them are concave
     """
 
     def __init__(self, parts):
@@ -34,9 +35,9 @@ class Guest:
     def dirty(self, seconds):
         return sum(min(size, rate * seconds) for size, rate in self.parts)
 
-    def edges(self):
-        """Return the moments at which the curve bends."""
-        return sorted({size / rate for size, rate in self.parts if rate})
+    def between(self, start, end):
+        """Return the distinct pages written between two moments."""
+        return self.dirty(end - start)
 
 
 class RandomWriter(Guest):
@@ -65,26 +66,43 @@ class Bursty(Guest):
         return super().dirty(active)
 
 
+class Phased(Bursty):
+    """Writes in bursts that go on whenever pages are counted."""
+
+    def dirty(self, seconds):
+        raise NotImplementedError
+
+    def between(self, start, end):
+        return Guest.dirty(self, self._active(end) - self._active(start))
+
+    def _active(self, seconds):
+        whole, part = divmod(seconds, self.period)
+        return self.share * self.period * whole + min(
+            part, self.period * self.share
+        )
+
+
 def migrate(guest, pages, bandwidth, steps, timeout, size=4104):
     """Return (converges, seconds, downtime).
 
-    Time goes on in the slices after which QEMU looks what is left.
+    Time goes on in the slices of 50 ms after which QEMU looks what is left.
     """
-    moments = sorted(steps)
-    number = 0
-    now = counted = 0.0
-    left = float(pages * size)
+    rate = int(bandwidth)
+    slice_bytes = rate // 20
+    pending = [(round(at * 1e6), round(pause * 1e6)) for at, pause in steps]
+    fits = 0
+    now = counted = 0
+    left = pages * size
     while True:
-        move = min(0.05, left / bandwidth)
-        now += move
-        left = max(0.0, left - bandwidth * move)
-        if timeout and now >= timeout:
+        now += min(50_000, math.ceil(left * 1_000_000 / rate))
+        left = max(0, left - slice_bytes)
+        if timeout and now >= timeout * 1e6:
             return False, timeout, None
-        while number + 1 < len(moments) and moments[number + 1][0] <= now:
-            number += 1
-        fits = bandwidth * moments[number][1] * (1 + 1e-9)
+        while pending and pending[0][0] <= now:
+            fits = rate * pending.pop(0)[1] // 1_000_000
         if left <= fits:
-            left = min(left + guest.dirty(now - counted) * size, pages * size)
+            written = guest.between(counted / 1e6, now / 1e6)
+            left = min(left + int(written) * size, pages * size)
             counted = now
             if left <= fits:
-                return True, now + left / bandwidth, left / bandwidth
+                return True, (now + left / rate * 1e6) / 1e6, left / rate
