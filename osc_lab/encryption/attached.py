@@ -44,7 +44,6 @@ class Disk:
 class Seen:
     """What the host shows.
 
-    :param before: header before the attach; None when nobody looked
     :param header: header now
     :param length: bytes of the device or file
     :param guest: bytes that the guest sees; None when nobody can tell

@@ -85,6 +85,7 @@ def scratch(
     :raises UndoFailed: when it cannot be removed
     """
     name = f'osc-lab-proof-{secrets.token_hex(4)}'
+    held = False
     try:
         try:
             store.create_volume(name, type_id, 1, {MARK: type_id})
@@ -98,9 +99,14 @@ def scratch(
                     ),
                 ) from error
         yield _available(store, name)
+    except exceptions.UndoFailed:
+        # It names what holds the volume, and the volume.
+        held = True
+        raise
     finally:
-        with plan.uninterrupted():
-            _remove(store, name)
+        if not held:
+            with plan.uninterrupted():
+                _remove(store, name)
 
 
 def _named(store: store_.VolumeStore, name: str) -> list[model.Volume]:

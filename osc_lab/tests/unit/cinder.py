@@ -25,16 +25,27 @@ import requests_mock
 
 AUTH = 'http://keystone.test/v3'
 CINDER = 'http://cinder.test/v3'
+BARBICAN = 'http://barbican.test'
+NOVA = 'http://nova.test/v2.1'
+URLS = {'key-manager': BARBICAN, 'compute': NOVA}
 
 
 class Cloud(fixtures.Fixture):
-    """A cloud with Cinder alone; requests end in do_METHOD_NAME below.
+    """A cloud with Cinder alone, unless ``services`` names more.
 
     :ivar types: id -> volume type as the API shows it
     :ivar encryptions: id of a type -> encryption
     :ivar access: id of a type -> ids of projects
     :ivar log: (method, path) of each request to Cinder
-    :ivar faults: number of the request (from 1) -> fault; see _fault()
+    :ivar faults: number of the request (from 1) -> fault; see _answer()
+    :ivar server: the one that Nova has
+    :ivar attaching: status of a volume that was to be attached
+    :ivar detaching: status of a volume that was to be detached
+    :ivar orders: what was ordered in Barbican: id -> what Cinder asks for
+    :ivar order_status: how orders end
+    :ivar secrets: ids of what Barbican has
+    :ivar refused: (method, start of the path) -> status, elsewhere than in
+        Cinder
     """
 
     def __init__(self, admin=True, services=('block-storage',)):
@@ -48,6 +59,14 @@ class Cloud(fixtures.Fixture):
         self.volume_encryption = {}
         self.key_id = str(uuid.uuid4())
         self.pools = ['iSCSI']
+        self.server = {'id': 's1', 'name': 'web', 'status': 'ACTIVE'}
+        self.server['OS-EXT-SRV-ATTR:host'] = 'hosta'
+        self.attaching = 'in-use'
+        self.detaching = 'available'
+        self.orders = {}
+        self.order_status = 'ACTIVE'
+        self.secrets = []
+        self.refused = {}
         self.default = None
         self.defaults = {}
         self.log = []
@@ -98,7 +117,8 @@ class Cloud(fixtures.Fixture):
         token = ksa_fixture.V3Token(project_id='p1')
         for name in self.services:
             service = token.add_service(name)
-            service.add_standard_endpoints(public=CINDER, region='R')
+            url = URLS.get(name, CINDER)
+            service.add_standard_endpoints(public=url, region='R')
         keystone = token.add_service('identity')
         keystone.add_standard_endpoints(public=AUTH, region='R')
         self.http.get(
@@ -116,10 +136,91 @@ class Cloud(fixtures.Fixture):
         )
         for url in (CINDER, CINDER + '/', 'http://cinder.test/'):
             self.http.get(url, json=root, status_code=300)
+        self._others()
         self.http.get(
             'http://keystone.test/v3/projects',
             json={'projects': [{'id': 'p2', 'name': 'two'}]},
         )
+
+    def _others(self):
+        """Have Barbican and Nova, whether the catalog names them or not."""
+        barbican = ksa_fixture.DiscoveryList(v2=False, v3=False)
+        barbican.add_microversion(href=BARBICAN + '/v1/', id='v1')
+        self.http.get(BARBICAN, json=barbican, status_code=300)
+        nova = ksa_fixture.DiscoveryList(v2=False, v3=False)
+        nova.add_microversion(
+            href=NOVA + '/', id='v2.1', max_version='2.96', min_version='2.1'
+        )
+        for url in (NOVA, NOVA + '/', 'http://nova.test/'):
+            self.http.get(url, json=nova, status_code=300)
+        for url, answer in (
+            (BARBICAN + '/v1', self._barbican),
+            (NOVA, self._nova),
+        ):
+            self.http.register_uri(
+                requests_mock.ANY,
+                re.compile(re.escape(url) + '/.+'),
+                json=answer,
+            )
+
+    def _refused(self, request, context):
+        for (method, path), status in self.refused.items():
+            if request.method == method and path in request.path:
+                context.status_code = status
+                return {'error': {'message': 'refused', 'code': status}}
+        return None
+
+    def _barbican(self, request, context):
+        refused = self._refused(request, context)
+        if refused:
+            return refused
+        _v1, kind, *rest = request.path.strip('/').split('/')
+        if kind == 'orders' and request.method == 'POST':
+            order = f'o{len(self.orders)}'
+            self.orders[order] = request.json()['meta']
+            if self.order_status == 'ACTIVE':
+                self.secrets.append(f'of-{order}')
+            context.status_code = 202
+            return {'order_ref': f'{BARBICAN}/v1/orders/{order}'}
+        if request.method == 'DELETE':
+            kept = self.orders if kind == 'orders' else self.secrets
+            kept.pop(rest[0] if kind == 'orders' else kept.index(rest[0]))
+            context.status_code = 204
+            return None
+        if kind == 'orders':
+            found = {'status': self.order_status, 'error_reason': 'bad size'}
+            if f'of-{rest[0]}' in self.secrets:
+                found['secret_ref'] = f'{BARBICAN}/v1/secrets/of-{rest[0]}'
+            return found
+        if rest:
+            context.status_code = 200 if rest[0] in self.secrets else 404
+            return {'status': 'ACTIVE'}
+        start = int(request.qs['offset'][0])
+        return {
+            'total': len(self.secrets),
+            'secrets': [
+                {'secret_ref': f'{BARBICAN}/v1/secrets/{secret}'}
+                for secret in self.secrets[start : start + 100]
+            ],
+        }
+
+    def _nova(self, request, context):
+        refused = self._refused(request, context)
+        if refused:
+            return refused
+        _version, _servers, server, *rest = request.path.strip('/').split('/')
+        if server != self.server['id']:
+            context.status_code = 404
+            return {'itemNotFound': {'message': 'no such server'}}
+        if not rest:
+            return {'server': self.server}
+        if request.method == 'POST':
+            volume = request.json()['volumeAttachment']['volumeId']
+            self.volumes[volume]['status'] = self.attaching
+            return {}
+        self.volumes[rest[1]]['status'] = self.detaching
+        context.status_code = 202
+        return None
 
     # -- requests
 
@@ -224,6 +325,8 @@ class Cloud(fixtures.Fixture):
                 'encryption_key_id': self.key_id,
             }
         if method == 'DELETE':
+            if volume['status'] in ('in-use', 'detaching'):
+                return 400, {'badRequest': {'message': 'status is not right'}}
             del self.volumes[volume_id]
             return 202, {}
         return 200, {'volume': volume}

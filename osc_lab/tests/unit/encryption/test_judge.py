@@ -1,0 +1,233 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+import dataclasses
+from unittest import mock
+
+import testtools
+
+from osc_lab.encryption import audit
+from osc_lab.encryption import cipher
+from osc_lab.encryption import compare
+from osc_lab.encryption import model
+from osc_lab.encryption import presets
+from osc_lab.encryption import probe
+from osc_lab.encryption import shared_key
+from osc_lab.encryption import wish
+from osc_lab import exceptions
+
+GOOD = model.Encryption('luks', 'aes-xts-plain64', 256, 'front-end')
+
+
+class TestCompare(testtools.TestCase):
+    WISH = model.Wish('n', GOOD, 'text', False, frozenset({'p'}), {'a': '1'})
+    FOUND = model.VolumeType(
+        'i', 'n', 'text', False, {'a': '1'}, GOOD, frozenset({'p', 'q'})
+    )
+
+    def fields(self, **changes):
+        found = dataclasses.replace(self.FOUND, **changes)
+        return [item.field for item in compare.differences(found, self.WISH)]
+
+    def test_as_wished(self):
+        self.assertEqual([], self.fields())
+
+    def test_each_field(self):
+        for changes, field in (
+            ({'encryption': None}, 'encryption'),
+            ({'is_public': True}, 'is_public'),
+            ({'description': None}, 'description'),
+            ({'extra_specs': {}}, 'property a'),
+            ({'extra_specs': {'a': '2'}}, 'property a'),
+            ({'projects': None}, 'projects'),
+            ({'projects': frozenset({'q'})}, 'projects'),
+        ):
+            self.assertEqual([field], self.fields(**changes))
+        for name, value in (
+            ('provider', 'plain'),
+            ('cipher', None),
+            ('key_size', 512),
+            ('control_location', 'back-end'),
+        ):
+            other = dataclasses.replace(GOOD, **{name: value})
+            self.assertEqual([name], self.fields(encryption=other))
+
+    def test_what_nobody_can_see_or_asked_for_is_no_difference(self):
+        self.assertEqual([], self.fields(is_public=None))
+        careless = dataclasses.replace(self.WISH, description=None)
+        found = dataclasses.replace(self.FOUND, description='other')
+        self.assertEqual([], compare.differences(found, careless))
+
+
+class TestPresets(testtools.TestCase):
+    def load(self, *points):
+        with mock.patch(
+            'importlib.metadata.entry_points', return_value=points
+        ) as listed:
+            found = presets.load()
+        listed.assert_called_once_with(group='osc_lab.encryption.presets')
+        return found
+
+    def point(self, name, value):
+        point = mock.Mock(value='module:it')
+        point.name = name
+        point.load.side_effect = [value]
+        return point
+
+    def test_broken_ones_stop_nobody(self):
+        found = self.load(
+            self.point('luks', presets.LUKS),
+            self.point('gone', ImportError('no module')),
+            self.point('odd', 'text'),
+            self.point('other', presets.LUKS2),
+            self.point('luks', presets.LUKS),
+        )
+        self.assertEqual((presets.LUKS,), found.presets)
+        for text, line in zip(
+            ('gone: no module', 'not a Preset', "name is 'luks2'", 'taken'),
+            found.broken,
+            strict=True,
+        ):
+            self.assertIn(text, line)
+
+    def test_unknown(self):
+        self.assertRaises(exceptions.NotFound, self.load().get, 'luks')
+
+
+class TestWish(testtools.TestCase):
+    def judge(self, *properties):
+        return wish.judge(
+            presets.LUKS, wish.Options(properties=properties)
+        ).wish.properties
+
+    def test_properties(self):
+        self.assertEqual(
+            {'volume_backend_name': 'ceph', 'a': 'b=c'},
+            self.judge('volume_backend_name=ceph', 'a=b=c'),
+        )
+
+    def test_bad_properties(self):
+        for text, why in (
+            ('a', 'key=value'),
+            ('=b', 'key=value'),
+            ('a=' + 'x' * 256, 'key=value'),
+            ('encryption-provider=luks', 'only a word'),
+        ):
+            error = self.assertRaises(
+                exceptions.InvalidInput, self.judge, text
+            )
+            self.assertIn(why, str(error))
+
+
+class TestCipher(testtools.TestCase):
+    def test_weakness(self):
+        for text, why in (
+            ('aes-xts-plain64', ''),
+            ('aes-xts-plain', '2 TiB'),
+            ('aes-cbc-essiv:sha256', 'flip'),
+            ('serpent-cbc-plain64', 'watermarks'),
+        ):
+            weakness = cipher.parse(text).weakness()
+            self.assertEqual(bool(why), bool(weakness))
+            self.assertIn(why, weakness)
+
+    def test_strength(self):
+        self.assertEqual(256, cipher.parse('aes-xts-plain64').strength(512))
+        self.assertEqual(256, cipher.parse('aes-cbc-plain64').strength(256))
+
+
+class TestProbe(testtools.TestCase):
+    def test_order(self):
+        self.assertEqual([], probe.order(GOOD, probe.KeyOrder(True)))
+        (line,) = probe.order(GOOD, probe.KeyOrder(False, 'no', True))
+        self.assertIn('member or creator', line)
+        error = self.assertRaises(
+            exceptions.InvalidInput,
+            probe.order,
+            GOOD,
+            probe.KeyOrder(False, 'no such size'),
+        )
+        self.assertIn('256 bits: no such size', str(error))
+        self.assertIn('--no-probe', str(error))
+
+
+class TestSharedKey(testtools.TestCase):
+    KEY = ('key_manager', 'fixed_key')
+    BACKEND = ('key_manager', 'backend')
+    CONF = 'nova.keymgr.conf_key_mgr.ConfKeyManager'
+
+    def service(self, host, options, **more):
+        file = shared_key.File('/n', 'nova', 0o640, 1.0, options)
+        return shared_key.Service(
+            host, 'nova', (file,), (('nova-compute', 2.0),), **more
+        )
+
+    def judge(self, *services, size=None):
+        return {
+            (item.check, item.subject): (item.result.value, item.message)
+            for item in shared_key.judge(services, size)
+        }
+
+    def test_backend_without_its_key(self):
+        found = self.judge(self.service('h', {self.BACKEND: self.CONF}))
+        self.assertEqual(
+            ('failed', 'The backend needs fixed_key, which is not set'),
+            found['key-format', 'h nova'],
+        )
+
+    def test_one_host_without_the_key(self):
+        with_key = {self.BACKEND: self.CONF, self.KEY: 'ab' * 32}
+        found = self.judge(
+            self.service('a', with_key),
+            self.service('b', with_key),
+            self.service('c', {self.BACKEND: self.CONF}),
+            shared_key.Service('d', 'nova', problem='no shell'),
+        )
+        self.assertEqual(
+            ('failed', 'It has no fixed_key, others have'),
+            found['key-same', 'c nova'],
+        )
+        self.assertEqual(
+            ('ok', 'Same key as most'), found['key-same', 'a nova']
+        )
+        self.assertEqual(
+            ('unknown', 'no shell'), found['key-config', 'd nova']
+        )
+        self.assertNotIn(('key-same', 'd nova'), found)
+
+    def test_other_backend_is_named(self):
+        service = self.service('h', {self.BACKEND: 'vault'})
+        self.assertEqual(
+            ('ok', 'vault'), self.judge(service)['key-backend', 'h nova']
+        )
+
+    def test_size(self):
+        options = {self.BACKEND: self.CONF, self.KEY: 'ab' * 64}
+        found = self.judge(self.service('h', options), size=512)
+        self.assertEqual(('ok', '512 bits'), found['key-format', 'h nova'])
+
+
+class TestAudit(testtools.TestCase):
+    def test_unencrypted_is_no_promise(self):
+        for text in ('LUKS gold', 'confidential', 'Encrypted'):
+            self.assertTrue(audit.promises(text), text)
+        for text in (None, '', 'gold', 'not encrypted', 'without LUKS'):
+            self.assertFalse(audit.promises(text), text)
+
+    def test_extra_specs_beside_an_encryption(self):
+        item = model.VolumeType(
+            'i', 'n', extra_specs={'encryption-x': 'y'}, encryption=GOOD
+        )
+        (found,) = audit.judge_type(item)
+        self.assertEqual(
+            ('type-extra-specs', 'warning'), (found.check, found.result.value)
+        )
