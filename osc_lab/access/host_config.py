@@ -156,12 +156,13 @@ def _processes(there: shell.Shell) -> list[tuple[float, list[str]]]:
     """Return (start in seconds since 1970, arguments) of each process."""
     lines = there.run(['sh', '-c', _PROCESS_LIST], check=True).text
     rows = [line.split() for line in lines.splitlines() if line.strip()]
-    if not rows or rows[-1][0] != 'now':
+    last = rows[-1] if rows else []
+    if last[:1] != ['now'] or not last[-1].isdigit():
         raise exceptions.AccessError(
             _('The process list of %s cannot be read') % there.host.name,
             _('Is procps installed there?'),
         )
-    now = float(rows[-1][1])
+    now = float(last[1])
     return [
         (now - float(row[0]), row[1:]) for row in rows[:-1] if row[0].isdigit()
     ]

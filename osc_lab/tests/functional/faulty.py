@@ -50,9 +50,11 @@ class Proxy:
     """Forwards to one service; counts and spoils requests.
 
     :param target: base URL of the real service, such as http://h:8776/v3
-    :ivar log: (method, path) of each request, in the order of arrival
+    :ivar log: (method, path) of each request, in the order of arrival; one
+        that only asks again, about a volume, is not counted
     :ivar faults: number of the request (from 1) -> one of FAULTS
     :ivar kill: (number, 'before' or 'after', pid) or None
+    :ivar signal: what the process of that pid gets
     """
 
     def __init__(self, target, hang=30.0):
@@ -61,6 +63,7 @@ class Proxy:
         self.log = []
         self.faults = {}
         self.kill = None
+        self.signal = signal.SIGKILL
         self._lock = threading.Lock()
         self._server = None
         self._port = 0
@@ -101,8 +104,12 @@ class Proxy:
             time.sleep(0.005)
 
     def number(self, method, path):
+        """Return the number of a request; None when it only polls."""
         with self._lock:
-            self.log.append((method, path))
+            request = (method, path)
+            if '/volumes' in path and self.log[-1:] == [request]:
+                return None
+            self.log.append(request)
             return len(self.log)
 
     def forward(self, method, path, body, headers):
@@ -126,7 +133,7 @@ class Proxy:
 
     def strike(self, number, when):
         if self.kill and self.kill[:2] == (number, when):
-            os.kill(self.kill[2](), signal.SIGKILL)
+            os.kill(self.kill[2](), self.signal)
             time.sleep(0.1)
 
 
@@ -149,7 +156,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(length) if length else None
         number = self.proxy.number(self.command, self.path)
         fault = self.proxy.faults.get(number)
-        after = self.proxy.faults.get(number + 1)
+        after = number and self.proxy.faults.get(number + 1)
         self.proxy.strike(number, 'before')
         if fault == 'reset-before':
             return self._reset()

@@ -13,20 +13,30 @@
 """What tests about volume types share."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
 import pathlib
+import subprocess
+import time
 from unittest import mock
 
 import fixtures
 from keystoneauth1 import exceptions as ksa
+from lab import allot
+from lab import restart
+from lab import seed
+from lab.services import cinder
+from lab.services import database
+from lab import up
 import openstack
 from openstackclient import shell
 from testtools import content
 import yaml
 
 from osc_lab.encryption import mark
+from osc_lab.encryption import proof
 from osc_lab.tests.functional import base
 from osc_lab.tests.functional import faulty
 
@@ -71,6 +81,71 @@ class VolumesTest(base.CloudTest):
     def remove_types(self):
         for item in self.types():
             self.sdk.block_storage.delete(f'/types/{item["id"]}')
+
+    def scratch(self):
+        """Return the volumes that proofs have made and not removed."""
+        answer = self.sdk.block_storage.get('/volumes/detail').json()
+        return [
+            item
+            for item in answer['volumes']
+            if proof.MARK in item['metadata']
+        ]
+
+    def delete_volume(self, volume_id):
+        self.sdk.block_storage.delete_volume(volume_id)
+        limit = time.monotonic() + 60
+        while time.monotonic() < limit:
+            path = f'/volumes/{volume_id}'
+            if self.sdk.block_storage.get(path).status_code == 404:
+                return
+            time.sleep(0.2)
+        self.fail(f'volume {volume_id} stays')
+
+    # -- the lab itself
+
+    def context(self):
+        """Return what the lab's services are made of."""
+        state = pathlib.Path(os.environ['OS_CLIENT_CONFIG_FILE']).parent
+        record = allot.load(state)
+        return up.context_of(up.layout_of(state, record), record)
+
+    def mariadb(self):
+        """Return the command of a client of Cinder's database."""
+        return (
+            *('mariadb', '--no-defaults', '--batch', '--skip-column-names'),
+            f'--socket={database.socket_path(self.context().layout)}',
+            *('--unbuffered', 'cinder'),
+        )
+
+    def sql(self, statement):
+        """Change what no request to Cinder can change."""
+        subprocess.run(self.mariadb(), input=statement, text=True, check=True)
+
+    @contextlib.contextmanager
+    def default_type(self, name):
+        """Let cinder.conf name another default type."""
+        context = self.context()
+        service = next(
+            item
+            for item in cinder.services(context)
+            if item.name == 'cinder-api'
+        )
+        path = context.layout.etc / cinder.CONFIGURATION
+        text = service.files[path]
+        line = f'default_volume_type = {seed.PLAIN_TYPE}\n'
+        self.assertIn(line, text)
+        changed = text.replace(line, f'default_volume_type = {name}\n')
+        files = {**service.files, path: changed}
+        before = path.stat()
+        try:
+            restart.restart(
+                context.layout, dataclasses.replace(service, files=files)
+            )
+            yield
+        finally:
+            restart.restart(context.layout, service)
+            # For the other services nothing has changed.
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     def assertFinished(self, message=''):
         (item,) = self.types()

@@ -12,6 +12,7 @@
 
 import os
 import signal
+import threading
 
 import testtools
 
@@ -136,3 +137,23 @@ class TestInterruptible(testtools.TestCase):
         error = self.assertRaises(exceptions.Interrupted, stop)
         self.assertEqual('SIGTERM', str(error))
         self.assertIs(before, signal.getsignal(signal.SIGTERM))
+
+    def test_what_is_ignored_stays_ignored(self):
+        """As under nohup."""
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self.addCleanup(signal.signal, signal.SIGHUP, before)
+        with plan.interruptible():
+            self.assertIs(signal.SIG_IGN, signal.getsignal(signal.SIGHUP))
+
+    def test_other_threads_leave_signals_alone(self):
+        """Python lets the main thread alone set handlers."""
+        seen = []
+
+        def run():
+            with plan.interruptible(), plan.uninterrupted():
+                seen.append(signal.getsignal(signal.SIGTERM))
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        self.assertEqual([signal.getsignal(signal.SIGTERM)], seen)

@@ -227,6 +227,12 @@ class TestProof(PresetTest):
     def test_level_without_the_option(self):
         self.assertIn('"api" belongs to no', self.luks('api', status=2).stderr)
 
+    def test_levels(self):
+        run = self.luks('--verify', 'much', status=2)
+        self.assertIn('"much" is not known', run.stderr)
+        run = self.luks('--verify', '--no-verify', status=2)
+        self.assertIn('--no-verify', run.stderr)
+
     def test_attach_needs_a_server(self):
         run = self.luks('--verify', 'attach', status=2)
         self.assertIn('--server', run.stderr)
@@ -248,9 +254,49 @@ class TestProbe(PresetTest):
         run = self.luks('--provider', 'luks2')
         self.assertIn('host@ceph#ceph', run.stderr)
 
+    def test_pools_that_the_caller_may_not_see(self):
+        self.cloud.http.get(
+            cinder.CINDER + '/scheduler-stats/get_pools',
+            status_code=403,
+            json={},
+        )
+        self.luks()
+
     def test_no_probe(self):
         self.cloud.pools = ['ceph']
         self.luks('--provider', 'luks2', '--no-probe')
+
+
+class TestBarbican(testtools.TestCase):
+    """A key is ordered before anything is made."""
+
+    def setUp(self):
+        super().setUp()
+        self.cloud = self.useFixture(
+            cinder.Cloud(services=('block-storage', 'key-manager'))
+        )
+        patcher = mock.patch('time.sleep')
+        patcher.start()
+        self.addCleanup(patcher.stop)
+
+    def test_key_that_it_can_make(self):
+        run = cinder.Run(*LUKS)
+        self.assertEqual(0, run.status, str(run))
+        self.assertEqual(({}, []), (self.cloud.orders, self.cloud.secrets))
+
+    def test_key_that_it_cannot_make(self):
+        self.cloud.order_status = 'ERROR'
+        run = cinder.Run(*LUKS, '--key-size', '512')
+        self.assertEqual(2, run.status, str(run))
+        self.assertIn('key of 512 bits: bad size', run.stderr)
+        self.assertEqual([], self.cloud.writes)
+        self.assertEqual({}, self.cloud.orders)
+
+    def test_caller_may_not_order(self):
+        self.cloud.refused = {('POST', '/orders'): 403}
+        run = cinder.Run(*LUKS)
+        self.assertEqual(0, run.status, str(run))
+        self.assertIn('may not order keys', run.stderr)
 
 
 def _host():

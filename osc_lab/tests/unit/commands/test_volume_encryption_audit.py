@@ -146,12 +146,68 @@ class TestAudit(testtools.TestCase):
         self.assertEqual(1, run.status)
         self.assertIn('no volume type "nope"', run.stderr)
 
+    def test_defaults_of_projects_that_an_old_cinder_has_not(self):
+        url = cinder.CINDER + '/default-types'
+        for status in (403, 404, 406):
+            self.cloud.http.get(url, status_code=status, json={})
+            self.assertEqual([], self.audit(status=0))
+        self.cloud.http.get(url, status_code=500, json={})
+        run = cinder.Run('volume', 'encryption', 'audit')
+        self.assertEqual(1, run.status, str(run))
+
+    def test_backups(self):
+        good = self.cloud.add('t', **GOOD)
+        self.volume(good, True, 'k')
+        self.cloud.http.get(
+            cinder.CINDER + '/backups/detail',
+            json={'backups': [{'id': 'b', 'volume_id': 'v0'}]},
+        )
+        self.assertEqual(['backup-no-key'], self.audit())
+
     def test_member_is_told(self):
         self.cloud.faults = {2: 403}
         self.cloud.add('t')
         run = cinder.Run('volume', 'encryption', 'audit')
         self.assertEqual(1, run.status, str(run))
         self.assertIn('admin', run.stderr)
+
+
+class TestBarbican(testtools.TestCase):
+    """Whether Barbican knows the keys."""
+
+    def setUp(self):
+        super().setUp()
+        self.cloud = self.useFixture(
+            cinder.Cloud(services=('block-storage', 'key-manager'))
+        )
+        self.cloud.secrets = ['known']
+        good = self.cloud.add('t', **GOOD)
+        for key in ('known', 'lost'):
+            self.cloud.volumes[key] = {
+                'id': key,
+                'status': 'available',
+                'volume_type_id': good['id'],
+                'encrypted': True,
+                'encryption_key_id': key,
+            }
+
+    def audit(self, status):
+        run = cinder.Run('volume', 'encryption', 'audit', '-f', 'json')
+        self.assertEqual(status, run.status, str(run))
+        return run
+
+    def test_lost_key(self):
+        (row,) = self.audit(3).json
+        self.assertEqual(
+            ('volume-key-unknown', 'volume - (lost)'),
+            (row['Check'], row['Subject']),
+        )
+
+    def test_caller_may_not_look(self):
+        self.cloud.refused = {('GET', '/secrets'): 403}
+        run = self.audit(0)
+        self.assertIn('Keys cannot be looked up', run.stderr)
+        self.assertIn('keys of 2 could not be looked up', run.stderr)
 
 
 class TestVolumes(testtools.TestCase):

@@ -190,6 +190,29 @@ class TestCheck(testtools.TestCase):
         self.assertIn('--ssh', run.stdout)
 
 
+class TestHosts(testtools.TestCase):
+    """Which hosts are checked without --host."""
+
+    def check(self, status, **services):
+        cloud = self.useFixture(cinder.Cloud(services=('block-storage',)))
+        cloud.settings(
+            local_hosts=['a'], config_files={'a': ['/none/cinder.conf']}
+        )
+        cloud.http.get(cinder.CINDER + '/os-services', **services)
+        run = cinder.Run(*CHECK, '-f', 'json')
+        self.assertEqual(status, run.status, str(run))
+        return run
+
+    def test_those_of_cinder_volume(self):
+        run = self.check(4, json={'services': [{'host': 'a@lvm'}]})
+        self.assertIn('a cinder', {row['Subject'] for row in run.json})
+        self.assertIn('nova', run.stderr)
+
+    def test_none(self):
+        run = self.check(1, status_code=403)
+        self.assertIn('Name them with --host', run.stderr)
+
+
 class TestJudge(testtools.TestCase):
     def service(self, started, changed=100.0, **options):
         return shared_key.Service(

@@ -1,0 +1,123 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+import os
+import pathlib
+
+import fixtures
+import testtools
+
+from osc_lab.access import host_config
+from osc_lab import channels
+from osc_lab import exceptions
+
+
+class TestGather(testtools.TestCase):
+    """This machine, with a process list of our own."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.useFixture(
+            fixtures.EnvironmentVariable(
+                'PATH', f'{self.folder}:{os.environ["PATH"]}'
+            )
+        )
+        self.processes()
+
+    def tool(self, name, script):
+        path = self.folder / name
+        path.write_text(f'#!/bin/sh\n{script}\n')
+        path.chmod(0o700)
+
+    def processes(self, *lines):
+        text = '\n'.join(lines)
+        self.tool('ps', f"cat <<'END'\n{text}\nEND")
+
+    def file(self, name, text='[key_manager]\nfixed_key = ab\n'):
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return str(path)
+
+    def gather(self, name='nova', **files):
+        (found,) = host_config.gather(
+            {'h': {name}}, channels.Channels(), files, {'h'}
+        )
+        return found
+
+    def test_files_that_the_processes_name(self):
+        one, two = self.file('one.conf'), self.file('more/two.conf')
+        self.processes(
+            f'30 /usr/bin/python3 /usr/bin/nova-compute --config-file {one}',
+            f'20 nova-compute --config-dir={self.folder}/more',
+            '10 /usr/bin/nova-api',
+            'odd line',
+        )
+        found = self.gather()
+        self.assertEqual([one, two], [file.path for file in found.files])
+        self.assertEqual(2, len(found.started))
+        self.assertAlmostEqual(
+            10, found.started[1][1] - found.started[0][1], delta=1
+        )
+
+    def test_process_with_other_files_belongs_to_another_service(self):
+        mine, other = self.file('nova.conf'), self.file('other.conf')
+        self.processes(
+            f'30 nova-compute --config-file {mine}',
+            f'20 nova-compute --config-file {other}',
+            '10 nova-compute',
+        )
+        self.assertEqual(2, len(self.gather(h=[mine]).started))
+
+    def test_no_file(self):
+        missing = f'{self.folder}/nova/none.conf'
+        self.assertIn(missing, self.gather(h=[missing]).problem)
+
+    def test_no_process_list(self):
+        self.tool('ps', 'exit 0')
+        self.tool('date', 'exit 0')
+        self.assertIn('procps', self.gather().problem)
+
+    def test_file_that_cannot_be_read(self):
+        path = self.file('nova.conf')
+        # Root may read anything.
+        self.tool('stat', f'echo "unreadable 0 0 0 0 {path}"; exit 0')
+        self.assertIn('cannot be read', self.gather(h=[path]).problem)
+
+    def test_answer_that_is_cut_off(self):
+        self.tool('head', 'kill -9 $PPID')
+        self.tool('sh', 'exec /bin/sh "$@"')
+        path = self.file('nova.conf')
+        self.assertNotEqual('', self.gather(h=[path]).problem)
+
+    def test_folder_of_configuration(self):
+        self.file('nova.conf.d/a.conf', '[keymgr]\nfixed_key = 1\n')
+        self.file('nova.conf.d/b.conf', '[key_manager]\nfixed_key = 2\n')
+        found = self.gather(h=[f'{self.folder}/nova.conf.d'])
+        self.assertEqual(2, len(found.files))
+        self.assertEqual('2', found.key[0])
+
+
+class TestLocalHosts(testtools.TestCase):
+    def test_this_machine_is_always_one(self):
+        self.assertEqual({'local'}, host_config.local_hosts({}))
+        self.assertEqual(
+            {'local', 'a'}, host_config.local_hosts({'local_hosts': ['a']})
+        )
+
+    def test_no_list(self):
+        self.assertRaises(
+            exceptions.InvalidInput,
+            host_config.local_hosts,
+            {'local_hosts': 'a'},
+        )
