@@ -14,6 +14,7 @@
 
 import collections.abc
 import logging
+import secrets
 import time
 
 from keystoneauth1 import exceptions as ksa
@@ -24,6 +25,7 @@ from osc_lab.encryption import model
 from osc_lab.encryption import probe
 from osc_lab import exceptions
 from osc_lab.i18n import _
+from osc_lab import plan
 
 LOG = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ class KeyManager:
         :raises ServiceError: when Barbican does not answer
         """
         algorithm = (encryption.cipher or 'aes').partition('-')[0]
+        name = f'osc-lab-probe-{secrets.token_hex(4)}'
         try:
             body = self._rest.write(
                 'POST',
@@ -80,7 +83,7 @@ class KeyManager:
                 {
                     'type': 'key',
                     'meta': {
-                        'name': 'osc-lab-probe',
+                        'name': name,
                         'algorithm': algorithm,
                         'bit_length': encryption.key_size,
                         'payload_content_type': 'application/octet-stream',
@@ -92,12 +95,17 @@ class KeyManager:
                 return probe.KeyOrder(False, error.message, forbidden=True)
             if error.status in (400, 409, 413, 501):
                 return probe.KeyOrder(False, error.message)
+            self._forget_lost(name)
+            raise
+        except KeyboardInterrupt:
+            self._forget_lost(name)
             raise
         order = str(body.get('order_ref', '')).rpartition('/')[2]
         try:
             return self._outcome(order)
         finally:
-            self._forget(order)
+            with plan.uninterrupted():
+                self._forget(order)
 
     def _outcome(self, order: str) -> probe.KeyOrder:
         limit = time.monotonic() + _PATIENCE
@@ -124,6 +132,22 @@ class KeyManager:
                 _('The test order %(order)s remains in Barbican: %(why)s'),
                 {'order': order, 'why': error.message},
             )
+
+    def _forget_lost(self, name: str) -> None:
+        """Remove an order whose answer was lost; it is among the last."""
+        with plan.uninterrupted():
+            try:
+                total = int(self._rest.get('/orders', limit=1)['total'])
+                page = self._rest.get(
+                    '/orders', limit=_PAGE, offset=max(0, total - _PAGE)
+                )
+                for item in page['orders']:
+                    if item['meta']['name'] == name:
+                        self._forget(item['order_ref'].rpartition('/')[2])
+            except (exceptions.ServiceError, KeyError, TypeError):
+                LOG.warning(
+                    _('A test order, %s, may remain in Barbican.'), name
+                )
 
     def secrets(self) -> collections.abc.Iterator[str]:
         """Yield the ids of all secrets of the caller's project."""

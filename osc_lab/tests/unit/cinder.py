@@ -43,6 +43,7 @@ class Cloud(fixtures.Fixture):
     :ivar detaching: status of a volume that was to be detached
     :ivar orders: what was ordered in Barbican: id -> what Cinder asks for
     :ivar order_status: how orders end
+    :ivar lost: what is raised when an order was taken
     :ivar secrets: ids of what Barbican has
     :ivar refused: (method, start of the path) -> status, elsewhere than in
         Cinder
@@ -65,6 +66,7 @@ class Cloud(fixtures.Fixture):
         self.detaching = 'available'
         self.orders = {}
         self.order_status = 'ACTIVE'
+        self.lost = None
         self.secrets = []
         self.refused = {}
         self.default = None
@@ -180,6 +182,8 @@ class Cloud(fixtures.Fixture):
             self.orders[order] = request.json()['meta']
             if self.order_status == 'ACTIVE':
                 self.secrets.append(f'of-{order}')
+            if self.lost:
+                raise self.lost
             context.status_code = 202
             return {'order_ref': f'{BARBICAN}/v1/orders/{order}'}
         if request.method == 'DELETE':
@@ -187,6 +191,15 @@ class Cloud(fixtures.Fixture):
             kept.pop(rest[0] if kind == 'orders' else kept.index(rest[0]))
             context.status_code = 204
             return None
+        if kind == 'orders' and not rest:
+            start = int(request.qs.get('offset', ['0'])[0])
+            return {
+                'total': len(self.orders),
+                'orders': [
+                    {'order_ref': f'{BARBICAN}/v1/orders/{key}', 'meta': meta}
+                    for key, meta in list(self.orders.items())[start:]
+                ],
+            }
         if kind == 'orders':
             found = {'status': self.order_status, 'error_reason': 'bad size'}
             if f'of-{rest[0]}' in self.secrets:

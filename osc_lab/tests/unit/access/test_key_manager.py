@@ -14,6 +14,7 @@ from unittest import mock
 
 import fixtures
 import openstack
+import requests
 import testtools
 
 from osc_lab.access import key_manager
@@ -98,6 +99,25 @@ class TestKeyManager(testtools.TestCase):
         log = self.useFixture(fixtures.FakeLogger())
         self.assertTrue(self.try_order().made)
         self.assertIn('test order o0 remains', log.output)
+
+    def test_lost_answer_leaves_no_order(self):
+        self.cloud.orders = {f'x{n}': {'name': 'x'} for n in range(120)}
+        self.cloud.lost = requests.exceptions.ConnectionError('reset')
+        self.assertRaises(exceptions.ServiceError, self.try_order)
+        self.assertEqual(([], 120), self.kept())
+        self.cloud.lost = KeyboardInterrupt()
+        self.assertRaises(KeyboardInterrupt, self.try_order)
+        self.assertEqual(([], 120), self.kept())
+
+    def kept(self):
+        return self.cloud.secrets, len(self.cloud.orders)
+
+    def test_order_that_may_remain_is_named(self):
+        self.cloud.refused = {('GET', '/orders'): 500}
+        self.cloud.lost = requests.exceptions.ConnectionError('reset')
+        log = self.useFixture(fixtures.FakeLogger())
+        self.assertRaises(exceptions.ServiceError, self.try_order)
+        self.assertIn('osc-lab-probe-', log.output)
 
     def test_secrets_page_by_page(self):
         self.cloud.secrets = [f's{number}' for number in range(250)]
