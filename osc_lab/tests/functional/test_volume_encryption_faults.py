@@ -50,8 +50,8 @@ class FaultsTest(volumes.VolumesTest):
         self.assertFinished()
         self.remove_types()
 
-    def check_all(self, numbers):
-        pairs = list(itertools.product(numbers, faulty.FAULTS))
+    def check_all(self, numbers, faults=faulty.FAULTS):
+        pairs = list(itertools.product(numbers, faults))
         endings = {}
         for number, fault in pairs:
             status = self.check(number, fault)
@@ -142,6 +142,7 @@ class TestProofFaults(FaultsTest):
     """The requests about the volume that proves a type."""
 
     options = ('--no-probe',)
+    limit = 60
 
     def setUp(self):
         self.useFixture(fixtures.MonkeyPatch(f'{proof.__name__}._POLL', 0.1))
@@ -152,9 +153,17 @@ class TestProofFaults(FaultsTest):
             if path.startswith('/v3/volumes')
         ]
 
-    def test_requests_that_fail(self):
+    def check_some(self, kind):
         self.assertGreaterEqual(len(self.steps), 6, self.recorded)
-        self.check_all(self.steps)
+        self.check_all(
+            self.steps, [f for f in faulty.FAULTS if isinstance(f, kind)]
+        )
+
+    def test_requests_that_are_refused(self):
+        self.check_some(int)
+
+    def test_requests_without_a_whole_answer(self):
+        self.check_some(str)
 
     def test_network_that_dies_is_mended_by_the_next_run(self):
         """Nothing at all works any more, the undo neither."""
