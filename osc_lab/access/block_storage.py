@@ -305,6 +305,7 @@ def _volume(item: collections.abc.Mapping[str, typing.Any]) -> model.Volume:
         _text(item.get('encryption_key_id')),
         _text(item.get('os-vol-tenant-attr:tenant_id')),
         metadata if isinstance(metadata, dict) else {},
+        _text(item.get('os-vol-host-attr:host')),
     )
 
 

@@ -98,6 +98,7 @@ class Volume:
     :param encrypted: what the API claims: that it has a key
     :param key_id: of the key manager; None for a plain volume, and for
         one with the fixed key, whose id Cinder hides
+    :param pool: where it is; None when the caller may not know
     """
 
     id: str
@@ -111,6 +112,7 @@ class Volume:
     metadata: collections.abc.Mapping[str, str] = dataclasses.field(
         default_factory=lambda: types.MappingProxyType({})
     )
+    pool: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,6 @@ from osc_lab.i18n import _
 #: Backends whose volumes Cinder formats itself, with qemu-img, by the
 #: storage_protocol that their drivers report (RBD; NFS and its kin).
 _QEMU_IMG = frozenset({'ceph', 'rbd', 'nfs', 'quobyte', 'vzstorage'})
-_RBD = frozenset({'ceph', 'rbd'})
 
 
 class KeyOrder(typing.NamedTuple):
@@ -50,7 +49,7 @@ def pools(
     total = 0
     for pool in found:
         total += 1
-        reason = _reason(encryption, pool.protocol.lower())
+        reason = _reason(encryption, pool.protocol)
         if reason:
             bad[pool.name] = reason
     if not bad:
@@ -67,13 +66,20 @@ def pools(
     ]
 
 
+def formats(protocol: str) -> bool:
+    """Return whether Cinder itself writes the header, at creation."""
+    return protocol.lower() in _QEMU_IMG
+
+
 def _reason(encryption: model.Encryption, protocol: str) -> str:
-    if encryption.provider != provider.LUKS and protocol in _QEMU_IMG:
+    if not formats(protocol):
+        return ''
+    if encryption.provider != provider.LUKS:
         return _(
             'Cinder makes the header with qemu-img there and accepts the '
             'provider luks alone.'
         )
-    if (encryption.key_size or 0) > 256 and protocol in _QEMU_IMG:
+    if (encryption.key_size or 0) > 256:
         return _(
             'Cinder asks qemu-img for "aes-512" there, which it does not '
             'know; with 256 it already makes AES-256 in XTS mode.'

@@ -27,6 +27,7 @@ import typing
 
 from osc_lab.encryption import compare
 from osc_lab.encryption import model
+from osc_lab.encryption import probe
 from osc_lab.encryption import store as store_
 from osc_lab import exceptions
 from osc_lab.i18n import _
@@ -245,6 +246,27 @@ def judge(
     return Proof('api', manager, tuple(notes))
 
 
+def unformatted(
+    store: store_.VolumeStore, volume: model.Volume
+) -> tuple[str, ...]:
+    """Return what to say about a volume that has no header yet."""
+    try:
+        pools = {item.name: item.protocol for item in store.pools()}
+    except exceptions.ServiceError as error:
+        LOG.debug('no pools: %s', error)
+        return ()
+    protocol = pools.get(volume.pool or '')
+    if protocol is None or probe.formats(protocol):
+        return ()
+    return (
+        _(
+            'A volume on %s is not formatted until its first attach; '
+            '"--verify attach" looks at one that is.'
+        )
+        % volume.pool,
+    )
+
+
 #: Proves more about a volume than the API tells; raises OperationFailed.
 Prover: typing.TypeAlias = collections.abc.Callable[
     [model.Volume, model.Encryption, Proof], Proof
@@ -264,5 +286,7 @@ def prove(
     with scratch(store, type_id) as volume:
         proof = judge(store, volume, wished)
         if further is not None:
-            proof = further(volume, wished, proof)
-        return proof
+            return further(volume, wished, proof)
+        return dataclasses.replace(
+            proof, notes=(*proof.notes, *unformatted(store, volume))
+        )

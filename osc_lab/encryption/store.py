@@ -88,6 +88,9 @@ class VolumeStore(typing.Protocol):
     def complaint(self, volume_id: str) -> str:
         """Return why a volume failed, as far as the API tells."""
 
+    def pools(self) -> list[model.Pool]:
+        """Return all places for volumes; only an administrator may ask."""
+
 
 class Store(TypeStore, VolumeStore, typing.Protocol):
     """Block storage."""

@@ -42,12 +42,24 @@ class TestPreset(volumes.VolumesTest):
             'fixed-key' == result['key_manager'],
             'opens every volume' in run.stderr,
         )
-        self.later('volume', 'delete', self.name)
         volume = self.json(
             *('volume', 'create', '--type', self.name, '--size', '1'),
             self.name,
         )
+        self.addCleanup(self.delete_volume, volume['id'])
         self.assertTrue(volume['encrypted'])
+
+    def test_header_that_comes_with_the_first_attach(self):
+        """The backend "blank" leaves it to Nova, "files" makes it."""
+        for backend, later in (('blank', True), ('files', False)):
+            name = f'{self.name}-{backend}'
+            self.addCleanup(self.inside, 'volume', 'type', 'delete', name)
+            run = self.inside(
+                *(*volumes.LUKS, '--name', name),
+                *('--property', f'volume_backend_name={backend}'),
+            )
+            self.assertEqual(0, run.status, str(run))
+            self.assertEqual(later, 'first attach' in run.stderr, str(run))
 
     def test_second_run_writes_nothing(self):
         web, environ = self.proxy()

@@ -92,12 +92,16 @@ class VolumesTest(base.CloudTest):
         ]
 
     def delete_volume(self, volume_id):
-        self.sdk.block_storage.delete_volume(volume_id)
-        limit = time.monotonic() + 60
+        """Delete a volume, which may still be on its way, and wait."""
+        path = f'/volumes/{volume_id}'
+        limit = time.monotonic() + 120
         while time.monotonic() < limit:
-            path = f'/volumes/{volume_id}'
-            if self.sdk.block_storage.get(path).status_code == 404:
+            answer = self.sdk.block_storage.get(path)
+            if answer.status_code == 404:
                 return
+            status = answer.json()['volume']['status']
+            if status not in ('creating', 'deleting', 'detaching'):
+                self.sdk.block_storage.delete(path)
             time.sleep(0.2)
         self.fail(f'volume {volume_id} stays')
 

@@ -30,6 +30,10 @@ NOVA = 'http://nova.test/v2.1'
 URLS = {'key-manager': BARBICAN, 'compute': NOVA}
 
 
+def pool_name(protocol):
+    return f'host@{protocol}#{protocol}'
+
+
 class Cloud(fixtures.Fixture):
     """A cloud with Cinder alone, unless ``services`` names more.
 
@@ -265,7 +269,7 @@ class Cloud(fixtures.Fixture):
             return 200, {
                 'pools': [
                     {
-                        'name': f'host@{name}#{name}',
+                        'name': pool_name(name),
                         'capabilities': {'storage_protocol': name},
                     }
                     for name in self.pools
@@ -323,6 +327,7 @@ class Cloud(fixtures.Fixture):
                 'volume_type_id': type_id,
                 'encrypted': type_id in self.encryptions,
                 'encryption_key_id': self.key_id,
+                'os-vol-host-attr:host': pool_name(self.pools[0]),
             }
             return 202, {'volume': self.volumes[volume_id]}
         if path == '/volumes/detail':

@@ -185,6 +185,23 @@ class TestProof(PresetTest):
         self.assertEqual('fixed-key', run.json['key_manager'])
         self.assertIn('opens every volume', run.stderr)
 
+    def test_says_when_nothing_is_formatted_yet(self):
+        told = 'is not formatted until its first attach'
+        for protocol, said in (('iSCSI', True), ('ceph', False)):
+            self.cloud.pools = [protocol]
+            run = self.luks('--name', protocol)
+            self.assertEqual(said, told in run.stderr, str(run))
+        run = self.luks('--name', 'x', '--no-verify')
+        self.assertNotIn(told, run.stderr)
+
+    def test_pools_that_fail_are_no_failure_of_the_proof(self):
+        self.cloud.http.get(
+            cinder.CINDER + '/scheduler-stats/get_pools',
+            status_code=403,
+            json={},
+        )
+        self.luks()
+
     def test_no_key_undoes_the_type(self):
         self.cloud.key_id = None
         self.assertIn('has no key', self.luks(status=5).stderr)
@@ -253,14 +270,6 @@ class TestProbe(PresetTest):
         self.cloud.pools = ['ceph', 'iSCSI']
         run = self.luks('--provider', 'luks2')
         self.assertIn('host@ceph#ceph', run.stderr)
-
-    def test_pools_that_the_caller_may_not_see(self):
-        self.cloud.http.get(
-            cinder.CINDER + '/scheduler-stats/get_pools',
-            status_code=403,
-            json={},
-        )
-        self.luks()
 
     def test_no_probe(self):
         self.cloud.pools = ['ceph']
