@@ -86,14 +86,7 @@ OVSDB = (
     Option('ovsdb_cert', '<file>', _('Client certificate for OVSDB')),
     Option('ovsdb_key', '<file>', _('Private key for OVSDB')),
 )
-OVN = (
-    Option(
-        'ovn_nb',
-        '<remote>',
-        _('Reach the OVN northbound database, for example "ssl:HOST:6641"'),
-    ),
-)
-ALL = (*SSH, *LIBVIRT, *OVSDB, *OVN)
+ALL = (*SSH, *LIBVIRT, *OVSDB)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +124,6 @@ class Channels:
     ovsdb_ca_cert: str | None = None
     ovsdb_cert: str | None = None
     ovsdb_key: str | None = None
-    ovn_nb: str | None = None
     host_addresses: collections.abc.Mapping[str, str] = dataclasses.field(
         default_factory=dict
     )

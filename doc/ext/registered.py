@@ -39,8 +39,7 @@ FOLDER = 'cli/registered'
 SOURCES = {
     'api': 'the API of the cloud',
     'libvirt': 'libvirt on the hosts',
-    'ovsdb': 'the Open vSwitch database of the hosts, or the northbound '
-    'database of OVN',
+    'ovsdb': 'the Open vSwitch database of the hosts',
     'shell': 'a shell on the hosts',
 }
 

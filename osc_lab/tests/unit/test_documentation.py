@@ -32,7 +32,12 @@ DOC = TREE / 'doc/source'
 NOTES = TREE / 'releasenotes/notes'
 
 #: What begins a command of ours.
-NOUNS = ('volume encryption', 'port mirror', 'server migrate live')
+NOUNS = (
+    'port mirror',
+    'port topology',
+    'server migrate live',
+    'volume encryption',
+)
 
 #: Options of the shell itself, of the formatters and of stock commands that
 #: documents show; an own command has them or they stand before its name.
