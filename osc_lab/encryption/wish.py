@@ -65,7 +65,7 @@ def judge(preset: presets.Preset, options: Options) -> Judged:
     base = preset.encryption
     warnings: list[str] = []
     provider = _provider(
-        options.provider or base.provider or '', options.allow_plain, warnings
+        _given(options.provider, base.provider), options.allow_plain, warnings
     )
     cipher = cipher_.parse(_given(options.cipher, base.cipher))
     key_size = _key_size(

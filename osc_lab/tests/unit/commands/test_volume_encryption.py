@@ -339,6 +339,7 @@ class TestBadInput(PresetTest):
         (('--provider', 'plain'), '--allow-plain'),
         (('--provider', 'NoOpEncryptor'), 'does not encrypt'),
         (('--provider', 'luks3'), '"luks3" is not known'),
+        (('--provider', ''), '"" is not known'),
         (('--control-location', 'back-end'), '--allow-back-end'),
         (('--control-location', 'middle'), '"middle"'),
         (('--project', 'two'), '--private'),

@@ -73,6 +73,10 @@ class TestJudge(testtools.TestCase):
     def test_shrunk(self):
         self.fails('shrank', guest=2**18)
 
+    def test_size_that_is_right_or_unknown_is_no_note(self):
+        for guest in (2**30, None):
+            self.assertEqual(1, len(self.judge(guest=guest).notes))
+
     def test_other_cipher(self):
         self.fails(
             'not aes-xts-plain64',

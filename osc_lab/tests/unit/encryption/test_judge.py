@@ -210,6 +210,17 @@ class TestSharedKey(testtools.TestCase):
             ('ok', 'vault'), self.judge(service)['key-backend', 'h nova']
         )
 
+    def test_mode_of_files_without_the_key_does_not_matter(self):
+        open_ = shared_key.File('/o', 'nova', 0o644, 1.0, {})
+        closed = shared_key.File(
+            '/c', 'nova', 0o640, 1.0, {self.KEY: 'ab' * 32}
+        )
+        service = shared_key.Service('h', 'nova', (open_, closed))
+        found = self.judge(service)
+        self.assertEqual(
+            ('ok', '/c has mode 0640'), found['key-file-mode', 'h nova']
+        )
+
     def test_size(self):
         options = {self.BACKEND: self.CONF, self.KEY: 'ab' * 64}
         found = self.judge(self.service('h', options), size=512)
@@ -231,3 +242,8 @@ class TestAudit(testtools.TestCase):
         self.assertEqual(
             ('type-extra-specs', 'warning'), (found.check, found.result.value)
         )
+
+    def test_defaults_that_encrypt_or_are_hidden(self):
+        item = model.VolumeType('i', 'n', encryption=GOOD)
+        found = audit.judge_defaults({'i': item}, 'i', {'p': 'hidden'})
+        self.assertEqual([], list(found))
