@@ -96,6 +96,11 @@ class ServiceError(AccessError):
         self.status = status
         self.retry_after = retry_after
 
+    @property
+    def unclear(self) -> bool:
+        """Whether the request may have been carried out all the same."""
+        return self.status is None or self.status >= 500
+
 
 class MissingLibrary(LabError):
     """An optional library that this command needs is not installed."""

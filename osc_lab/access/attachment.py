@@ -85,7 +85,7 @@ class Attachments:
                     _BASE,
                 )
             except exceptions.ServiceError as error:
-                if error.status is not None and error.status < 500:
+                if not error.unclear:
                     raise exceptions.OperationFailed(
                         _('The volume cannot be attached: %s') % error.message,
                         error.remedy,
@@ -114,13 +114,8 @@ class Attachments:
             time.sleep(_POLL)
 
     def _detach(self, server: facts.Server, volume: model.Volume) -> None:
-        path = f'/servers/{server.id}/os-volume_attachments/{volume.id}'
         try:
-            try:
-                self._rest.write('DELETE', path, None, _BASE)
-            except exceptions.ServiceError as error:
-                if error.status not in (404, 409):
-                    raise
+            self._ask_to_detach(server, volume)
             self._gone(volume)
         except exceptions.LabError as error:
             raise exceptions.UndoFailed(
@@ -138,6 +133,26 @@ class Attachments:
                     ),
                 ],
             ) from error
+
+    def _ask_to_detach(
+        self, server: facts.Server, volume: model.Volume
+    ) -> None:
+        path = f'/servers/{server.id}/os-volume_attachments/{volume.id}'
+        unclear = False
+        for again in (True, True, False):
+            try:
+                self._rest.write('DELETE', path, None, _BASE)
+                return
+            except exceptions.ServiceError as error:
+                # Gone, or on its way; 400 is what a second request gets.
+                if error.status in (404, 409) or (
+                    unclear and error.status == 400
+                ):
+                    return
+                if not again or not error.unclear:
+                    raise
+                unclear = True
+            time.sleep(_POLL)
 
     def _gone(self, volume: model.Volume) -> None:
         limit = time.monotonic() + PATIENCE

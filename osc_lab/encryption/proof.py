@@ -43,6 +43,10 @@ PATIENCE = 300.0
 
 _POLL = 0.5
 
+#: How often a volume is looked at and deleted anew when nobody knows what
+#: became of a request.
+_CHANCES = 3
+
 BARBICAN = 'barbican'
 FIXED_KEY = 'fixed-key'
 UNKNOWN = 'unknown'
@@ -91,7 +95,7 @@ def scratch(
         try:
             store.create_volume(name, type_id, 1, {MARK: type_id})
         except exceptions.ServiceError as error:
-            if error.status is not None and error.status < 500:
+            if not error.unclear:
                 raise exceptions.OperationFailed(
                     _('A volume of the type is refused: %s') % error.message,
                     _(
@@ -169,6 +173,7 @@ def _delete(store: store_.VolumeStore, item: model.Volume) -> None:
     """
     limit = time.monotonic() + PATIENCE
     asked = False
+    chances = _CHANCES
     while True:
         try:
             now = store.volume(item.id)
@@ -182,12 +187,15 @@ def _delete(store: store_.VolumeStore, item: model.Volume) -> None:
             elif now.status == 'error_deleting':
                 limit = 0.0
         except exceptions.ServiceError as error:
-            if error.status != 404:
-                raise
-            # One answer is not enough for what would stay for ever.
-            listed = store.own_volumes(name=item.name)
-            if not any(found.id == item.id for found in listed):
-                return
+            if error.status == 404:
+                # One answer is not enough for what would stay for ever.
+                listed = store.own_volumes(name=item.name)
+                if not any(found.id == item.id for found in listed):
+                    return
+            else:
+                chances -= 1
+                if not error.unclear or not chances:
+                    raise
         if time.monotonic() > limit:
             raise exceptions.OperationFailed(
                 _('volume %s does not go away') % item.id

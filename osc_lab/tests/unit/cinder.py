@@ -159,6 +159,10 @@ class Cloud(fixtures.Fixture):
         )
         for url in (NOVA, NOVA + '/', 'http://nova.test/'):
             self.http.get(url, json=nova, status_code=300)
+        self.register()
+
+    def register(self):
+        """Let Barbican and Nova answer."""
         for url, answer in (
             (BARBICAN + '/v1', self._barbican),
             (NOVA, self._nova),

@@ -98,6 +98,29 @@ class TestAttach(testtools.TestCase):
         self.assertIn(f'openstack volume delete {volume}', run.stderr)
         self.assertIn('openstack volume type delete LUKS', run.stderr)
 
+    def test_answers_to_the_detach_that_were_lost(self):
+        nova = self.cloud._nova
+        for second, status in ((400, 0), (404, 0), (403, 5)):
+            self.cloud.types.clear()
+            answers = [500, second]
+
+            def detach(request, context, answers=answers):
+                body = nova(request, context)
+                if request.method == 'DELETE' and answers:
+                    context.status_code = answers.pop(0)
+                return body
+
+            self.cloud._nova = detach
+            self.cloud.register()
+            self.run_(status=status)
+            self.assertEqual([], answers)
+            self.assertEqual(bool(status), bool(self.cloud.volumes))
+
+    def test_detach_that_never_works(self):
+        self.cloud.refused = {('DELETE', 'os-volume_attachments'): 500}
+        run = self.run_(status=5)
+        self.assertIn('openstack server remove volume s1', run.stderr)
+
     def test_volume_that_stays_attached(self):
         self.cloud.detaching = 'detaching'
         with mock.patch.object(attachment, 'PATIENCE', 0):

@@ -236,3 +236,14 @@ class TestProof(RaceTest):
         self.refuse('POST', '/volumes', 413)
         self.luks(status=5, text='A volume of the type is refused')
         self.assertEqual({}, self.cloud.types)
+
+    def test_deletion_whose_answer_was_lost(self):
+        """It is looked at again, and deleted again when it is there."""
+        for status in (500, 502):
+            self.cloud.types.clear()
+            self.refuse('DELETE', '', status, times=2)
+            self.luks(status=0)
+        self.cloud.types.clear()
+        self.refuse('DELETE', '', 500, times=3)
+        run = self.luks(status=5, text='openstack volume type delete LUKS')
+        self.assertIn('openstack volume delete osc-lab-proof', run.stderr)
