@@ -29,7 +29,7 @@ import time
 import urllib.parse
 
 #: Seconds between two looks of one sampler.
-PERIOD = 0.01
+PERIOD = 0.005
 
 _QUERY = (
     'SELECT COUNT(*) FROM volume_types t WHERE t.deleted = 0 AND '
@@ -87,7 +87,7 @@ KINDS = {'database': database, 'api': api}
 
 
 def main():
-    os.nice(-10)
+    os.nice(-20)
     orders = json.loads(sys.stdin.readline())
     done = threading.Event()
     threading.Thread(
