@@ -85,7 +85,9 @@ def sampled(source, guest, pages, times):
     count, now, found = 512 * pages // GIB, 0.0, []
     for seconds in times:
         now += source.uniform(0.2, 1)
-        share = min(1.0, guest.between(now, now + seconds) / pages)
+        share = min(
+            1.0, guest.between(now * 1e6, (now + seconds) * 1e6) / pages
+        )
         now += seconds
         # The normal distribution, where it is one, for many throws.
         if 50 < count * share < count - 50:

@@ -23,17 +23,17 @@ class TestForcedOverload(compute.ComputeTest):
     IMAGE = 'guest-busy'
 
     def test_guest_that_writes_faster_than_the_link(self):
-        """160 MiB as fast as it can, over 8 MiB a second for 40 s."""
+        """160 MiB as fast as it can, over 40 MiB a second for 80 s."""
         with self.nova_options(
             self.source,
-            live_migration_bandwidth=8,
+            live_migration_bandwidth=40,
             live_migration_downtime_delay=3,
             live_migration_completion_timeout=20,
         ):
             found = self.preflight('--forecast', status=3)
             self.assertEqual({('convergence', self.other)}, self.failed(found))
             [item] = self.results(found, 'failed')
-            self.assertIn('8.0 MiB/s can be sent', item['Message'])
+            self.assertIn('40.0 MiB/s can be sent', item['Message'])
             self.assertIn('post-copy', item['Remedy'])
 
             done = self.live(

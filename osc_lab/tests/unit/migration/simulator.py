@@ -36,8 +36,8 @@ class Guest:
         return sum(min(size, rate * seconds) for size, rate in self.parts)
 
     def between(self, start, end):
-        """Return the distinct pages written between two moments."""
-        return self.dirty(end - start)
+        """Return the distinct pages written between two moments, in us."""
+        return self.dirty((end - start) / 1e6)
 
 
 class RandomWriter(Guest):
@@ -75,8 +75,8 @@ class Phased(Bursty):
     def between(self, start, end):
         return Guest.dirty(self, self._active(end) - self._active(start))
 
-    def _active(self, seconds):
-        whole, part = divmod(seconds, self.period)
+    def _active(self, moment):
+        whole, part = divmod(moment / 1e6, self.period)
         return self.share * self.period * whole + min(
             part, self.period * self.share
         )
@@ -101,7 +101,7 @@ def migrate(guest, pages, bandwidth, steps, timeout, size=4104):
         while pending and pending[0][0] <= now:
             fits = rate * pending.pop(0)[1] // 1_000_000
         if left <= fits:
-            written = guest.between(counted / 1e6, now / 1e6)
+            written = guest.between(counted, now)
             left = min(left + int(written) * size, pages * size)
             counted = now
             if left <= fits:
