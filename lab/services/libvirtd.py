@@ -13,6 +13,7 @@
 """libvirtd of a compute host: TCP 16509 and TLS 16514."""
 
 import pathlib
+import re
 import time
 
 from lab import forward
@@ -152,10 +153,23 @@ def hide_machine_type(layout: model.Layout, host: str, name: str) -> None:
     It is taken out of libvirt's cache of QEMU's capabilities, which
     ``reconfigure`` has it read again; ``forget_capabilities`` undoes it.
     """
+    _hide(layout, host, re.compile(f"<machine .*name='{re.escape(name)}'"))
+
+
+def hide_cpu_model(layout: model.Layout, host: str, name: str) -> None:
+    """Make a host's libvirt believe that QEMU without KVM lacks a CPU.
+
+    It is done, and undone, as in ``hide_machine_type``.
+    """
+    _hide(
+        layout, host, re.compile(f"<cpu type='tcg' name='{re.escape(name)}'")
+    )
+
+
+def _hide(layout: model.Layout, host: str, pattern: re.Pattern[str]) -> None:
     for path in _capabilities(layout, host):
-        text = path.read_text()
-        lines = text.splitlines(keepends=True)
-        kept = [line for line in lines if not _names_machine(line, name)]
+        lines = path.read_text().splitlines(keepends=True)
+        kept = [line for line in lines if not pattern.search(line)]
         path.write_text(''.join(kept))
 
 
@@ -168,7 +182,3 @@ def forget_capabilities(layout: model.Layout, host: str) -> None:
 def _capabilities(layout: model.Layout, host: str) -> list[pathlib.Path]:
     folder = layout.host_dir(host) / 'cache' / 'qemu' / 'capabilities'
     return sorted(folder.glob('*.xml'))
-
-
-def _names_machine(line: str, name: str) -> bool:
-    return '<machine ' in line and f"name='{name}'" in line

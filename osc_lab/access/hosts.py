@@ -23,7 +23,6 @@ import functools
 import time
 import typing
 
-from osc_lab.access import certificates
 from osc_lab.access import host_shell
 from osc_lab.access import libvirt
 from osc_lab.access import port_mirrors
@@ -142,6 +141,9 @@ class Hosts:
         return _mirrors(found)
 
     def _configuration(self, shell: host_shell.HostShell, uuid: str) -> Task:
+        # cryptography is slow to load, and only a shell has use for it.
+        from osc_lab.access import certificates
+
         def ask() -> facts.Shell:
             answer = shell.ask(
                 configuration=shell.configuration(),

@@ -103,8 +103,7 @@ class Connection:
     def source(self, domain_uuid: str) -> facts.Libvirt:
         """Return what the source tells, with the running guest."""
         domain = self._guarded(lambda: self._domain(domain_uuid))
-        arch = '' if isinstance(domain, facts.Gap) else domain.arch
-        return dataclasses.replace(self._host(arch), domain=domain)
+        return dataclasses.replace(self._host(), domain=domain)
 
     def destination(
         self, domain: facts.Domain | None, host_cpu: str
@@ -114,7 +113,7 @@ class Connection:
         :param domain: the guest, None when it is not known
         :param host_cpu: CPU element of the source's capabilities
         """
-        found = self._host('x86_64' if domain is None else domain.arch)
+        found = self._host()
         if domain is None:
             return found
         cpu = self._guarded(lambda: self._compare(domain, domain.cpu_xml))
@@ -141,19 +140,16 @@ class Connection:
             conflicts=self._conflicts(domain),
         )
 
-    def _host(self, arch: str) -> facts.Libvirt:
+    def _host(self) -> facts.Libvirt:
         try:
-            known = domain_xml.capabilities(self._conn.getCapabilities(), arch)
+            known = domain_xml.capabilities(self._conn.getCapabilities())
             return facts.Libvirt(
                 uri=self.uri,
                 hostname=self._conn.getHostname(),
                 host_uuid=known.host_uuid,
                 version=self._conn.getLibVersion(),
                 qemu_version=self._conn.getVersion(),
-                encrypted=bool(self._conn.isEncrypted()),
                 free_kib=self._free_kib(),
-                machines=known.machines,
-                transports=known.transports,
                 host_cpu_xml=known.cpu_xml,
             )
         except (

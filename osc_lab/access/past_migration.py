@@ -24,6 +24,7 @@ from osc_lab.migration import drive
 from osc_lab.migration import explain
 from osc_lab.migration import facts as facts_
 from osc_lab.migration import record as record_
+from osc_lab.preflight import check
 from osc_lab.preflight import finding
 from osc_lab.preflight import registry
 from osc_lab.preflight import runner
@@ -48,7 +49,6 @@ class PastMigration:
         self._compute = compute_
         self._aftermath = aftermath_
         self._look = look
-        self._checks = registry.load()
 
     def find(
         self, reference: str, server_reference: str | None = None
@@ -125,11 +125,12 @@ class PastMigration:
         said = explain.reasons(
             seen.action, lines if isinstance(lines, list) else ()
         )
-        remedies = {item.id: item.remedy for item in self._checks.checks}
+        checks = registry.load().checks
+        remedies = {item.id: item.remedy for item in checks}
         found = explain.findings(seen.after.name, said, remedies)
         known = {item.evidence.get('text') for item in found}
         if explain.from_scheduler(found):
-            found = self._now(seen) or found
+            found = self._now(seen, checks) or found
         named = {item.check for item in found}
         for item in explain.silent(running, remedies.get(_LISTEN, '')):
             if _LISTEN not in named:
@@ -141,7 +142,11 @@ class PastMigration:
             found.append(_unsaid(seen, source, lines))
         return found
 
-    def _now(self, seen: drive.Outcome) -> list[finding.Finding]:
+    def _now(
+        self,
+        seen: drive.Outcome,
+        checks: collections.abc.Iterable[check.Check[typing.Any]],
+    ) -> list[finding.Finding]:
         """Return what the checks have against the destination now.
 
         Nova does not tell why its scheduler found no host.
@@ -151,14 +156,14 @@ class PastMigration:
             facts = self._look(seen.after.id, host or None)
         except exceptions.LabError:
             return []
-        checks = registry.Registry(
+        asked = registry.Registry(
             tuple(
                 item
-                for item in self._checks.checks
+                for item in checks
                 if isinstance(item, base.HostCheck) and not item.channel
             )
         )
-        report = runner.run(checks, facts, seen.after.name)
+        report = runner.run(asked, facts, seen.after.name)
         return explain.as_of_now(report.findings)
 
 

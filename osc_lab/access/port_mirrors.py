@@ -14,7 +14,6 @@
 
 import collections.abc
 
-from osc_lab.access import ovsdb
 from osc_lab import channels
 from osc_lab.migration import facts
 
@@ -34,6 +33,9 @@ def look(
     :param names: mirrors that are known to belong to one of the ports
     :raises AccessError: when the OVSDB of the host cannot be asked
     """
+    # Slow to load, and most have no mirror.
+    from osc_lab.access import ovsdb
+
     with ovsdb.connect(host, settings) as database:
         here = {
             item.port.uuid: port

@@ -207,40 +207,22 @@ class Capabilities(typing.NamedTuple):
     """What a host's capabilities tell.
 
     :param cpu_xml: ``<cpu>`` of the host
-    :param machines: machine types of one architecture
     """
 
     host_uuid: str
     cpu_xml: str
-    transports: tuple[str, ...]
-    machines: frozenset[str]
 
 
-def capabilities(text: str, arch: str) -> Capabilities:
-    """Return what a host can do.
+def capabilities(text: str) -> Capabilities:
+    """Return who a host is and which CPU it has.
 
-    :param arch: the guest's architecture
     :raises InvalidDocument: when it is no capabilities document
     """
     root = parse(text)
     if root.tag != 'capabilities':
         raise InvalidDocument(f'<{root.tag}> instead of <capabilities>')
     cpu = root.find('host/cpu')
-    machines: set[str] = set()
-    for guest in root.findall('guest'):
-        for item in guest.findall('arch'):
-            if item.get('name') == arch:
-                for machine in item.iter('machine'):
-                    machines.add((machine.text or '').strip())
-                    machines.add(machine.get('canonical', ''))
     return Capabilities(
         root.findtext('host/uuid', ''),
         '' if cpu is None else ET.tostring(cpu, encoding='unicode').strip(),
-        tuple(
-            (item.text or '').strip()
-            for item in root.findall(
-                'host/migration_features/uri_transports/uri_transport'
-            )
-        ),
-        frozenset(machines - {''}),
     )

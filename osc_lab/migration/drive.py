@@ -29,6 +29,9 @@ LOG = logging.getLogger(__name__)
 
 Json = dict[str, typing.Any]
 
+#: Looks at a server whose migration failed, before its state counts.
+LULL = 5
+
 
 class Compute(typing.Protocol):
     """What is asked of Nova."""
@@ -191,7 +194,7 @@ class Driver:
             record=record,
             action=None if left else self._action(server, request_id),
             before=server,
-            after=server if left else self._settled(server),
+            after=server if left else self._settled(server, record),
             seconds=seconds,
             sent_bytes=self._peak.bytes,
             iterations=self._peak.iterations,
@@ -273,11 +276,23 @@ class Driver:
         body = self._compute.action(server.id, request_id)
         return record_.action(body) if body else None
 
-    def _settled(self, server: facts.Server) -> facts.Server:
-        """Return the server when no task is left, or after 30 seconds."""
+    def _settled(
+        self, server: facts.Server, record: record_.Record | None
+    ) -> facts.Server:
+        """Return the server when no task is left, or after 30 seconds.
+
+        When libvirt fails, Nova ends the task first and sets the server to
+        ERROR a moment later.
+        """
+        failed = record is not None and not record.succeeded
         limit = time.monotonic() + 30
+        quiet = 0
         while True:
             found = self._compute.server(server.id)
-            if found.task_state is None or time.monotonic() > limit:
+            if found.task_state is None:
+                quiet += 1
+            if time.monotonic() > limit or quiet > (LULL if failed else 0):
+                return found
+            if failed and found.vm_state == 'error':
                 return found
             time.sleep(self._interval)

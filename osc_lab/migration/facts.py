@@ -430,10 +430,8 @@ class Libvirt:
 
     :param version: libvirt, major * 1000000 + minor * 1000 + release
     :param qemu_version: the same encoding
-    :param encrypted: whether the connection used is encrypted
     :param free_kib: memory free now, with what caches can give back; None
         when the driver does not say
-    :param machines: machine types of the guest's architecture
     :param cpu_models: that QEMU there knows for the guest's machine type;
         empty when libvirt does not say
     :param cpu: result of the comparison with the guest's CPU
@@ -445,10 +443,7 @@ class Libvirt:
     host_uuid: str
     version: int
     qemu_version: int
-    encrypted: bool
-    free_kib: int | None
-    machines: frozenset[str]
-    transports: tuple[str, ...] = ()
+    free_kib: int | None = None
     host_cpu_xml: str = ''
     cpu: 'str | Gap | None' = None
     cpu_text: str = ''

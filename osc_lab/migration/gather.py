@@ -19,6 +19,7 @@ there ends the run.
 
 import collections.abc
 import dataclasses
+import functools
 import time
 import typing
 
@@ -26,6 +27,10 @@ from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.migration import demand
 from osc_lab.migration import facts
+from osc_lab import workers
+
+#: Seconds.
+_FOR_EVER = 86400.0
 
 Value = typing.TypeVar('Value')
 
@@ -58,7 +63,7 @@ class Network(typing.Protocol):
 
 
 class Volumes(typing.Protocol):
-    """What is read from Cinder and the key manager."""
+    """What is read from Cinder and the key manager; nothing for no id."""
 
     def volumes(self, ids: tuple[str, ...]) -> tuple[facts.Volume, ...]: ...
 
@@ -95,12 +100,18 @@ def from_apis(
     :raises NotFound: when there is no such server, or no such host
     """
     server = services.compute.server(reference)
-    hosts = _Hosts(
-        attempt(services.compute.services),
-        attempt(services.compute.hypervisors),
+    found = _at_once(
+        {
+            'services': services.compute.services,
+            'hypervisors': services.compute.hypervisors,
+            'network': lambda: services.network.network(server.id),
+            'aggregates': services.compute.aggregates,
+            'groups': lambda: services.compute.groups(server),
+            'volumes': lambda: services.volumes.volumes(server.volume_ids),
+        }
     )
-    network = attempt(lambda: services.network.network(server.id))
-    wanted = demand.of(server, network)
+    hosts = _Hosts(found['services'], found['hypervisors'])
+    wanted = demand.of(server, found['network'])
     names = hosts.destinations(server, request)
     root = None
     if request.host is not None and not isinstance(
@@ -124,17 +135,28 @@ def from_apis(
         destinations=tuple(destinations),
         demand=wanted,
         candidates=candidates,
-        aggregates=attempt(services.compute.aggregates),
-        groups=attempt(lambda: services.compute.groups(server)),
-        network=network,
-        volumes=(
-            attempt(lambda: services.volumes.volumes(server.volume_ids))
-            if server.volume_ids
-            else ()
-        ),
+        aggregates=found['aggregates'],
+        groups=found['groups'],
+        network=found['network'],
+        volumes=found['volumes'],
         microversion=services.compute.maximum,
         now=time.time(),
     )
+
+
+def _at_once(
+    calls: dict[str, collections.abc.Callable[[], typing.Any]],
+) -> dict[str, typing.Any]:
+    """Return what each look gives, or why it failed; all go at once."""
+    tasks = {
+        name: functools.partial(attempt, call) for name, call in calls.items()
+    }
+    # Each request has a limit of its own, and this one never counts.
+    results = workers.run(tasks, _FOR_EVER)
+    for value in results.values():
+        if isinstance(value, Exception):
+            raise value
+    return results
 
 
 class _Hosts:

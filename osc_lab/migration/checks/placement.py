@@ -18,6 +18,9 @@ from osc_lab.i18n import _
 from osc_lab.migration.checks import base
 from osc_lab.migration import facts as facts_
 
+#: Nova gives this trait to the provider of a disabled service.
+_DISABLED = 'COMPUTE_STATUS_DISABLED'
+
 
 class DestinationCapacity(base.HostCheck):
     id = 'destination-capacity'
@@ -43,6 +46,13 @@ class DestinationCapacity(base.HostCheck):
                 base.OK,
                 _('Placement has room for %s.') % _amounts(asked),
                 asked=asked,
+            )
+        elif _only_disabled(facts.demand, host):
+            yield self.answer(
+                host.name,
+                base.SKIPPED,
+                _('Placement leaves out a host whose service is disabled.'),
+                _('See destination-service.'),
             )
         elif isinstance(host.provider, facts_.Gap):
             yield self.answer(
@@ -110,7 +120,7 @@ class DestinationCapacity(base.HostCheck):
                 _('The host has the forbidden traits %s.')
                 % ', '.join(unwanted),
                 _('COMPUTE_STATUS_DISABLED goes when the service is enabled.')
-                if 'COMPUTE_STATUS_DISABLED' in unwanted
+                if _DISABLED in unwanted
                 else None,
                 forbidden_traits=unwanted,
             )
@@ -128,6 +138,24 @@ class DestinationCapacity(base.HostCheck):
                     'of the flavor shows more.'
                 ),
             )
+
+
+def _only_disabled(demand: facts_.Demand, host: facts_.Host) -> bool:
+    """Return whether nothing is known against it but its service."""
+    service, provider = host.service, host.provider
+    if isinstance(service, facts_.Gap) or service.enabled:
+        return False
+    if not isinstance(provider, facts_.Provider):
+        return provider is None
+    short = any(
+        _shortage(name, asked, provider.inventories.get(name))
+        for name, asked in demand.resources.items()
+    )
+    return (
+        not short
+        and demand.required <= provider.traits
+        and demand.forbidden & provider.traits <= {_DISABLED}
+    )
 
 
 def _shortage(

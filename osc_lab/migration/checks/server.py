@@ -97,7 +97,10 @@ class ServerState(base.ServerCheck):
 class ServerLock(base.ServerCheck):
     id = 'server-lock'
     question = _('Is the server unlocked?')
-    reason = _('A locked server answers a migration with HTTP 409.')
+    reason = _(
+        'Somebody locked the server so that it is left alone. Nova refuses '
+        'others with HTTP 409, but not an administrator, who may not know.'
+    )
     remedy = _('openstack server unlock SERVER, if its owner agrees.')
 
     def judge(self, facts: facts_.Facts) -> base.Found:
@@ -112,7 +115,11 @@ class ServerLock(base.ServerCheck):
             server.name,
             base.FAILED,
             _('The server is locked (%s).') % why,
-            _('openstack server unlock %s, if its owner agrees.') % server.id,
+            _(
+                'openstack server unlock %s, if its owner agrees; an '
+                'administrator may also use --ignore-check server-lock.'
+            )
+            % server.id,
             locked_reason=server.locked_reason,
         )
 

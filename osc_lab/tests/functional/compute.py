@@ -17,16 +17,22 @@ import dataclasses
 import os
 import pathlib
 import time
+import uuid
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import serialization
+from cryptography import x509
 import fixtures
 from lab import allot
 from lab import hosts
+from lab import machine
 from lab import model
 from lab import pki
 from lab import restart
 from lab.services import libvirtd
 from lab.services import nova_compute
 from lab import up
+import openstack
 
 from osc_lab.tests.functional import base
 
@@ -50,20 +56,33 @@ class ComputeTest(base.CloudTest):
         cls.record = allot.load(cls.state)
         cls.layout = up.layout_of(cls.state, cls.record)
         cls.name = f'mig-{os.getpid()}-{cls.__name__.lower()}'
-        run = base.openstack(
+        cls.server = cls.boot(cls.name, '--host', 'hosta', *cls.options())
+
+    @classmethod
+    def options(cls):
+        """Return more options for the server of the class."""
+        return ()
+
+    @classmethod
+    def admin(cls, *argv, check=True):
+        """Run a command for the whole class."""
+        run = base.openstack(*argv, cloud=cls.ADMIN)
+        assert run.status == 0 or not check, run
+        return run
+
+    @classmethod
+    def boot(cls, name, *options):
+        """Return the id of a new server; it goes with the class."""
+        cls.addClassCleanup(
+            cls.admin, *('server', 'delete', '--wait', name), check=False
+        )
+        run = cls.admin(
             *MICROVERSION,
             *('server', 'create', '--wait', '--flavor', cls.FLAVOR),
-            *('--image', cls.IMAGE, '--network', 'lab-net'),
-            *('--host', 'hosta', '-f', 'value', '-c', 'id', cls.name),
-            cloud=cls.ADMIN,
+            *('--image', cls.IMAGE, '--network', 'lab-net', *options),
+            *('-f', 'value', '-c', 'id', name),
         )
-        cls.addClassCleanup(
-            base.openstack,
-            *('server', 'delete', '--wait', cls.name),
-            cloud=cls.ADMIN,
-        )
-        assert run.status == 0, run
-        cls.server = run.stdout.split()[0]
+        return run.stdout.split()[0]
 
     def setUp(self):
         super().setUp()
@@ -142,8 +161,12 @@ class ComputeTest(base.CloudTest):
             restart.send(self.layout, service, resume)
 
     @contextlib.contextmanager
-    def certificate(self, host, pair, restarted=True):
+    def certificate(self, host, pair, restarted=True, authority=None):
         hosts.install_certificates(self.layout, host, pair)
+        if authority:
+            (self.layout.host_dir(host) / 'pki/CA/cacert.pem').write_bytes(
+                authority.certificate.read_bytes()
+            )
         try:
             if restarted:
                 libvirtd.reconfigure(self.layout, host)
@@ -185,6 +208,110 @@ class ComputeTest(base.CloudTest):
             self.wait_for_services()
 
     @contextlib.contextmanager
+    def cpu_model_hidden(self, host, name='qemu64'):
+        libvirtd.hide_cpu_model(self.layout, host, name)
+        try:
+            with self.libvirtd(host):
+                yield
+        finally:
+            libvirtd.forget_capabilities(self.layout, host)
+            libvirtd.reconfigure(self.layout, host)
+            self.wait_for_services()
+
+    def run_on(self, host, *argv):
+        return machine.run(self.layout, host, argv).stdout
+
+    @contextlib.contextmanager
+    def small_disk(self, host):
+        """Have instances_path of a host be too small for any disk."""
+        path = str(hosts.instances_path(self.layout))
+        options = 'size=128k,nr_inodes=100'
+        self.run_on(host, 'mount', '-t', 'tmpfs', '-o', options, 'tmpfs', path)
+        try:
+            yield
+        finally:
+            self.run_on(host, 'umount', '--lazy', path)
+
+    @contextlib.contextmanager
+    def medium(self, host):
+        """Put a file that only a host has into the guest's drive."""
+        path = str(hosts.state_path(self.layout) / 'only-here.iso')
+        self.run_on(host, 'truncate', '--size', '1M', path)
+        change = ('virsh', 'change-media', self.domain(), 'hda', '--live')
+        before = self.run_on(
+            host, *('virsh', 'domblklist', '--details', self.domain())
+        )
+        [config] = [
+            line.split()[-1] for line in before.splitlines() if 'hda' in line
+        ]
+        self.run_on(host, *change, path)
+        try:
+            yield
+        finally:
+            self.run_on(host, *change, config)
+            self.run_on(host, 'rm', path)
+
+    def domain(self):
+        return self.show()['OS-EXT-SRV-ATTR:instance_name']
+
+    @contextlib.contextmanager
+    def switched(self, host, off, on):
+        """Switch the compute service of a host off and on."""
+        switch = (
+            *('--os-compute-api-version', '2.53', 'compute', 'service'),
+            *('set', host, 'nova-compute'),
+        )
+        self.openstack(*switch, off, cloud=self.ADMIN)
+        try:
+            yield
+        finally:
+            self.openstack(*switch, on, cloud=self.ADMIN)
+            self.wait_for_services()
+
+    def disabled(self, host):
+        return self.switched(host, '--disable', '--enable')
+
+    def down(self, host):
+        return self.switched(host, '--down', '--up')
+
+    @contextlib.contextmanager
+    def inventory_full(self, host, name):
+        """Have strangers take all of a resource class of a host."""
+        sdk = openstack.connect(cloud=self.ADMIN)
+        self.addCleanup(sdk.close)
+        provider = self.uuid_of(host)
+        url = f'/resource_providers/{provider}'
+        found = sdk.placement.get(f'{url}/inventories').json()
+        item = found['inventories'][name]
+        used = sdk.placement.get(f'{url}/usages').json()['usages'][name]
+        room = (item['total'] - item['reserved']) * item['allocation_ratio']
+        free = int(room) - used
+        strangers = []
+        try:
+            while free > 0:
+                amount = min(free, item['max_unit'])
+                strangers.append(str(uuid.uuid4()))
+                self.allocate(sdk, strangers[-1], provider, {name: amount})
+                free -= amount
+            yield
+        finally:
+            for stranger in strangers:
+                sdk.placement.delete(f'/allocations/{stranger}')
+
+    def allocate(self, sdk, consumer, provider, resources):
+        answer = sdk.placement.put(
+            f'/allocations/{consumer}',
+            json={
+                'allocations': {provider: {'resources': resources}},
+                'project_id': 'strangers',
+                'user_id': 'strangers',
+                'consumer_generation': None,
+            },
+            microversion='1.28',
+        )
+        self.assertEqual(204, answer.status_code, answer.text)
+
+    @contextlib.contextmanager
     def names(self, host, table):
         hosts.set_names(self.layout, host, table)
         try:
@@ -201,6 +328,29 @@ class ComputeTest(base.CloudTest):
             host,
             alternatives or pki.host_names(self.layout, host),
             days,
+        )
+
+    def expire(self, pair, end):
+        """Have a certificate end at a moment, which openssl cannot."""
+        ca = pki.lab_authority(self.layout)
+        old = x509.load_pem_x509_certificate(pair.certificate.read_bytes())
+        issuer = x509.load_pem_x509_certificate(ca.certificate.read_bytes())
+        new = (
+            x509.CertificateBuilder()
+            .subject_name(old.subject)
+            .issuer_name(issuer.subject)
+            .public_key(old.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(old.not_valid_before_utc)
+            .not_valid_after(end)
+        )
+        for extension in old.extensions:
+            new = new.add_extension(extension.value, extension.critical)
+        key = serialization.load_pem_private_key(ca.key.read_bytes(), None)
+        pair.certificate.write_bytes(
+            new.sign(key, hashes.SHA256()).public_bytes(
+                serialization.Encoding.PEM
+            )
         )
 
     def foreign(self):

@@ -53,6 +53,28 @@ def cells(source, destination):
     )
 
 
+def provider(totals):
+    return facts.Provider(
+        {name: samples.inventory(total) for name, total in totals.items()},
+        frozenset({'COMPUTE_STATUS_DISABLED'}),
+    )
+
+
+def disabled(**changes):
+    return samples.clean(
+        candidates=frozenset(),
+        demand=facts.Demand(
+            {'VCPU': 1, 'MEMORY_MB': 256},
+            forbidden=frozenset({'COMPUTE_STATUS_DISABLED'}),
+        ),
+        destinations=(
+            samples.host(
+                'b', service=samples.service(enabled=False), **changes
+            ),
+        ),
+    )
+
+
 #: (check, facts, result, words of the message or remedy)
 CASES = (
     (
@@ -294,6 +316,24 @@ CASES = (
     ),
     (
         placement.DestinationCapacity,
+        disabled(provider=None),
+        'skipped',
+        'destination-service',
+    ),
+    (
+        placement.DestinationCapacity,
+        disabled(provider=provider({'VCPU': 4, 'MEMORY_MB': 512})),
+        'skipped',
+        'destination-service',
+    ),
+    (
+        placement.DestinationCapacity,
+        disabled(provider=facts.Gap('unknown provider')),
+        'failed',
+        'unknown provider',
+    ),
+    (
+        placement.DestinationCapacity,
         samples.clean(candidates=GAP),
         'unknown',
         '',
@@ -451,6 +491,12 @@ class TestCapacity(testtools.TestCase):
         [found] = self.lacks({'MEMORY_MB': item})
         self.assertIn('106 MEMORY_MB too little', found.message)
         self.assertEqual(150, found.evidence['free'])
+
+    def test_disabled_and_too_little(self):
+        found = disabled(provider=provider({'VCPU': 1, 'MEMORY_MB': 100}))
+        short, trait = placement.DestinationCapacity().judge(found)
+        self.assertIn('156 MEMORY_MB too little', short.message)
+        self.assertIn('enabled', trait.remedy)
 
     def test_more_than_one_server_may_have(self):
         item = facts.Inventory(1000, 0, 16.0, 128, 0)

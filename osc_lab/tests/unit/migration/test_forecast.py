@@ -276,9 +276,7 @@ class TestConvergence(testtools.TestCase):
             'x',
             9000000,
             7002022,
-            True,
             1,
-            frozenset(),
             domain=dataclasses.replace(domain, disks=disks),
         )
         source = samples.host('a', libvirt=libvirt)
