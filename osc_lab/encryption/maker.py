@@ -26,6 +26,7 @@ is not, and else the lower id; who sees a reason to go removes its own.
 
 import collections.abc
 import shlex
+import time
 
 from osc_lab.encryption import compare
 from osc_lab.encryption import mark as mark_
@@ -34,6 +35,10 @@ from osc_lab.encryption import store as store_
 from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab import plan
+
+#: Pauses in seconds between looks for a type whose request may still be
+#: under way.
+_LATE = (0.5, 1.0, 2.0, 2.0)
 
 
 class Lost(Exception):
@@ -63,6 +68,7 @@ class Maker:
         self._mark = mark
         self._id: str | None = None
         self._published = False
+        self._under_way = False
 
     def steps(self) -> plan.Plan:
         """Return the steps; see plan.Plan.run() for what it raises."""
@@ -134,15 +140,19 @@ class Maker:
     # -- steps
 
     def _create(self) -> None:
+        # An interrupt leaves it so.
+        self._under_way = True
         try:
             self._store.create_type(
                 self._wish.name, str(self._mark), self._wish.properties
             )
         except exceptions.ServiceError as error:
+            self._under_way = error.unclear
             if error.status == 409:
                 raise Lost from error
-            if not self._own(self._twins(error), must=False):
+            if not self._own(self._arrived(error), must=False):
                 raise
+        self._under_way = False
         self._yield_to_twins()
 
     def _encrypt(self) -> None:
@@ -216,6 +226,20 @@ class Maker:
         except exceptions.ServiceError as error:
             raise cause or error from None
 
+    def _arrived(
+        self, cause: exceptions.ServiceError | None = None
+    ) -> list[model.VolumeType]:
+        """Return all types of this name; wait for one that is under way.
+
+        A request whose answer nobody waited for may still be carried out.
+        """
+        for pause in _LATE if self._under_way else ():
+            twins = self._twins(cause)
+            if self._own(twins, must=False):
+                return twins
+            time.sleep(pause)
+        return self._twins(cause)
+
     def _own(
         self, twins: list[model.VolumeType], must: bool = True
     ) -> model.VolumeType | None:
@@ -261,7 +285,7 @@ class Maker:
 
     def _remove(self) -> None:
         """Undo: delete the own type, and no other one."""
-        for item in self._twins():
+        for item in self._arrived():
             marked = mark_.read(item.description) == self._mark
             published = self._published and item.id == self._id
             if not marked and not published:

@@ -43,6 +43,10 @@ PATIENCE = 300.0
 
 _POLL = 0.5
 
+#: Pauses in seconds between looks for a volume whose request may still be
+#: under way.
+_LATE = (0.5, 1.0, 2.0, 2.0)
+
 #: How often a volume is looked at and deleted anew when nobody knows what
 #: became of a request.
 _CHANCES = 3
@@ -91,11 +95,14 @@ def scratch(
     """
     name = f'osc-lab-proof-{secrets.token_hex(4)}'
     held = False
+    pauses: tuple[float, ...] = _LATE
     try:
         try:
             store.create_volume(name, type_id, 1, {MARK: type_id})
+            pauses = ()
         except exceptions.ServiceError as error:
             if not error.unclear:
+                pauses = ()
                 raise exceptions.OperationFailed(
                     _('A volume of the type is refused: %s') % error.message,
                     _(
@@ -103,7 +110,7 @@ def scratch(
                         'type without a volume.'
                     ),
                 ) from error
-        yield _available(store, name)
+        yield _available(store, name, pauses)
     except exceptions.UndoFailed:
         # It names what holds the volume, and the volume.
         held = True
@@ -111,22 +118,32 @@ def scratch(
     finally:
         if not held:
             with plan.uninterrupted():
-                _remove(store, name)
+                _remove(store, name, pauses)
 
 
-def _named(store: store_.VolumeStore, name: str) -> list[model.Volume]:
-    # Never trust a filter alone with what is then deleted.
-    return [
-        item
-        for item in store.own_volumes(name=name)
-        if item.name == name and MARK in item.metadata
-    ]
+def _named(
+    store: store_.VolumeStore, name: str, pauses: tuple[float, ...] = ()
+) -> list[model.Volume]:
+    """Return the volumes of a name; wait for one that may come late."""
+    for pause in (*pauses, None):
+        # Never trust a filter alone with what is then deleted.
+        found = [
+            item
+            for item in store.own_volumes(name=name)
+            if item.name == name and MARK in item.metadata
+        ]
+        if found or pause is None:
+            return found
+        time.sleep(pause)
+    raise AssertionError
 
 
-def _available(store: store_.VolumeStore, name: str) -> model.Volume:
+def _available(
+    store: store_.VolumeStore, name: str, pauses: tuple[float, ...]
+) -> model.Volume:
     limit = time.monotonic() + PATIENCE
     while True:
-        found = _named(store, name)
+        found = _named(store, name, pauses)
         if not found:
             raise exceptions.OperationFailed(
                 _('The volume that was to prove the type never came'),
@@ -153,9 +170,11 @@ def _available(store: store_.VolumeStore, name: str) -> model.Volume:
         time.sleep(_POLL)
 
 
-def _remove(store: store_.VolumeStore, name: str) -> None:
+def _remove(
+    store: store_.VolumeStore, name: str, pauses: tuple[float, ...]
+) -> None:
     try:
-        for item in _named(store, name):
+        for item in _named(store, name, pauses):
             _delete(store, item)
     except exceptions.LabError as error:
         raise exceptions.UndoFailed(

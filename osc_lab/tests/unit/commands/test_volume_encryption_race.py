@@ -16,12 +16,14 @@ import functools
 import itertools
 from unittest import mock
 
+import requests
 import testtools
 
 from osc_lab.access import process
 from osc_lab.encryption import mark
 from osc_lab.encryption import proof
 from osc_lab.encryption import reconcile
+from osc_lab import exceptions
 from osc_lab.tests.unit import cinder
 
 LUKS = ('volume', 'encryption', 'preset', 'luks')
@@ -247,3 +249,52 @@ class TestProof(RaceTest):
         self.refuse('DELETE', '', 500, times=3)
         run = self.luks(status=5, text='openstack volume type delete LUKS')
         self.assertIn('openstack volume delete osc-lab-proof', run.stderr)
+
+
+class TestLate(RaceTest):
+    """Requests that are carried out when nobody waits any more."""
+
+    def late(self, path, error, looks):
+        """Let a POST end so, and be carried out after that many looks."""
+        original = self.cloud.handle
+        waiting = []
+
+        def handle(method, where, body):
+            if method == 'POST' and where == path and not waiting:
+                waiting.append((looks, body))
+                raise error
+            if waiting and where.startswith(path) and waiting[0]:
+                left, wanted = waiting[0]
+                waiting[0] = (left - 1, wanted) if left else None
+                if not left:
+                    original('POST', path, wanted)
+            return original(method, where, body)
+
+        self.cloud.handle = handle
+
+    def test_type(self):
+        for error, status in (
+            (requests.exceptions.ReadTimeout('late'), 0),
+            (KeyboardInterrupt(), 130),
+            (exceptions.Interrupted('SIGTERM'), 130),
+        ):
+            self.late('/types', error, 2)
+            self.luks(status=status)
+            self.assertEqual(status == 0, bool(self.cloud.types))
+            self.cloud.types.clear()
+
+    def test_volume(self):
+        for error, status in (
+            (requests.exceptions.ReadTimeout('late'), 0),
+            (KeyboardInterrupt(), 130),
+        ):
+            self.late('/volumes', error, 2)
+            self.luks(status=status)
+            self.assertEqual({}, self.cloud.volumes)
+            self.assertEqual(status == 0, bool(self.cloud.types))
+            self.cloud.types.clear()
+
+    def test_volume_that_never_comes(self):
+        self.late('/volumes', requests.exceptions.ReadTimeout('late'), 99)
+        self.luks(status=5, text='never came')
+        self.assertEqual({}, self.cloud.types)
