@@ -118,7 +118,7 @@ class TestPreset(volumes.VolumesTest):
             [
                 item
                 for item in orders['orders']
-                if item['meta']['name'].startswith('osc-lab-probe')
+                if (item['meta']['name'] or '').startswith('osc-lab-')
             ],
         )
 
