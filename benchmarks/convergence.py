@@ -266,7 +266,7 @@ def wait_for_quiet():
 
     It does not wait for ever, but every row has the share.
     """
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 15
     while (share := idle(3)) < IDLE and time.monotonic() < limit:
         continue
     return share
@@ -297,8 +297,8 @@ def run(pair, identity, origin, case, link, before):
         link=link * MIB,
         before=before,
     )
-    spread = (0.95, 1.0) if limit < 0.9 * link else (0.9, 1.1)
-    found = forecast.forecast(windows, total, setting, spread, (0.9, 1.05))
+    spread = (0.95, 1.0) if limit < 0.5 * link else (0.8, 1.1)
+    found = forecast.forecast(windows, total, setting, spread, (0.85, 1.05))
     seen = pair.migrate(identity, origin, limit)
     return {
         'case': list(case),
