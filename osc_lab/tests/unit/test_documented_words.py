@@ -30,11 +30,13 @@ FOREIGN = {
     '--config-file',
     '--debug',
     '--encryption-provider',
+    '--help',
     '--live-migration',
     '--os-cacert',
     '--os-cloud',
     '--os-region-name',
     '--system-site-packages',
+    '--version',
 }
 
 #: Options of the lab's own command are documented with it.
