@@ -10,20 +10,24 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""Measure how a port is found on a host with many of them.
+"""Measure how a port is found and mirrored on a host with many of them.
 
-A private ovsdb-server, without privileges.  Prints the time of
-``ovs-vsctl find`` and of the lookup that ``port mirror create`` makes,
-the bytes that it read and the memory that it took, and fails when a bar
-is missed:
+A private ovsdb-server, without privileges.  The lookup and the transaction
+of ``port mirror create`` stand beside ``ovs-vsctl``, and beside a single
+select over a socket, which is the least that OVSDB can do.
 
-    python benchmarks/ovsdb_ports.py [--ports 10000]
+    python -m benchmarks.ovsdb_ports
 """
 
 import argparse
+import collections.abc
+import contextlib
+import datetime
+import json
 import multiprocessing
 import pathlib
 import resource
+import socket
 import statistics
 import subprocess
 import sys
@@ -31,15 +35,24 @@ import tempfile
 import time
 import typing
 
+from benchmarks import results
 from osc_lab.access import jsonrpc
 from osc_lab.access import ovsdb
+from osc_lab.mirroring import marks
+from osc_lab.mirroring import model
+from osc_lab.mirroring import targets
+from osc_lab.mirroring import transaction
 
 SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema'
 
-#: The lookup may take this part of what ovs-vsctl takes.
+PORTS = (10, 1000, 10000)
+
+#: With the most ports the lookup may take this part of ovs-vsctl's time.
 SHARE = 0.3
 READ = 65536
-MEMORY = 2 << 20
+MEMORY_MIB = 2
+#: The select of the floor grows with the ports: no index holds a map.
+GROWTH = 40
 ROUNDS = 5
 
 
@@ -100,65 +113,214 @@ def resident() -> int:
     return pages * resource.getpagesize()
 
 
-def measure(remote: str, port: str) -> bool:
-    """Print the numbers; return whether every bar is met."""
-    theirs, ours, read, grown = [], [], [], []
-    for _round in range(ROUNDS):
-        start = time.monotonic()
-        subprocess.run(
-            [
-                *('ovs-vsctl', f'--db={remote}', '--no-wait', 'find'),
-                *('Interface', f'external_ids:iface-id={port}'),
-            ],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        theirs.append(time.monotonic() - start)
-        before = resident()
-        start = time.monotonic()
-        with jsonrpc.Connection(remote, 'here', jsonrpc.Files(), 60) as link:
-            (found,) = ovsdb.Database(link, 'here').attachments(port)
-            read.append(link.received)
-        ours.append(time.monotonic() - start)
-        grown.append(resident() - before)
-        assert found.interface.external_ids['iface-id'] == port
-    share = statistics.median(ours) / statistics.median(theirs)
-    print(f'ovs-vsctl find: {statistics.median(theirs) * 1000:.1f} ms')
-    print(f'lookup:         {statistics.median(ours) * 1000:.1f} ms')
-    print(f'share:          {share:.2f} (bar: {SHARE})')
-    print(f'read:           {max(read)} bytes (bar: {READ})')
-    print(f'memory:         {max(grown)} bytes (bar: {MEMORY})')
-    return share <= SHARE and max(read) <= READ and max(grown) <= MEMORY
+@contextlib.contextmanager
+def server(folder: str) -> typing.Iterator[str]:
+    """Run an ovsdb-server with an empty database; return its remote."""
+    database, path = f'{folder}/conf.db', f'{folder}/db.sock'
+    for old in (database, path):
+        pathlib.Path(old).unlink(missing_ok=True)
+    subprocess.run(['ovsdb-tool', 'create', database, SCHEMA], check=True)
+    process = subprocess.Popen(
+        [
+            *('ovsdb-server', f'--remote=punix:{path}', database),
+            *(f'--unixctl={folder}/ctl', '-vsyslog:off', '-vconsole:off'),
+        ]
+    )
+    try:
+        while not pathlib.Path(path).exists():
+            time.sleep(0.05)
+        yield f'unix:{path}'
+    finally:
+        process.terminate()
+        process.wait()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--ports', type=int, default=10000)
-    count = parser.parse_args().ports
-    with tempfile.TemporaryDirectory() as folder:
-        database, socket = f'{folder}/conf.db', f'{folder}/db.sock'
-        remote = f'unix:{socket}'
-        subprocess.run(['ovsdb-tool', 'create', database, SCHEMA], check=True)
-        server = subprocess.Popen(
-            [
-                *('ovsdb-server', f'--remote=p{remote}', database),
-                *(f'--unixctl={folder}/ctl', '-vsyslog:off'),
-                '-vconsole:off',
-            ]
+def vsctl(remote: str, *argv: str) -> float:
+    """Return the seconds of one ovs-vsctl."""
+    began = time.monotonic()
+    subprocess.run(
+        ['ovs-vsctl', f'--db={remote}', '--no-wait', *argv],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return time.monotonic() - began
+
+
+def select(remote: str, port: str) -> float:
+    """Return the seconds of one select, without any of our code."""
+    where = ['external_ids', 'includes', ['map', [['iface-id', port]]]]
+    operation = {
+        'op': 'select',
+        'table': 'Interface',
+        'where': [where],
+        'columns': ['_uuid', 'name'],
+    }
+    request = {
+        'method': 'transact',
+        'params': ['Open_vSwitch', operation],
+        'id': 0,
+    }
+    began = time.monotonic()
+    with socket.socket(socket.AF_UNIX) as link:
+        link.connect(remote.removeprefix('unix:'))
+        link.sendall(json.dumps(request).encode())
+        data = b''
+        while True:
+            data += link.recv(65536)
+            try:
+                (found,) = json.loads(data)['result']
+                break
+            except ValueError:
+                continue
+    assert len(found['rows']) == 1
+    return time.monotonic() - began
+
+
+class Lookup(typing.NamedTuple):
+    seconds: float
+    read: int
+    grown: int
+    found: model.Attachment
+
+
+def lookup(remote: str, port: str) -> Lookup:
+    """Find a port as ``port mirror create`` does."""
+    before = resident()
+    began = time.monotonic()
+    with jsonrpc.Connection(remote, 'here', jsonrpc.Files(), 60) as link:
+        (found,) = ovsdb.Database(link, 'here').attachments(port)
+        read = link.received
+    seconds = time.monotonic() - began
+    assert found.interface.external_ids['iface-id'] == port
+    return Lookup(seconds, read, resident() - before, found)
+
+
+def create(remote: str, found: model.Attachment) -> float:
+    """Return the seconds of making a mirror; it is removed again."""
+    now = datetime.datetime.now(datetime.UTC)
+    wish = transaction.Wish(
+        name='bench',
+        direction=model.Direction.BOTH,
+        target=targets.parse('interface'),
+        device='olmbench',
+        marks=marks.Marks(
+            id='bench',
+            name='bench',
+            purpose='mirror',
+            creator='bench',
+            port='bench',
+            port_name='bench',
+            server='',
+            server_name='',
+            host='here',
+            direction='both',
+            target='interface',
+            created=now,
+            expires=None,
+            guard='',
+        ),
+    )
+    with jsonrpc.Connection(remote, 'here', jsonrpc.Files(), 60) as link:
+        database = ovsdb.Database(link, 'here')
+        began = time.monotonic()
+        database.transact(transaction.create(found, wish, 'bench'))
+        seconds = time.monotonic() - began
+        (mirror,) = database.mirrors()
+        ((port, bridge),) = database.own_ports()
+        database.transact(
+            transaction.remove(bridge, [mirror.uuid], [port.uuid], 'bench')
         )
-        try:
-            while not pathlib.Path(socket).exists():
-                time.sleep(0.05)
+    return seconds
+
+
+def by_hand(remote: str) -> float:
+    """Return the seconds of the same with ovs-vsctl; removed again."""
+    seconds = vsctl(
+        remote,
+        *('add-port', 'br-int', 'byhand', '--'),
+        *('--id=@s', 'get', 'Port', 'tap1', '--'),
+        *('--id=@o', 'get', 'Port', 'byhand', '--'),
+        *('--id=@m', 'create', 'Mirror', 'name=byhand'),
+        *('select_src_port=@s', 'select_dst_port=@s', 'output_port=@o'),
+        *('--', 'add', 'Bridge', 'br-int', 'mirrors', '@m'),
+    )
+    vsctl(
+        remote,
+        *('--', 'clear', 'Bridge', 'br-int', 'mirrors'),
+        *('--', 'del-port', 'byhand'),
+    )
+    return seconds
+
+
+def measure(
+    _args: argparse.Namespace,
+) -> collections.abc.Iterator[results.Row]:
+    smallest = 0.0
+    for count in PORTS:
+        with tempfile.TemporaryDirectory() as folder, server(folder) as remote:
             # In a process of its own: what it leaves free would hide what
             # the lookup takes.
             filler = multiprocessing.Process(target=fill, args=(remote, count))
             filler.start()
             filler.join()
-            return 0 if measure(remote, f'port-{count // 2}') else 1
-        finally:
-            server.terminate()
-            server.wait()
+            port = f'port-{count // 2}'
+            most = count == PORTS[-1]
+            name = f'{count:,} ports'
+            found = [lookup(remote, port) for _round in range(ROUNDS)]
+            floor = statistics.median(
+                select(remote, port) for _round in range(ROUNDS)
+            )
+            theirs = statistics.median(
+                vsctl(
+                    remote,
+                    'find',
+                    'Interface',
+                    f'external_ids:iface-id={port}',
+                )
+                for _round in range(ROUNDS)
+            )
+            ours = statistics.median(item.seconds for item in found)
+            smallest = smallest or ours
+            yield results.Row(name, 'find: one select, ms', floor * 1000)
+            yield results.Row(name, 'find: ours, ms', ours * 1000)
+            yield results.Row(name, 'find: ovs-vsctl, ms', theirs * 1000)
+            yield results.Row(
+                name,
+                'find: ours as part of ovs-vsctl',
+                ours / theirs,
+                SHARE if most else None,
+            )
+            yield results.Row(
+                name, 'find: bytes read', max(i.read for i in found), READ
+            )
+            yield results.Row(
+                name,
+                'find: memory, MiB',
+                max(item.grown for item in found) / 2**20,
+                MEMORY_MIB,
+            )
+            if most:
+                yield results.Row(
+                    name,
+                    'find: times the time with 10 ports',
+                    ours / smallest,
+                    GROWTH,
+                )
+            made = statistics.median(
+                create(remote, found[0].found) for _round in range(ROUNDS)
+            )
+            hand = statistics.median(
+                by_hand(remote) for _round in range(ROUNDS)
+            )
+            yield results.Row(name, 'create: ours, ms', made * 1000)
+            yield results.Row(name, 'create: ovs-vsctl, ms', hand * 1000)
+            yield results.Row(
+                name,
+                'create: ours as part of ovs-vsctl',
+                made / hand,
+                SHARE if most else None,
+            )
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(results.main(measure, __doc__))

@@ -12,15 +12,16 @@
 
 """Preflight a whole fleet: requests, wall time and memory.
 
-A fake API answers each request after 10 ms; a libvirtd of our own, with
-its test driver on loopback, stands for every host, and a socket that
-accepts and never answers for a dead one.  Prints one line a case and fails
-when a bar is missed:
+A fake API answers after a round trip; a libvirtd of our own, with its test
+driver behind a relay that adds the same, stands for every host, and a
+socket that accepts and never answers for a dead one.
 
     python -m benchmarks.preflight_fleet
 """
 
-import http.server
+import argparse
+import collections.abc
+import contextlib
 import json
 import os
 import pathlib
@@ -30,92 +31,42 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import urllib.parse
+import typing
 
+from benchmarks import cloud as cloud_
+from benchmarks import relay
+from benchmarks import results
+from osc_lab import channels
 from osc_lab.tests.unit import fake_cloud
 
-DELAY = 0.01
-DEADLINE = 5.0
 #: The guest of libvirt's test driver.
 GUEST = '6695eb01-f6a4-8304-79aa-97f2502e193f'
 
-#: hosts, share of dead ones, most seconds beyond start-up
-CASES = (
-    (50, 0.0, 0.6),
-    (200, 0.0, 2.0),
-    (1000, 0.05, DEADLINE + 10.0),
-)
-MOST_REQUESTS = 15
-MOST_MEMORY_MIB = 300
+HOSTS = (1, 50, 200, 1000)
+ROUND_TRIPS = (0.0, 0.01, 0.05)
+DEAD = (0.0, 0.05, 0.2)
+
+#: (hosts, round trip) -> the most seconds beyond start-up, none dead
+SECONDS = {(50, 0.01): 0.6, (200, 0.01): 2.0}
+REQUESTS = 15
+MEMORY_MIB = 300
+#: Messages to libvirt for a connection, and calls on it.
+MESSAGES = 12
+FASTER = 8
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = 'HTTP/1.1'
-    wbufsize = 1024 * 1024
-
-    def answer(self):
-        time.sleep(DELAY)
-        self.server.count += 1
-        length = int(self.headers.get('Content-Length') or 0)
-        body = json.loads(self.rfile.read(length)) if length else {}
-        parts = urllib.parse.urlsplit(self.path)
-        name, _slash, path = parts.path.strip('/').partition('/')
-        status, found, headers = self.route(
-            name, '/' + path, dict(urllib.parse.parse_qsl(parts.query)), body
-        )
-        data = json.dumps(found).encode()
-        self.send_response(status)
-        for key, value in headers.items():
-            self.send_header(key, value)
-        self.send_header('Content-Type', 'application/json')
-        self.send_header('Content-Length', str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    do_GET = do_POST = answer
-
-    def route(self, name, path, query, body):
-        cloud, url = self.server.cloud, self.server.url
-        if not name:
-            return 404, {}, {}
-        if name == 'identity':
-            if path.endswith('/tokens'):
-                token = fake_cloud.token(cloud, lambda item: f'{url}/{item}')
-                return 201, token, {'X-Subject-Token': 't'}
-            version = {
-                'id': 'v3.14',
-                'status': 'stable',
-                'links': [{'rel': 'self', 'href': f'{url}/identity/v3'}],
-            }
-            return 200, {'version': version}, {}
-        rest = path.removeprefix(fake_cloud.PREFIX[name])
-        if rest in ('', '/'):
-            return 200, fake_cloud.discovery(name, f'{url}/{name}'), {}
-        return cloud.answer(name, self.command, rest, query, body)
-
-    def log_message(self, *args):
-        pass
-
-
-def serve(cloud):
-    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
-    server.daemon_threads = True
-    server.cloud, server.count = cloud, 0
-    server.url = f'http://127.0.0.1:{server.server_address[1]}'
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
-
-
-def free_port():
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
 
 
-def libvirtd(folder, port):
-    """Start a libvirtd for the test driver, on loopback alone."""
+@contextlib.contextmanager
+def libvirtd(folder: str) -> typing.Iterator[int]:
+    """Run a libvirtd for the test driver; return its port on loopback."""
+    port = free_port()
     path = pathlib.Path(folder, 'libvirtd.conf')
     path.write_text(
         f'listen_tls = 0\nlisten_tcp = 1\ntcp_port = "{port}"\n'
@@ -124,12 +75,11 @@ def libvirtd(folder, port):
         'auth_unix_rw = "none"\nmax_clients = 4000\n'
         'max_queued_clients = 4000\nmax_workers = 20\n'
     )
+    program = shutil.which('libvirtd', path='/usr/sbin:/usr/bin')
+    if program is None:
+        raise SystemExit('libvirtd is not installed')
     process = subprocess.Popen(
-        [
-            shutil.which('libvirtd', path='/usr/sbin:/usr/bin'),
-            *('--listen', '-f', str(path)),
-            *('-p', str(pathlib.Path(folder, 'pid'))),
-        ],
+        [program, '--listen', '-f', str(path), '-p', f'{folder}/pid'],
         env={
             **os.environ,
             'XDG_RUNTIME_DIR': folder,
@@ -139,107 +89,142 @@ def libvirtd(folder, port):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    for _attempt in range(100):
-        try:
-            socket.create_connection(('127.0.0.1', port), 1).close()
-            return process
-        except OSError:
+    try:
+        for _attempt in range(300):
+            with contextlib.suppress(OSError):
+                socket.create_connection(('127.0.0.1', port), 1).close()
+                break
             time.sleep(0.1)
-    process.terminate()
-    raise SystemExit('libvirtd does not listen')
+        else:
+            raise SystemExit('libvirtd does not listen')
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
 
 
-def case(folder, port, hosts, dead, limit):
-    cloud = fake_cloud.Cloud(hosts)
-    cloud.server['id'] = fake_cloud.SERVER = GUEST
-    count = int(hosts * dead)
-    for index, item in enumerate(cloud.hypervisors):
-        item['host_ip'] = (
-            '127.0.0.2' if index >= hosts - count else ('127.0.0.1')
+@contextlib.contextmanager
+def hole(port: int) -> typing.Iterator[None]:
+    """Accept at another address of loopback, and never answer."""
+    with socket.socket() as here:
+        here.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        here.bind(('127.0.0.2', port))
+        here.listen(4096)
+        yield
+
+
+def serial(port: int, hosts: int) -> float:
+    """Return the seconds of four calls a host, one host after the other."""
+    import libvirt
+
+    began = time.monotonic()
+    for _host in range(hosts):
+        link = libvirt.openReadOnly(f'test+tcp://127.0.0.1:{port}/default')
+        link.getCapabilities()
+        link.getInfo()
+        link.getHostname()
+        link.listAllDomains()
+        link.close()
+    return time.monotonic() - began
+
+
+def case(
+    folder: str,
+    port: int,
+    counts: relay.Counts,
+    hosts: int,
+    rtt: float,
+    dead: int,
+) -> tuple[cloud_.Run, float, int]:
+    """Return the run, the seconds beyond start-up and the requests."""
+    # The server is on the first host, and each of the others a candidate.
+    fleet = fake_cloud.Cloud(hosts + 1)
+    fleet.server['id'] = fake_cloud.SERVER = GUEST
+    for index, item in enumerate(fleet.hypervisors):
+        gone = index > hosts - dead
+        item['host_ip'] = '127.0.0.2' if gone else '127.0.0.1'
+    access = {'libvirt_uri': f'test+tcp://{{host_ip}}:{port}/default'}
+    with cloud_.serve(fleet, rtt) as server:
+        shell = cloud_.Shell(folder, server.url, access)
+        live = ('server', 'migrate', 'live')
+        base = shell.start(*live, '--list-checks', rounds=1)
+        counts.reset()
+        run = shell.run(*live, GUEST, '--preflight', '-f', 'json')
+        return run, run.seconds - base, server.count
+
+
+def rows(
+    folder: str, port: int, counts: relay.Counts, rtt: float, hosts: int
+) -> collections.abc.Iterator[results.Row]:
+    alive = 0.0
+    for share in DEAD:
+        dead = int(hosts * share)
+        if share and not dead:
+            continue
+        run, beyond, requests = case(folder, port, counts, hosts, rtt, dead)
+        name = f'{hosts} hosts, {rtt * 1000:.0f} ms, {dead} dead'
+        found = json.loads(run.output)
+        ranked = {r['Subject'] for r in found if r['Check'] == 'candidate'}
+        yield results.Row(
+            name, 'hosts ranked', len(ranked), least=hosts, most=hosts
         )
-    server = serve(cloud)
-    clouds = pathlib.Path(folder, 'clouds.yaml')
-    entry = {
-        'auth': {
-            'auth_url': f'{server.url}/identity/v3',
-            'username': 'u',
-            'password': 'p',
-            'project_name': 'p',
-            'user_domain_id': 'default',
-            'project_domain_id': 'default',
-        },
-        'region_name': 'R',
-        'osc_lab': {'libvirt_uri': f'test+tcp://{{host_ip}}:{port}/default'},
-    }
-    clouds.write_text(json.dumps({'clouds': {'fleet': entry}}))
-    env = {
-        **os.environ,
-        'OS_CLIENT_CONFIG_FILE': str(clouds),
-        'OS_CLOUD': 'fleet',
-    }
-    argv = [sys.executable, '-m', 'openstackclient.shell']
-    argv += ['server', 'migrate', 'live']
-    base = min(timed([*argv, '--list-checks'], env)[0] for _i in range(3))
-    wall, memory, output = timed(
-        [*argv, GUEST, '--preflight', '-f', 'json'], env
-    )
-    rows = [r for r in json.loads(output) if r['Check'] == 'candidate']
-    pages = hosts // 1000
-    beyond = wall - base
-    good = (
-        beyond <= limit
-        and server.count <= MOST_REQUESTS + pages
-        and memory <= MOST_MEMORY_MIB
-        and len(rows) == hosts - 1
-    )
-    print(
-        f'{hosts} hosts, {count} dead: {server.count} requests, '
-        f'{beyond:.2f} s beyond the start-up of {base:.2f} s (bar {limit} s), '
-        f'{memory:.0f} MiB, {len(rows)} ranked: {"ok" if good else "MISSED"}',
-        flush=True,
-    )
-    server.shutdown()
-    return good
+        yield results.Row(
+            name, 'HTTP requests', requests, REQUESTS + hosts // 1000
+        )
+        if dead:
+            most = alive + channels.DEADLINE * 1.1
+        else:
+            alive, most = beyond, SECONDS.get((hosts, rtt))
+        yield results.Row(name, 'beyond start-up, s', beyond, most)
+        yield results.Row(name, 'memory, MiB', run.memory, MEMORY_MIB)
+        live = hosts + 1 - dead
+        yield results.Row(
+            name,
+            'libvirt connections a live host',
+            counts.connections.value / live,
+            1,
+        )
+        yield results.Row(
+            name,
+            'libvirt messages a live host',
+            counts.messages.value / live,
+            MESSAGES,
+        )
+        if (hosts, rtt, dead) == (50, 0.01, 0):
+            one_by_one = serial(port, hosts)
+            yield results.Row(
+                name,
+                'times faster than host by host',
+                one_by_one / beyond,
+                least=FASTER,
+            )
 
 
-def timed(argv, env):
-    """Return (seconds, MiB, standard output) of a program."""
-    code = (
-        'import resource, runpy, sys\n'
-        'sys.argv = sys.argv[1:]\n'
-        'try:\n'
-        '    runpy.run_module("openstackclient.shell", run_name="__main__")\n'
-        'finally:\n'
-        '    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,'
-        ' file=sys.stderr)\n'
-    )
-    started = time.monotonic()
-    done = subprocess.run(
-        [argv[0], '-c', code, 'openstack', *argv[3:]],
-        env=env,
-        capture_output=True,
-        text=True,
-    )
-    seconds = time.monotonic() - started
-    if 'Traceback' in done.stderr or not done.stdout:
-        raise SystemExit(done.stderr)
-    return seconds, int(done.stderr.split()[-1]) / 1024, done.stdout
-
-
-def main():
+def measure(
+    args: argparse.Namespace,
+) -> collections.abc.Iterator[results.Row]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (8192, 8192))
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as hole:
-        hole.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        hole.bind(('127.0.0.2', port))
-        hole.listen(1000)
-        daemon = libvirtd(folder, port)
-        try:
-            results = [case(folder, port, *item) for item in CASES]
-        finally:
-            daemon.terminate()
-            daemon.wait()
-    return 0 if all(results) else 1
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        libvirtd(folder) as upstream,
+    ):
+        for rtt in args.rtt or ROUND_TRIPS:
+            with (
+                relay.relay(('127.0.0.1', upstream), rtt, relay.sized) as (
+                    port,
+                    counts,
+                ),
+                hole(port),
+            ):
+                for hosts in args.hosts or HOSTS:
+                    yield from rows(folder, port, counts, rtt, hosts)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--hosts', type=int, nargs='+')
+    parser.add_argument('--rtt', type=float, nargs='+', help='in seconds')
+    return results.main(measure, __doc__, parser)
 
 
 if __name__ == '__main__':

@@ -29,11 +29,9 @@ from osc_lab import exceptions
 from osc_lab.mirroring import health
 from osc_lab.mirroring import host as host_
 from osc_lab.mirroring import inventory
+from osc_lab import workers
 
 LOG = logging.getLogger(__name__)
-
-#: Hosts that are asked at the same time.
-_WIDTH = 32
 
 Result = typing.TypeVar('Result')
 
@@ -98,7 +96,7 @@ class Hosts:
             except Exception as error:
                 return cloud.explain(error)
 
-        width = min(_WIDTH, len(names))
+        width = min(workers.WIDTH, len(names))
         with concurrent.futures.ThreadPoolExecutor(width) as pool:
             return list(zip(names, pool.map(one, names), strict=True))
 
