@@ -32,13 +32,14 @@ class FaultsTest(volumes.VolumesTest):
     #: What is added to the command.
     options = ()
 
-    #: Seconds that a run may take.
+    #: Seconds that a run may take, and that it waits for an answer.
     limit = 20
+    api_timeout = 1
 
     def setUp(self):
         super().setUp()
-        self.web, self.environ = self.proxy(api_timeout=1)
-        self.web.hang = 1.5
+        self.web, self.environ = self.proxy(api_timeout=self.api_timeout)
+        self.web.hang = 1.5 * self.api_timeout
         self.argv = (
             *volumes.LUKS,
             *('--name', self.name, *self.options, '-f', 'json'),
@@ -143,6 +144,8 @@ class TestProofFaults(FaultsTest):
 
     options = ('--no-probe',)
     limit = 60
+    # A volume takes Cinder longer than a type.
+    api_timeout = 3
 
     def setUp(self):
         self.useFixture(fixtures.MonkeyPatch(f'{proof.__name__}._POLL', 0.1))
