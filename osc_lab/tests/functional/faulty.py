@@ -53,6 +53,7 @@ class Proxy:
     :ivar log: (method, path) of each request, in the order of arrival; one
         that only asks again, about a volume, is not counted
     :ivar faults: number of the request (from 1) -> one of FAULTS
+    :ivar dead: number of the request from which on nothing is answered
     :ivar kill: (number, 'before' or 'after', pid) or None
     :ivar signal: what the process of that pid gets
     """
@@ -62,6 +63,7 @@ class Proxy:
         self.hang = hang
         self.log = []
         self.faults = {}
+        self.dead = None
         self.kill = None
         self.signal = signal.SIGKILL
         self._lock = threading.Lock()
@@ -158,7 +160,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         fault = self.proxy.faults.get(number)
         after = number and self.proxy.faults.get(number + 1)
         self.proxy.strike(number, 'before')
-        if fault == 'reset-before':
+        dead = self.proxy.dead and len(self.proxy.log) >= self.proxy.dead
+        if dead or fault == 'reset-before':
             return self._reset()
         if fault == 'hang-before':
             time.sleep(self.proxy.hang)

@@ -122,17 +122,15 @@ class TestFaults(FaultsTest):
     def test_network_that_dies_is_mended_by_the_next_run(self):
         for number in range(1, len(self.recorded) + 1):
             self.web.log.clear()
-            self.web.faults = dict.fromkeys(
-                range(number, number + 100), 'reset-before'
-            )
+            self.web.dead = number
             run = self.inside(*self.argv, **self.environ)
+            self.web.dead = None
             self.assertIn(run.status, (1, 5), str(run))
             for item in self.types():
                 if self.encryption(item['id']).get('provider') is None:
                     self.assertFalse(item['is_public'], str(run))
                     self.assertIsNotNone(mark.read(item['description']))
                     self.assertIn('volume type delete', run.stderr)
-            self.web.faults = {}
             run = self.inside(*self.argv, **self.environ)
             self.assertEqual(0, run.status, str(run))
             self.assertFinished()
@@ -173,11 +171,9 @@ class TestProofFaults(FaultsTest):
         named = 0
         for number in self.steps:
             self.web.log.clear()
-            self.web.faults = dict.fromkeys(
-                range(number, number + 200), 'reset-before'
-            )
+            self.web.dead = number
             run = self.inside(*self.argv, **self.environ)
-            self.web.faults = {}
+            self.web.dead = None
             what = f'dead from {self.recorded[number - 1]}: {run}'
             self.assertEqual(5, run.status, what)
             self.assertIn('openstack volume type delete', run.stderr, what)

@@ -83,12 +83,13 @@ class VolumesTest(base.CloudTest):
             self.sdk.block_storage.delete(f'/types/{item["id"]}')
 
     def scratch(self):
-        """Return the volumes that proofs have made and not removed."""
+        """Return the volumes that proofs of the own type have left."""
         answer = self.sdk.block_storage.get('/volumes/detail').json()
         return [
             item
             for item in answer['volumes']
             if proof.MARK in item['metadata']
+            and item['volume_type'] == self.name
         ]
 
     def delete_volume(self, volume_id):
