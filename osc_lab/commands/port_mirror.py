@@ -411,7 +411,7 @@ class PrunePortMirror(Base, command.Lister):
                 % {
                     'name': table.name(entry),
                     'host': entry.host,
-                    'packets': entry.mirror.packets if entry.mirror else 0,
+                    'packets': (entry.mirror and entry.mirror.packets) or 0,
                 }
             )
         if parsed_args.yes:

@@ -91,6 +91,13 @@ ip link set dev "$1" addrgenmode none 2>/dev/null || :
 exec ip link set dev "$1" up
 """
 
+#: Argument: the device.  Only a dummy device: another kind is not what
+#: ovs-tcpdump and the recipe make.
+_REMOVE_DUMMY = r"""
+ip -details link show dev "$1" 2>/dev/null | grep -qw dummy || exit 0
+exec ip link delete dev "$1"
+"""
+
 
 def start(mirror_id: str, seconds: float, bridge: str, db: str) -> list[str]:
     """Return the command that starts a guard.
@@ -127,6 +134,11 @@ def stop(mirror_id: str, guard: str) -> list[str]:
 def bring_up(device: str) -> list[str]:
     """Return the command that brings a device of ours up."""
     return _sh(_BRING_UP, device)
+
+
+def remove_dummy(device: str) -> list[str]:
+    """Return the command that removes a dummy device; none is no error."""
+    return _sh(_REMOVE_DUMMY, device)
 
 
 def known(text: str) -> str:

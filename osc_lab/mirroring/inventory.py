@@ -49,6 +49,16 @@ def ids(entry: health.Entry) -> set[str]:
 def remove(host: host_.Host, entry: health.Entry, user: str) -> None:
     """Remove a mirror, its port and its guard; what is gone is gone."""
     drop(host, entry, user)
+    if (
+        entry.maker in health.REMOVABLE
+        and entry.mirror
+        and entry.mirror.output_name
+        and host.shell
+    ):
+        # Open vSwitch did not make this device, and leaves it.
+        host.shell.run(
+            guard.remove_dummy(entry.mirror.output_name), check=True
+        )
     rows = (entry.mirror, *entry.ports)
     for found in (row.marks for row in rows if row):
         if found and found.guard:

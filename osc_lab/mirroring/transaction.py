@@ -300,20 +300,6 @@ def create_commands(found: model.Attachment, wish: Wish) -> list[str]:
     return commands
 
 
-def remove_command(
-    bridge: str,
-    mirrors: collections.abc.Iterable[str],
-    ports: collections.abc.Iterable[str],
-) -> str:
-    """Return the stock command that does what remove() does."""
-    argv = ['ovs-vsctl']
-    for column, rows in (('mirrors', mirrors), ('ports', ports)):
-        for row in rows:
-            argv += ['--', '--if-exists', 'remove', 'Bridge', bridge]
-            argv += [column, row]
-    return shlex.join(argv)
-
-
 def _value(text: str) -> str:
     """Return text as ovs-vsctl reads a string: quoted as in JSON."""
     quoted = text.replace('\\', '\\\\').replace('"', '\\"')

@@ -13,14 +13,11 @@
 """The ways to an OVSDB: who is at the other end, and for how long."""
 
 import pathlib
-import socket
-import threading
 
 import fixtures
 from lab import pki
 import testtools
 
-from osc_lab.access import jsonrpc
 from osc_lab.access import ovsdb
 from osc_lab import channels
 from osc_lab import exceptions
@@ -89,65 +86,6 @@ class TestTls(testtools.TestCase):
     def test_client_without_certificate(self):
         port = self.serve(self.pair('server', f'DNS:{HOST}'))
         self.refused(port, '', client=False)
-
-
-class TestBadServers(testtools.TestCase):
-    """What answers is no OVSDB, or does not answer."""
-
-    def serve(self, answer):
-        listener = socket.create_server(('127.0.0.1', 0))
-        self.addCleanup(listener.close)
-
-        def work():
-            connection, _address = listener.accept()
-            self.addCleanup(connection.close)
-            connection.recv(65536)
-            if answer is None:
-                connection.close()
-            else:
-                connection.sendall(answer)
-
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        return listener.getsockname()[1]
-
-    def ask(self, answer):
-        remote = f'tcp:127.0.0.1:{self.serve(answer)}'
-        with jsonrpc.Connection(remote, HOST, jsonrpc.Files(), 1) as server:
-            return server.call('list_dbs', [])
-
-    def test_answer(self):
-        self.assertEqual(
-            ['x'], self.ask(b' {"id": 1, "error": null, "result": ["x"]}')
-        )
-
-    def test_errors_are_one_line(self):
-        for answer, text in (
-            (None, 'closed the connection'),
-            (b'', 'no answer in time'),
-            (b'SSH-2.0-OpenSSH\r\n', 'no answer in time'),
-            (b'{"id": 1, "result": ', 'no answer in time'),
-            (b'{"id": 7, "result": []}', 'no answer in time'),
-            (b'{"id": 1, "error": "no\\u001b[31m"}', 'no'),
-        ):
-            error = self.assertRaises(exceptions.AccessError, self.ask, answer)
-            self.assertIn(text, str(error))
-            self.assertIn(HOST, str(error))
-            self.assertEqual(exceptions.printable(error), str(error))
-
-    def test_nobody_listens(self):
-        listener = socket.create_server(('127.0.0.1', 0))
-        port = listener.getsockname()[1]
-        listener.close()
-        error = self.assertRaises(
-            exceptions.AccessError,
-            jsonrpc.Connection,
-            f'tcp:127.0.0.1:{port}',
-            HOST,
-            jsonrpc.Files(),
-            5,
-        )
-        self.assertIn('refused', str(error))
 
 
 class TestManyPorts(testtools.TestCase):

@@ -65,6 +65,8 @@ class TestHealth(testtools.TestCase):
         self.assertEqual('br-int', entry.bridge)
         self.assertEqual(health.Health.BLIND, entry.health)
         self.assertEqual([entry], health.to_prune([entry], False, True, False))
+        (entry,) = entries([], [(samples.own_port(), 'row-bridge')], LATER)
+        self.assertEqual(health.Health.EXPIRED, entry.health)
 
 
 class TestMaker(testtools.TestCase):

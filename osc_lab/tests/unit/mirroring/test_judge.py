@@ -12,6 +12,8 @@
 
 """What is refused, and with which way out."""
 
+import dataclasses
+
 import testtools
 
 from osc_lab import exceptions
@@ -172,6 +174,17 @@ class TestOutput(JudgeTest):
                 'watch',
                 candidate,
             )
+
+    def test_a_patch(self):
+        port, interface, bridge = self.candidate()
+        patch = dataclasses.replace(interface, type='patch')
+        self.refused(
+            'a patch to another bridge',
+            judge.output,
+            samples.attachment(),
+            'watch',
+            (port, patch, bridge),
+        )
 
     def test_quiet(self):
         before = {'rx_packets': 1, 'tx_packets': 1}

@@ -12,6 +12,7 @@
 
 """The transactions of mirrors."""
 
+import dataclasses
 import json
 import shlex
 
@@ -153,9 +154,31 @@ class TestCommands(testtools.TestCase):
                 ),
             )
 
-    def test_removal(self):
-        self.assertEqual(
-            'ovs-vsctl -- --if-exists remove Bridge b mirrors m '
-            '-- --if-exists remove Bridge b ports p',
-            transaction.remove_command('b', ['m'], ['p']),
+    def test_each_column_has_its_word(self):
+        output = model.Port('row-out', 'out0')
+        for wish, words in (
+            (
+                samples.wish('vlan:9', snaplen=96, filter='icmp'),
+                ('output_vlan=9', 'snaplen=96', 'filter="icmp"'),
+            ),
+            (
+                samples.wish('port:out0', output=output),
+                ('--id=@output', 'row-out', 'output_port=@output'),
+            ),
+            (
+                samples.wish('erspan:192.0.2.1:10'),
+                ('options:erspan_idx="0xa"', 'output_port=@port'),
+            ),
+        ):
+            line = transaction.create_commands(samples.attachment(), wish)[0]
+            for word in words:
+                self.assertIn(word, shlex.split(line))
+
+    def test_a_port_without_vlan_or_mtu(self):
+        found = samples.attachment(mtu=None)
+        found = dataclasses.replace(
+            found, port=dataclasses.replace(found.port, tag=None)
         )
+        (line, *_more) = transaction.create_commands(found, samples.wish())
+        for word in ('tag=', 'mtu_request='):
+            self.assertNotIn(word, line)

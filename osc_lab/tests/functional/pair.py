@@ -1,0 +1,245 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Two servers on two hosts that ping each other, and the hosts."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import time
+import uuid
+
+import fixtures
+
+from osc_lab.tests.functional import base
+
+MIRROR = ('port', 'mirror')
+HOSTS = ('hosta', 'hostb')
+
+#: Tables and columns that change while nobody changes a configuration.
+_VOLATILE = {
+    'statistics',
+    'status',
+    'link_resets',
+    'cur_cfg',
+    'next_cfg',
+    'lacp_current',
+    'rstp_status',
+    'rstp_statistics',
+    'bond_active_slave',
+    'datapaths',
+}
+
+#: Seconds for what takes moments on a machine that has nothing else to do.
+PATIENCE = 120
+
+
+def command(*argv):
+    """Run a command of the administrator, and insist that it works."""
+    run = base.openstack(*argv, cloud=base.CloudTest.ADMIN)
+    assert run.status == 0, str(run)
+    return run.stdout
+
+
+def wait_until(what, check, seconds=PATIENCE):
+    limit = time.monotonic() + seconds
+    while not check():
+        if time.monotonic() > limit:
+            raise AssertionError(f'{what} took more than {seconds} s')
+        time.sleep(0.5)
+
+
+class PairTest(base.CloudTest):
+    """The servers are shared by all tests of a class.
+
+    A guest takes its address from the last three bytes of its MAC, and
+    pings the one whose last byte differs in the lowest bit.
+    """
+
+    #: What is put before the names of the servers and their ports.
+    PREFIX = 'pair'
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        path = os.environ.get('OS_CLIENT_CONFIG_FILE')
+        if not path:
+            return
+        cls.state = pathlib.Path(path).parent
+        cls.ssh_config = cls.state / 'ssh' / 'config'
+        token = uuid.uuid4().bytes
+        cls.names = {}
+        cls.ports = {}
+        cls.addresses = {}
+        for index, host in enumerate(HOSTS):
+            octets = (token[0], token[1], (token[2] & 0x7E | 2) + index)
+            cls.names[host] = f'{cls.PREFIX}-{token[:4].hex()}-{host}'
+            cls.addresses[host] = '10.' + '.'.join(map(str, octets))
+            suffix = ':'.join(f'{octet:02x}' for octet in octets)
+            cls.ports[host] = cls.make_port(cls.names[host], suffix)
+            cls.make_server(cls.names[host], cls.ports[host], host)
+        for name in cls.names.values():
+            cls.wait_for_server(name)
+
+    @classmethod
+    def make_port(cls, name, suffix):
+        port = command(
+            *('port', 'create', '--network', 'lab-net', '-f', 'json'),
+            *('--mac-address', f'fa:16:3e:{suffix}'),
+            # Words after this are no options, whatever they begin with.
+            *('--no-security-group', '--disable-port-security', '--', name),
+        )
+        found = json.loads(port)['id']
+        cls.addClassCleanup(
+            base.openstack, 'port', 'delete', found, cloud=cls.ADMIN
+        )
+        return found
+
+    @classmethod
+    def make_server(cls, name, port, host):
+        cls.addClassCleanup(
+            base.openstack,
+            *('server', 'delete', '--wait', name),
+            cloud=cls.ADMIN,
+        )
+        command(
+            *('--os-compute-api-version', '2.90', 'server', 'create'),
+            *('--flavor', 'lab.tiny', '--image', 'guest'),
+            *('--port', port, '--host', host, name),
+        )
+
+    @classmethod
+    def wait_for_server(cls, name):
+        def active():
+            status = command(
+                *('server', 'show', '-f', 'value', '-c', 'status', name)
+            ).strip()
+            assert status != 'ERROR', name
+            return status == 'ACTIVE'
+
+        wait_until(f'server {name}', active, 240)
+
+    def setUp(self):
+        super().setUp()
+        # Hosts of a lab share one machine, which may be busy.
+        self.useFixture(
+            fixtures.EnvironmentVariable('OS_LAB_HOST_TIMEOUT', '60')
+        )
+
+    def ssh(self, host, *argv):
+        """Return the command line that runs a command on a host."""
+        return ['ssh', '-F', str(self.ssh_config), host, '--', *argv]
+
+    def on(self, host, *argv, status=0):
+        """Run a command on a host and return what it prints."""
+        done = subprocess.run(
+            self.ssh(host, *argv),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=PATIENCE,
+        )
+        if status is not None:
+            self.assertEqual(status, done.returncode, done.stderr)
+        return done.stdout
+
+    def rows(self, host):
+        """Return (table, UUID) -> row of a host's OVSDB."""
+        text = self.on(
+            host,
+            *('ovsdb-client', '-f', 'json', 'dump'),
+            *('unix:/run/openvswitch/db.sock', 'Open_vSwitch'),
+        )
+        found = {}
+        for line in text.splitlines():
+            if not line.startswith('{'):
+                continue
+            data = json.loads(line)
+            table = data['caption'].removesuffix(' table')
+            for values in data['data']:
+                row = dict(zip(data['headings'], values, strict=True))
+                found[table, row['_uuid'][1]] = {
+                    column: value
+                    for column, value in row.items()
+                    if column not in _VOLATILE
+                }
+        return found
+
+    def belongings(self, host):
+        """Return what of a mirror may be on a host beside the rows."""
+        links = re.findall(r'olm[0-9a-f]+', self.on(host, 'ip', 'link'))
+        processes = [
+            line
+            for line in self.on(
+                host, 'ps', '-e', '-ww', '-o', 'args='
+            ).splitlines()
+            if 'osc-lab' in line or 'tcpdump' in line
+        ]
+        # What else is there is shared by all hosts of the lab.
+        files = self.on(host, 'find', '/run', '-name', "'*osc-lab-*'").split()
+        return sorted({*links, *processes, *files})
+
+    def snapshot(self):
+        return {
+            host: (self.rows(host), self.belongings(host)) for host in HOSTS
+        }
+
+    def assert_same(self, before):
+        """See that nothing is left of what a test made."""
+        for host in HOSTS:
+            rows, others = before[host]
+            self.assertEqual(rows, self.rows(host))
+
+            def nothing(host=host, others=others):
+                return self.belongings(host) == others
+
+            # What has been told to end may take a moment.
+            try:
+                wait_until('the end of what was there', nothing, 20)
+            except AssertionError:
+                self.assertEqual(others, self.belongings(host))
+
+    def mirror(self, *argv, **kwargs):
+        return self.json(*MIRROR, *argv, cloud=self.ADMIN, **kwargs)
+
+    def listed(self, host, made, *argv):
+        """Return the row of a mirror in the list of a host."""
+        (row,) = [
+            item
+            for item in self.mirror('list', '--long', '--host', host, *argv)
+            if item['ID'] == made['id']
+        ]
+        return row
+
+    def delete_mirrors(self, host):
+        """Remove what a failing test may have left."""
+        rows = self.mirror('list', '--long', '--host', host)
+        names = set(self.names.values())
+        ours = [item['ID'] for item in rows if item['Server'] in names]
+        if ours:
+            base.openstack(
+                *(*MIRROR, 'delete', *ours, '--host', host), cloud=self.ADMIN
+            )
+
+
+def pairs(path):
+    """Return the (source, destination) of the packets of a capture."""
+    done = subprocess.run(
+        ['tcpdump', '-n', '-r', '-'],
+        input=path.read_bytes(),
+        capture_output=True,
+        check=True,
+    )
+    lines = [line.split() for line in done.stdout.decode().splitlines()]
+    return {(line[2], line[4].rstrip(':')) for line in lines}

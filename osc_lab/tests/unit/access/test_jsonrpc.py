@@ -1,0 +1,231 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+import contextlib
+import pathlib
+import socket
+import ssl
+import threading
+
+import fixtures
+from lab import pki
+import testtools
+
+from osc_lab.access import jsonrpc
+from osc_lab import exceptions
+
+HOST = 'cmp1'
+
+
+class TestServers(testtools.TestCase):
+    """What answers is no OVSDB, or does not answer."""
+
+    def serve(self, answer):
+        listener = socket.create_server(('127.0.0.1', 0))
+        self.addCleanup(listener.close)
+
+        def work():
+            connection, _address = listener.accept()
+            self.addCleanup(connection.close)
+            connection.recv(65536)
+            if answer is None:
+                connection.close()
+            else:
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        return listener.getsockname()[1]
+
+    def ask(self, answer):
+        remote = f'tcp:127.0.0.1:{self.serve(answer)}'
+        with jsonrpc.Connection(remote, HOST, jsonrpc.Files(), 1) as server:
+            return server.call('list_dbs', [])
+
+    def test_answer(self):
+        self.assertEqual(
+            ['x'], self.ask(b' {"id": 1, "error": null, "result": ["x"]}')
+        )
+
+    def test_errors_are_one_line(self):
+        for answer, text in (
+            (None, 'closed the connection'),
+            (b'', 'no answer in time'),
+            (b'SSH-2.0-OpenSSH\r\n', 'no answer in time'),
+            (b'{"id": 1, "result": ', 'no answer in time'),
+            (b'{"id": 7, "result": []}', 'no answer in time'),
+            (b'{"id": 1, "error": "no\\u001b[31m"}', 'no'),
+        ):
+            error = self.assertRaises(exceptions.AccessError, self.ask, answer)
+            self.assertIn(text, str(error))
+            self.assertIn(HOST, str(error))
+            self.assertEqual(exceptions.printable(error), str(error))
+
+    def test_nobody_listens(self):
+        listener = socket.create_server(('127.0.0.1', 0))
+        port = listener.getsockname()[1]
+        listener.close()
+        error = self.assertRaises(
+            exceptions.AccessError,
+            jsonrpc.Connection,
+            f'tcp:127.0.0.1:{port}',
+            HOST,
+            jsonrpc.Files(),
+            5,
+        )
+        self.assertIn('refused', str(error))
+
+    def test_an_answer_in_pieces_and_many(self):
+        listener = socket.create_server(('127.0.0.1', 0))
+        self.addCleanup(listener.close)
+
+        def work():
+            connection, _address = listener.accept()
+            with connection:
+                for number in (1, 2):
+                    connection.recv(65536)
+                    answer = b'{"id": %d, "error": null, "result": "}"}'
+                    for byte in answer % number:
+                        connection.sendall(bytes([byte]))
+
+        threading.Thread(target=work, daemon=True).start()
+        remote = f'tcp:127.0.0.1:{listener.getsockname()[1]}'
+        with jsonrpc.Connection(remote, HOST, jsonrpc.Files(), 5) as server:
+            self.assertEqual('}', server.call('one', []))
+            self.assertEqual('}', server.call('two', []))
+
+    def test_another_connection_after_a_failure(self):
+        listener = socket.create_server(('127.0.0.1', 0))
+        self.addCleanup(listener.close)
+
+        def work():
+            listener.accept()[0].close()
+            connection, _address = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b'{"id": 2, "result": 7}')
+
+        threading.Thread(target=work, daemon=True).start()
+        remote = f'tcp:127.0.0.1:{listener.getsockname()[1]}'
+        with jsonrpc.Connection(remote, HOST, jsonrpc.Files(), 5) as server:
+            self.assertRaises(exceptions.AccessError, server.call, 'x', [])
+            self.assertEqual(7, server.call('x', []))
+
+
+class TestRemotes(testtools.TestCase):
+    def refused(self, kind, remote, **files):
+        error = self.assertRaises(
+            kind,
+            jsonrpc.Connection,
+            remote,
+            HOST,
+            jsonrpc.Files(**files),
+            1,
+        )
+        self.assertEqual(exceptions.printable(error), str(error))
+        return str(error)
+
+    def test_what_is_no_remote(self):
+        for remote, text in (
+            ('udp:a:1', 'is not a remote'),
+            ('unix:', 'is not a remote'),
+            ('tcp:', 'names no address and port'),
+            ('tcp:host', 'names no address and port'),
+            ('tcp:host:x', 'names no address and port'),
+            ('ssl:host:6640', 'needs a CA certificate'),
+        ):
+            self.assertIn(text, self.refused(exceptions.InvalidInput, remote))
+
+    def test_addresses(self):
+        for rest, expected in (
+            ('[::1]:6640', ('::1', 6640)),
+            ('host:99999', ('host', 65535)),
+        ):
+            self.assertEqual(expected, jsonrpc.address('x', rest))
+
+    def test_no_socket(self):
+        text = self.refused(exceptions.AccessError, 'unix:/nowhere/db.sock')
+        self.assertIn('No such file', text)
+
+    def test_files_that_cannot_be_used(self):
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        bad = folder / 'bad.pem'
+        bad.write_text('nothing')
+        for files, option in (
+            ({'ca_cert': str(bad)}, '--ovsdb-ca-cert'),
+            ({'ca_cert': str(folder / 'none')}, '--ovsdb-ca-cert'),
+            (
+                {
+                    'ca_cert': ssl.get_default_verify_paths().cafile
+                    or '/etc/ssl/certs/ca-certificates.crt',
+                    'cert': str(bad),
+                },
+                '--ovsdb-cert and --ovsdb-key',
+            ),
+        ):
+            text = self.refused(
+                exceptions.InvalidInput, 'ssl:127.0.0.1:1', **files
+            )
+            self.assertIn(option, text)
+
+
+class TestTls(testtools.TestCase):
+    """A server that shows a certificate of the authority."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.ca = pki.authority(self.folder / 'ca')
+
+    def serve(self, *alternatives):
+        pair = pki.Pair(self.folder / 's.pem', self.folder / 's.key')
+        pki.issue(self.ca, pair, 'server', alternatives, 30)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pair.certificate, pair.key)
+        listener = socket.create_server(('127.0.0.1', 0))
+        self.addCleanup(listener.close)
+
+        def work():
+            # A client that finds the wrong name comes a second time.
+            for _attempt in range(2):
+                with contextlib.suppress(OSError):
+                    plain, _address = listener.accept()
+                    with context.wrap_socket(plain, server_side=True) as link:
+                        link.recv(65536)
+                        link.sendall(b'{"id": 1, "result": "ok"}')
+
+        threading.Thread(target=work, daemon=True).start()
+        return f'ssl:127.0.0.1:{listener.getsockname()[1]}'
+
+    def ask(self, remote, ca=None):
+        files = jsonrpc.Files(str((ca or self.ca).certificate))
+        with jsonrpc.Connection(remote, HOST, files, 20) as server:
+            return server.call('x', [])
+
+    def test_host_is_named_or_its_address(self):
+        for name in ('IP:127.0.0.1', f'DNS:{HOST}'):
+            self.assertEqual('ok', self.ask(self.serve(name)))
+
+    def test_another_host_or_authority(self):
+        for text, names, ca in (
+            ('Hostname mismatch', ('DNS:cmp2',), None),
+            (
+                'issuer certificate',
+                (f'DNS:{HOST}',),
+                pki.authority(self.folder / 'other', 'other'),
+            ),
+        ):
+            error = self.assertRaises(
+                exceptions.AccessError, self.ask, self.serve(*names), ca
+            )
+            self.assertIn(text, str(error))
+            self.assertIn(f'is not the host {HOST}', str(error))

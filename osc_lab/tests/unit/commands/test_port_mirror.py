@@ -1,0 +1,691 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The commands as a user calls them, over HTTP and OVSDB.
+
+The program in place of OpenSSH writes down what it is asked to run; for
+tcpdump it gives packets.
+"""
+
+import datetime
+import json
+import os
+import pathlib
+import struct
+from unittest import mock
+
+import fixtures
+import testtools
+
+from osc_lab.mirroring import marks
+from osc_lab.tests.unit import fake_cloud
+from osc_lab.tests.unit import fake_ovsdb
+
+PORT = '6f1c2d3e-0000-4000-8000-000000000001'
+OTHER = '6f1c2d3e-0000-4000-8000-000000000002'
+SERVER = '11111111-aaaa-4aaa-8aaa-111111111111'
+
+#: Answers as hosts do: a guard tells what it is, tcpdump gives packets.
+SSH = """#!/bin/sh
+printf '%s\\n' "$*" >>"$CALLS"
+[ ! -e "$CALLS.fail" ] || { echo broken pipe >&2; exit 255; }
+case "$*" in
+    *'tcpdump -i'*) cat "$CALLS.pcap"; exit "$(cat "$CALLS.status")";;
+    *ovs-vsctl*) [ ! -e "$CALLS.noguard" ] || exit 3; echo systemd;;
+esac
+"""
+
+
+class MirrorTest(testtools.TestCase):
+    HOSTS = ('host1', 'host2', 'host3')
+
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        (self.folder / 'bin').mkdir()
+        program = self.folder / 'bin' / 'ssh'
+        program.write_text(SSH)
+        program.chmod(0o755)
+        self.calls = self.folder / 'calls'
+        self.calls.touch()
+        (self.folder / 'calls.status').write_text('0')
+        self.databases = {}
+        for host in self.HOSTS:
+            server = fake_ovsdb.Server(str(self.folder), host)
+            self.databases[host] = self.useFixture(server).database
+        self.cloud = fake_cloud.Cloud()
+        self.cloud.server['name'] = 'vm'
+        self.cloud.ports = [
+            self.neutron_port(PORT, 'one'),
+            self.neutron_port(OTHER, 'two', host='host2'),
+        ]
+        self.cloud._network = self.neutron
+        self.remote = f'unix:{self.folder}/{{host}}.sock'
+        self.settings = {'ovsdb': self.remote, 'ssh': '{host}'}
+        self.shell = self.useFixture(
+            fake_cloud.Mocked(self.cloud, self.settings)
+        )
+        for name, value in (
+            ('PATH', f'{self.folder}/bin:{os.environ["PATH"]}'),
+            ('CALLS', str(self.calls)),
+        ):
+            self.useFixture(fixtures.EnvironmentVariable(name, value))
+        self.database = self.databases['host1']
+        self.bridge = self.database.bridge()
+        self.tap = self.database.plug(
+            self.bridge,
+            'tapone',
+            tag=3,
+            mtu=[1450],
+            external_ids={'iface-id': PORT},
+            statistics={'rx_packets': 5, 'tx_packets': 5},
+        )
+        second = self.databases['host2']
+        second.plug(
+            second.bridge(), 'taptwo', external_ids={'iface-id': OTHER}
+        )
+
+    def neutron_port(self, found, name, host='host1', **values):
+        return {
+            'id': found,
+            'name': name,
+            'network_id': 'net-1',
+            'mac_address': 'fa:16:3e:00:00:01',
+            'device_id': SERVER,
+            'device_owner': 'compute:nova',
+            'fixed_ips': [],
+            'binding:host_id': host,
+            'binding:vif_type': 'ovs',
+            'binding:vnic_type': 'normal',
+            'binding:profile': {},
+            **values,
+        }
+
+    def neutron(self, method, path, query, body):
+        if path != '/ports':
+            return fake_cloud.Cloud._network(
+                self.cloud, method, path, query, body
+            )
+        ports = [
+            port
+            for port in self.cloud.ports
+            if all(
+                str(port.get(key, value)) == value
+                for key, value in query.items()
+            )
+        ]
+        return 200, {'ports': ports}
+
+    def run_command(self, *argv, status=0):
+        found, out, err = self.shell.run('port', 'mirror', *argv)
+        self.assertNotIn('Traceback', out + err)
+        self.assertEqual(status, found, out + err)
+        return out, err
+
+    def json(self, *argv, status=0):
+        return json.loads(
+            self.run_command(*argv, '-f', 'json', status=status)[0]
+        )
+
+    def create(self, *argv, **kwargs):
+        return self.json('create', 'one', '--wait', '0', *argv, **kwargs)
+
+    def ours(self):
+        """Return marks -> how many rows of each table carry them."""
+        rows = self.database.rows()
+        return {
+            table: [
+                row
+                for row in rows[table].values()
+                if row['external_ids'].get(marks.OWNER)
+            ]
+            for table in ('Mirror', 'Port', 'Interface')
+        }
+
+    def assert_none(self):
+        self.assertEqual(
+            {'Mirror': [], 'Port': [], 'Interface': []}, self.ours()
+        )
+
+
+class TestCreate(MirrorTest):
+    def test_life(self):
+        before = self.database.rows()
+        made = self.create()
+        self.assertEqual(
+            ('one', 'vm', 'host1', 'br-int', 'both', 'interface', 'idle'),
+            tuple(
+                made[key]
+                for key in (
+                    *('port_name', 'server_name', 'host', 'bridge'),
+                    *('direction', 'target', 'health'),
+                )
+            ),
+        )
+        (mirror,) = self.ours()['Mirror']
+        (port,) = self.ours()['Port']
+        (interface,) = self.ours()['Interface']
+        self.assertEqual([['uuid', self.tap]], mirror['select_src_port'])
+        self.assertEqual([3], port['tag'])
+        self.assertEqual(
+            ('internal', [1450]),
+            (
+                interface['type'],
+                interface['mtu_request'],
+            ),
+        )
+        guard, bring_up = (
+            self.calls.read_text().split('ssh -T')[0].split('-T')[1:3]
+        )
+        self.assertIn('osc-lab-guard', guard)
+        self.assertIn(made['device'], bring_up)
+        mirror['statistics'] = {}
+        (row,) = self.json('list')
+        self.assertEqual(('idle', 'one'), (row['Health'], row['Port']))
+        shown = self.json('show', made['name'])
+        self.assertEqual(made, shown)
+        self.run_command('delete', made['name'])
+        self.assertEqual(before, self.database.rows())
+        self.assertIn('.timer', self.calls.read_text())
+
+    def test_second_one_is_the_first(self):
+        made = self.create('--name', 'mine')
+        out, err = self.run_command(
+            'create', 'one', '--name', 'mine', '-f', 'json'
+        )
+        self.assertEqual(made['id'], json.loads(out)['id'])
+        self.assertIn('exists already', err)
+        self.assertEqual(1, len(self.ours()['Mirror']))
+        _out, err = self.run_command(
+            *('create', 'one', '--name', 'mine', '--direction', 'in'),
+            status=3,
+        )
+        self.assertIn('different mirror named mine', err)
+
+    def test_dry_run(self):
+        before = self.database.rows()
+        made = self.create('--dry-run')
+        self.assertEqual(
+            (False, 'tapone'), (made['exists'], made['interface'])
+        )
+        self.assertIn('ovs-vsctl', made['commands'])
+        self.assertEqual(before, self.database.rows())
+        self.create()
+        made = self.create('--dry-run')
+        self.assertEqual((True, '[]'), (made['exists'], made['transaction']))
+
+    def test_packets_are_waited_for(self):
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'osc_lab.access.ovsdb.Database.statistics_interval',
+                lambda _self: 0.1,
+            )
+        )
+
+        def traffic(operations):
+            for row in self.database.tables['Mirror'].values():
+                row['statistics'] = {'tx_packets': 3, 'tx_bytes': 300}
+            for row in self.database.tables['Interface'].values():
+                if row['name'] == 'tapone':
+                    row['statistics']['rx_packets'] += 100000
+
+        self.database.before = traffic
+        out, err = self.run_command(
+            'create', 'one', '--wait', '5', '-f', 'json'
+        )
+        made = json.loads(out)
+        self.assertEqual(
+            (3, 300, 'ok'), (made['packets'], made['bytes'], made['health'])
+        )
+        self.assertIn('packets/s', err)
+        self.assertIn('costs the host much CPU', err)
+
+    def test_no_packet(self):
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'osc_lab.access.ovsdb.Database.statistics_interval',
+                lambda _self: 0.1,
+            )
+        )
+        _out, err = self.run_command('create', 'one', '--wait', '0.3')
+        self.assertIn('the port carried none before either', err)
+
+    def test_without_a_shell(self):
+        del self.settings['ssh']
+        shell = self.useFixture(
+            fake_cloud.Mocked(self.cloud, {'ovsdb': self.remote})
+        )
+        status, _out, err = shell.run(
+            'port', 'mirror', 'create', 'one', '--wait', '0'
+        )
+        self.assertEqual(2, status)
+        self.assertIn('can only be brought up by a shell', err)
+        status, _out, err = shell.run(
+            *('port', 'mirror', 'create', 'one', '--wait', '0'),
+            *('--to', 'gre:192.0.2.1'),
+        )
+        self.assertEqual(0, status, err)
+        self.assertIn('only "openstack port mirror prune" removes it', err)
+        self.assertEqual('', self.calls.read_text())
+        status, _out, err = shell.run(
+            'port', 'mirror', 'capture', 'one', '--file', 'x'
+        )
+        self.assertEqual(2, status)
+        self.assertIn('Use --ssh', err)
+
+    def test_no_channel(self):
+        shell = self.useFixture(fake_cloud.Mocked(self.cloud))
+        status, _out, err = shell.run('port', 'mirror', 'create', 'one')
+        self.assertEqual(1, status)
+        self.assertIn('There is no way to the OVSDB of host1', err)
+
+    def test_an_output_that_carries_traffic(self):
+        self.database.plug(self.bridge, 'out0', statistics={'rx_packets': 1})
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'osc_lab.access.ovsdb.Database.statistics_interval',
+                lambda _self: 0.1,
+            )
+        )
+
+        def traffic(operations):
+            for row in self.database.tables['Interface'].values():
+                if row['name'] == 'out0':
+                    row['statistics']['rx_packets'] += 1
+
+        self.database.before = traffic
+        _out, err = self.run_command(
+            *('create', 'one', '--to', 'port:out0', '--wait', '0'), status=3
+        )
+        self.assertIn('it carries traffic', err)
+        self.database.before = lambda operations: None
+        self.create('--to', 'port:out0')
+        self.assert_kept_output('out0')
+
+    def assert_kept_output(self, name):
+        (mirror,) = self.ours()['Mirror']
+        ((_kind, output),) = mirror['output_port']
+        self.assertEqual(name, self.database.tables['Port'][output]['name'])
+
+    def test_a_vlan_in_use(self):
+        _out, err = self.run_command(
+            'create', 'one', '--to', 'vlan:3', '--wait', '0', status=3
+        )
+        self.assertIn('VLAN 3 of br-int is in use by tapone', err)
+        self.create('--to', 'vlan:4')
+
+    def test_an_old_switch(self):
+        _out, err = self.run_command(
+            'create', 'one', '--filter', 'icmp', '--wait', '0', status=1
+        )
+        self.assertIn('too old', err)
+        self.assert_none()
+
+    def test_others_change_the_bridge(self):
+        left = [3]
+
+        def intrude(operations):
+            kinds = [item['op'] for item in operations]
+            if left[0] and 'insert' in kinds:
+                left[0] -= 1
+                self.database.mirror(self.bridge, f'theirs{left[0]}')
+
+        self.database.before = intrude
+        self.create()
+        self.assertEqual(4, len(self.database.tables['Mirror']))
+
+    def test_they_never_stop(self):
+        def intrude(operations):
+            if 'insert' in [item['op'] for item in operations]:
+                self.database.tables['Bridge'][self.bridge]['mirrors'] = []
+                self.database.mirror(self.bridge, 'theirs')
+
+        self.database.before = intrude
+        self.useFixture(
+            fixtures.MonkeyPatch('osc_lab.mirroring.maker._ATTEMPTS', 2)
+        )
+        _out, err = self.run_command('create', 'one', '--wait', '0', status=3)
+        self.assertIn('keep changing the bridge', err)
+        self.assertIn('.timer', self.calls.read_text())
+
+    def test_switch_makes_no_port(self):
+        self.database.works = False
+        self.useFixture(
+            fixtures.MonkeyPatch('osc_lab.mirroring.maker._PORT_DEADLINE', 0.2)
+        )
+        _out, err = self.run_command('create', 'one', '--wait', '0', status=5)
+        self.assertIn('made no port', err)
+        self.assert_none()
+
+    def test_somebody_removes_it_at_once(self):
+        def gone(operations):
+            if operations[0].get('table') == 'Mirror':
+                where = operations[0]['where']
+                if where and where[0][0] == '_uuid':
+                    found = where[0][2][1]
+                    self.database.tables['Mirror'].pop(found, None)
+
+        self.database.before = gone
+        _out, err = self.run_command('create', 'one', '--wait', '0', status=5)
+        self.assertIn('was removed again', err)
+        self.database.before = lambda operations: None
+        self.assert_none()
+
+    def test_a_port_that_was_made_anew(self):
+        made = self.create()
+        self.database.unplug(self.tap)
+        self.database.plug(
+            self.bridge, 'tapone', external_ids={'iface-id': PORT}
+        )
+        (row,) = self.json('list')
+        self.assertEqual('blind', row['Health'])
+        again = self.create()
+        self.assertNotEqual(made['id'], again['id'])
+        (row,) = self.json('list')
+        self.assertEqual('idle', row['Health'])
+
+    def test_no_guard(self):
+        (self.folder / 'calls.noguard').touch()
+        _out, err = self.run_command('create', 'one', '--wait', '0')
+        self.assertIn('No guard on host1', err)
+        self.assertIn('only "openstack port mirror prune"', err)
+
+    def test_ssh_is_broken(self):
+        (self.folder / 'calls.fail').touch()
+        _out, err = self.run_command('create', 'one', '--wait', '0', status=1)
+        self.assertIn('No shell on host1: broken pipe', err)
+        self.assert_none()
+
+
+class TestOthers(MirrorTest):
+    """list, show, delete and prune."""
+
+    def change(self, **values):
+        """Change the marks of our rows."""
+        for rows in self.ours().values():
+            del rows
+        for table in ('Mirror', 'Port', 'Interface'):
+            for row in self.database.tables[table].values():
+                if row['external_ids'].get(marks.OWNER):
+                    row['external_ids'].update(
+                        {marks.PREFIX + k: v for k, v in values.items()}
+                    )
+
+    def long_ago(self):
+        past = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+        self.change(expires=past.isoformat())
+
+    def test_list_all_and_long(self):
+        self.create()
+        self.database.mirror(
+            self.bridge, 'theirs\x1b[31m', select_all=True, output_vlan=[7]
+        )
+        self.assertEqual(1, len(self.json('list')))
+        rows = self.json('list', '--all', '--long', '--host', 'host1')
+        self.assertEqual(
+            {('idle', 'osc-lab'), ('foreign', 'unknown')},
+            {(row['Health'], row['Owner']) for row in rows},
+        )
+        (theirs,) = [row for row in rows if row['Owner'] == 'unknown']
+        self.assertEqual(
+            ('both', 'vlan:7', 'theirs\\x1b[31m'),
+            (theirs['Direction'], theirs['Target'], theirs['Name']),
+        )
+        out, _err = self.run_command('list')
+        self.assertIn('1h', out.replace('60m', '1h').replace('59m', '1h'))
+
+    def test_a_host_that_does_not_answer(self):
+        os.unlink(self.folder / 'host3.sock')
+        self.create()
+        rows = self.json('list', '--long', status=4)
+        self.assertEqual(
+            [('host1', 'idle'), ('host3', 'unreachable')],
+            [(row['Host'], row['Health']) for row in rows],
+        )
+        _out, err = self.run_command('show', 'nothing', status=1)
+        self.assertIn('on a host that did not answer: host3', err)
+        self.json('prune', status=4)
+
+    def test_which_one(self):
+        made = self.create()
+        for name in (made['id'], made['name']):
+            self.assertEqual(made, self.json('show', name))
+        _out, err = self.run_command('show', 'nothing', status=1)
+        self.assertIn('There is no mirror "nothing"', err)
+        for _number in range(2):
+            self.database.mirror(self.bridge, 'twice')
+        _out, err = self.run_command('show', 'twice', status=1)
+        self.assertIn('There are 2 mirrors "twice"', err)
+
+    def test_delete_is_not_for_others(self):
+        theirs = self.database.mirror(
+            self.bridge, 'ovn', external_ids={'ovn-owned': 'true'}
+        )
+        made = self.create()
+        before = self.database.rows()
+        _out, err = self.run_command('delete', made['id'], 'ovn', status=3)
+        self.assertIn('was made by ovn', err)
+        self.assertEqual(before, self.database.rows())
+        self.run_command('delete', made['id'], made['name'])
+        self.assertEqual([theirs], list(self.database.tables['Mirror']))
+
+    def test_what_is_left_without_a_mirror(self):
+        made = self.create()
+        self.database.tables['Bridge'][self.bridge]['mirrors'] = []
+        self.database._collect()
+        (row,) = self.json('list', '--long')
+        self.assertEqual(('blind', made['id']), (row['Health'], row['ID']))
+        self.json('show', made['name'])
+        self.assertEqual(1, len(self.json('prune')))
+        self.assert_none()
+
+    def test_prune_chooses(self):
+        self.create()
+        self.assertEqual([], self.json('prune'))
+        self.long_ago()
+        self.assertEqual([], self.json('prune', '--orphans'))
+        (shown,) = self.json('prune', '--dry-run')
+        self.assertEqual(
+            ('expired', False),
+            (
+                shown['Problems'],
+                shown['Removed'],
+            ),
+        )
+        self.assertEqual(1, len(self.json('prune', '--expired')))
+        self.assert_none()
+        self.create()
+        self.cloud.ports[0]['binding:host_id'] = 'host2'
+        (row,) = self.json('list')
+        self.assertEqual('orphan', row['Health'])
+        self.assertEqual([], self.json('prune', '--expired'))
+        self.assertEqual(1, len(self.json('prune', '--orphans')))
+        self.assert_none()
+
+    def test_an_expired_one_is_made_anew(self):
+        made = self.create()
+        self.long_ago()
+        self.assertNotEqual(made['id'], self.create()['id'])
+        self.assertEqual(1, len(self.ours()['Mirror']))
+
+    def test_left_overs_of_others(self):
+        output = self.database.plug(self.bridge, 'mitapone')
+        self.database.mirror(
+            self.bridge, 'm_tapone', output_port=[['uuid', output]]
+        )
+        before = self.database.rows()
+        self.assertEqual([], self.json('prune'))
+        with mock.patch('sys.stdin.isatty', lambda: False):
+            _out, err = self.run_command('prune', '--foreign', status=2)
+        self.assertIn('Not ours: m_tapone on host1, 0 packets', err)
+        for answer, status in (('n\n', 130), ('y\n', 0)):
+            self.assertEqual(before, self.database.rows())
+            with mock.patch('sys.stdin') as stdin:
+                stdin.isatty.return_value = True
+                stdin.readline.return_value = answer
+                out, err = self.run_command(
+                    'prune', '--foreign', '-f', 'json', status=status
+                )
+        self.assertEqual(True, json.loads(out)[0]['Removed'])
+        self.assertEqual({}, self.database.tables['Mirror'])
+        self.assertNotIn(output, self.database.tables['Port'])
+        self.assertIn('ip link delete dev', self.calls.read_text())
+
+    def test_a_host_that_goes_away(self):
+        made = self.create()
+        real = self.database.transact
+
+        def refuse(operations):
+            if operations[0]['op'] == 'mutate':
+                return [{'error': 'permission error', 'details': 'read-only'}]
+            return real(operations)
+
+        self.database.transact = refuse
+        _out, err = self.run_command('delete', made['id'], status=5)
+        self.assertIn('read-only', err)
+        self.long_ago()
+        (row,) = self.json('prune', status=5)
+        self.assertEqual(False, row['Removed'])
+
+    def test_the_guard_cannot_be_told(self):
+        made = self.create()
+        (self.folder / 'calls.fail').touch()
+        _out, err = self.run_command('delete', made['id'])
+        self.assertIn('The guard on host1 ends when its time is over', err)
+        self.assert_none()
+
+
+class TestCapture(MirrorTest):
+    def setUp(self):
+        super().setUp()
+        self.file = self.folder / 'f.pcap'
+        header = struct.pack('<IHHiIII', 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1)
+        record = struct.pack('<IIII', 1, 2, 4, 4) + b'ping'
+        self.data = header + 3 * record
+        (self.folder / 'calls.pcap').write_bytes(self.data)
+        (self.folder / 'calls.status').write_text('124')
+
+    def capture(self, *argv, status=0):
+        _out, err = self.run_command(
+            'capture', *argv, '--file', str(self.file), status=status
+        )
+        return err
+
+    def test_a_port(self):
+        err = self.capture('one')
+        self.assertIn('Capturing one for 5m at most, up to 100.0 MiB', err)
+        self.assertIn('3 packets, 84 B', err)
+        self.assertEqual(self.data, self.file.read_bytes())
+        self.assert_none()
+        err = self.capture('one', status=2)
+        self.assertIn('Use --force', err)
+        self.capture('one', '--force', '--packets', '2')
+        self.assertEqual(self.data[:-20], self.file.read_bytes())
+
+    def test_it_breaks_off(self):
+        (self.folder / 'calls.status').write_text('255')
+        err = self.capture('one', status=5)
+        self.assertIn('the connection to the host is gone', err)
+        self.assertIn('What arrived before is complete', err)
+        self.assertEqual(self.data, self.file.read_bytes())
+        self.assert_none()
+
+    def test_both_ends(self):
+        err = self.capture('one', '--both-ends', 'two')
+        self.assertIn('Capturing one and two', err)
+        self.assertIn('6 packets', err)
+        data = self.file.read_bytes()
+        for name in (b'host1 one', b'host2 two'):
+            self.assertIn(name, data)
+        self.assert_none()
+        self.assertEqual({}, self.databases['host2'].tables['Mirror'])
+        err = self.capture('one', '--both-ends', 'one', '--force', status=2)
+        self.assertIn('it is the same port', err)
+
+    def test_ring(self):
+        err = self.capture('one', '--ring', '3', '--max-size', '1M')
+        self.assertIn('3 packets', err)
+        self.assertEqual(
+            self.data, (self.folder / 'f-00001.pcap').read_bytes()
+        )
+
+    def test_a_mirror(self):
+        self.create('--name', 'watch', '--direction', 'in')
+        err = self.capture('watch')
+        self.assertIn('Capturing watch', err)
+        self.assertEqual(self.data, self.file.read_bytes())
+        self.assertEqual(1, len(self.ours()['Mirror']))
+        err = self.capture('watch', '--direction', 'out', '--force', status=3)
+        self.assertIn('copies the direction "in"', err)
+        self.create('--name', 'far', '--to', 'gre:192.0.2.1')
+        err = self.capture('far', '--force', status=3)
+        self.assertIn('has no device on its host', err)
+        err = self.capture('nothing', '--force', status=1)
+        self.assertIn('There is no single port or mirror "nothing"', err)
+
+    def test_a_port_that_was_made_anew(self):
+        def renew(operations):
+            # The device has lost copies, and the port is another one.
+            for row in self.database.tables['Interface'].values():
+                row['statistics']['tx_dropped'] = 9
+            tables = self.database.tables
+            if tables['Mirror'] and self.tap in tables['Port']:
+                calls = self.calls.read_text()
+                if 'tcpdump -i' in calls:
+                    self.database.unplug(self.tap)
+
+        self.database.before = renew
+        err = self.capture('one')
+        self.assertIn('The port was made anew', err)
+        self.assertIn('Open vSwitch dropped 9 copies', err)
+        self.assert_none()
+
+    def test_the_mirror_cannot_be_removed(self):
+        real = self.database.transact
+
+        def refuse(operations):
+            if operations[0]['op'] == 'mutate':
+                return [{'error': 'permission error', 'details': ''}]
+            return real(operations)
+
+        self.database.transact = refuse
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'osc_lab.commands.capture_source._ATTEMPTS', 1
+            )
+        )
+        err = self.capture('one', status=5)
+        self.assertIn('is left on host1', err)
+        self.assertIn('the host removes it by itself', err)
+
+    def test_topology(self):
+        patch = self.database.plug(
+            self.bridge, 'patch-tun', type='patch', options={'peer': 'p'}
+        )
+        self.assertTrue(patch)
+        tunnel = self.database.bridge('br-tun')
+        self.database.plug(
+            tunnel, 'p', type='patch', options={'peer': 'patch-tun'}
+        )
+        self.database.plug(
+            tunnel, 'vxlan-1', type='vxlan', options={'remote_ip': '10.0.0.2'}
+        )
+        self.create()
+        status, out, err = self.shell.run('port', 'topology', 'show', 'one')
+        self.assertEqual(0, status, err)
+        self.assertIn('br-int (bridge', out)
+        self.assertIn('br-tun (bridge', out)
+        status, out, err = self.shell.run(
+            'port', 'topology', 'show', 'one', '--format-graph', 'dot'
+        )
+        self.assertEqual(0, status, err)
+        self.assertTrue(out.startswith('graph port {'), out)
