@@ -12,6 +12,8 @@
 
 """Two servers on two hosts that ping each other, and the hosts."""
 
+import atexit
+import functools
 import json
 import os
 import pathlib
@@ -60,15 +62,73 @@ def wait_until(what, check, seconds=PATIENCE):
         time.sleep(0.5)
 
 
-class PairTest(base.CloudTest):
-    """The servers are shared by all tests of a class.
+class Pair:
+    """Two servers, their ports and addresses, by host.
 
     A guest takes its address from the last three bytes of its MAC, and
     pings the one whose last byte differs in the lowest bit.
     """
 
-    #: What is put before the names of the servers and their ports.
-    PREFIX = 'pair'
+    def __init__(self):
+        token = uuid.uuid4().bytes
+        self.names = {}
+        self.ports = {}
+        self.addresses = {}
+        for index, host in enumerate(HOSTS):
+            octets = (token[0], token[1], (token[2] & 0x7E | 2) + index)
+            self.names[host] = f'pair-{token[:4].hex()}-{host}'
+            self.addresses[host] = '10.' + '.'.join(map(str, octets))
+            suffix = ':'.join(f'{octet:02x}' for octet in octets)
+            self.make(host, suffix)
+        for name in self.names.values():
+            self.wait_for(name)
+
+    def make(self, host, suffix):
+        name = self.names[host]
+        port = command(
+            *('port', 'create', '--network', 'lab-net', '-f', 'json'),
+            *('--mac-address', f'fa:16:3e:{suffix}'),
+            *('--no-security-group', '--disable-port-security', name),
+        )
+        self.ports[host] = json.loads(port)['id']
+        command(
+            *('--os-compute-api-version', '2.90', 'server', 'create'),
+            *('--flavor', 'lab.tiny', '--image', 'guest'),
+            *('--port', self.ports[host], '--host', host, name),
+        )
+
+    def wait_for(self, name):
+        def active():
+            status = command(
+                *('server', 'show', '-f', 'value', '-c', 'status', name)
+            ).strip()
+            assert status != 'ERROR', name
+            return status == 'ACTIVE'
+
+        wait_until(f'server {name}', active, 240)
+
+    def remove(self):
+        for kind, names in (('server', self.names), ('port', self.ports)):
+            wait = ['--wait'] if kind == 'server' else []
+            base.openstack(
+                *(kind, 'delete', *wait, *names.values()),
+                cloud=base.CloudTest.ADMIN,
+            )
+
+
+@functools.cache
+def shared():
+    """Return the pair that the classes of a process share."""
+    pair = Pair()
+    atexit.register(pair.remove)
+    return pair
+
+
+class PairTest(base.CloudTest):
+    """Has a pair of servers at hand, and their hosts."""
+
+    #: Whether the class needs a pair of its own, because it spoils it.
+    OWN = False
 
     @classmethod
     def setUpClass(cls):
@@ -78,57 +138,14 @@ class PairTest(base.CloudTest):
             return
         cls.state = pathlib.Path(path).parent
         cls.ssh_config = cls.state / 'ssh' / 'config'
-        token = uuid.uuid4().bytes
-        cls.names = {}
-        cls.ports = {}
-        cls.addresses = {}
-        for index, host in enumerate(HOSTS):
-            octets = (token[0], token[1], (token[2] & 0x7E | 2) + index)
-            cls.names[host] = f'{cls.PREFIX}-{token[:4].hex()}-{host}'
-            cls.addresses[host] = '10.' + '.'.join(map(str, octets))
-            suffix = ':'.join(f'{octet:02x}' for octet in octets)
-            cls.ports[host] = cls.make_port(cls.names[host], suffix)
-            cls.make_server(cls.names[host], cls.ports[host], host)
-        for name in cls.names.values():
-            cls.wait_for_server(name)
-
-    @classmethod
-    def make_port(cls, name, suffix):
-        port = command(
-            *('port', 'create', '--network', 'lab-net', '-f', 'json'),
-            *('--mac-address', f'fa:16:3e:{suffix}'),
-            # Words after this are no options, whatever they begin with.
-            *('--no-security-group', '--disable-port-security', '--', name),
-        )
-        found = json.loads(port)['id']
-        cls.addClassCleanup(
-            base.openstack, 'port', 'delete', found, cloud=cls.ADMIN
-        )
-        return found
-
-    @classmethod
-    def make_server(cls, name, port, host):
-        cls.addClassCleanup(
-            base.openstack,
-            *('server', 'delete', '--wait', name),
-            cloud=cls.ADMIN,
-        )
-        command(
-            *('--os-compute-api-version', '2.90', 'server', 'create'),
-            *('--flavor', 'lab.tiny', '--image', 'guest'),
-            *('--port', port, '--host', host, name),
-        )
-
-    @classmethod
-    def wait_for_server(cls, name):
-        def active():
-            status = command(
-                *('server', 'show', '-f', 'value', '-c', 'status', name)
-            ).strip()
-            assert status != 'ERROR', name
-            return status == 'ACTIVE'
-
-        wait_until(f'server {name}', active, 240)
+        if cls.OWN:
+            pair = Pair()
+            cls.addClassCleanup(pair.remove)
+        else:
+            pair = shared()
+        cls.names = pair.names
+        cls.ports = pair.ports
+        cls.addresses = pair.addresses
 
     def setUp(self):
         super().setUp()
@@ -195,11 +212,20 @@ class PairTest(base.CloudTest):
             host: (self.rows(host), self.belongings(host)) for host in HOSTS
         }
 
+    def assert_rows(self, before, after):
+        """See that rows are the same, and show only those that are not."""
+        changed = {
+            key: (before.get(key), after.get(key))
+            for key in before.keys() | after.keys()
+            if before.get(key) != after.get(key)
+        }
+        self.assertEqual({}, changed)
+
     def assert_same(self, before):
         """See that nothing is left of what a test made."""
         for host in HOSTS:
             rows, others = before[host]
-            self.assertEqual(rows, self.rows(host))
+            self.assert_rows(rows, self.rows(host))
 
             def nothing(host=host, others=others):
                 return self.belongings(host) == others

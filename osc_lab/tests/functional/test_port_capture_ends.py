@@ -24,8 +24,6 @@ from osc_lab.tests.functional import pair
 
 
 class TestBothEnds(pair.PairTest):
-    PREFIX = 'end'
-
     def setUp(self):
         super().setUp()
         self.addCleanup(self.assert_same, self.snapshot())

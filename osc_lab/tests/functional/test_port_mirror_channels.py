@@ -21,8 +21,6 @@ from osc_lab.tests.functional import pair
 
 
 class TestChannels(pair.PairTest):
-    PREFIX = 'way'
-
     def setUp(self):
         super().setUp()
         self.before = self.snapshot()
