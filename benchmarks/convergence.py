@@ -344,8 +344,8 @@ def measure(pair, guests):
                 origin = 1
             for limit in limits:
                 if not pair.writes(identity, origin):
-                    # Without hardware acceleration a guest may stand still
-                    # after a migration: its timers no longer fire.
+                    # Seen now and then without hardware acceleration, after
+                    # a migration; the cause is not known.
                     print(json.dumps({'stands_still': [size, rate]}))
                     pair.end(identity)
                     identity, origin = pair.ready(size, rate), 0

@@ -69,6 +69,8 @@ class _Relay:
     ) -> None:
         self._upstream, self._rtt = upstream, rtt
         self._measure, self._counts = measure, counts
+        # The loop alone would let a task go that waits for both sides.
+        self._tasks: set[asyncio.Task[typing.Any] | None] = set()
 
     async def _pump(
         self,
@@ -94,6 +96,7 @@ class _Relay:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self._counts.connections.value += 1
+        self._tasks.add(asyncio.current_task())
         # The handshake of TCP takes one.
         await asyncio.sleep(self._rtt)
         if isinstance(self._upstream, str):

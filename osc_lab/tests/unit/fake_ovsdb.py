@@ -322,6 +322,8 @@ class Server(fixtures.Fixture):
     def _setUp(self):
         server = socketserver.ThreadingUnixStreamServer(self.path, _Handler)
         server.daemon_threads = True
+        # A client that is gone again must not hold up the end.
+        server.socket.settimeout(1)
         server.database = self.database
         thread = threading.Thread(
             target=server.serve_forever, args=(0.02,), daemon=True

@@ -26,25 +26,38 @@ from osc_lab import exceptions
 HOST = 'cmp1'
 
 
+def listen(case, work):
+    """Have a thread work with a listener for a test; returns its port."""
+    listener = socket.create_server(('127.0.0.1', 0))
+
+    def run():
+        with contextlib.suppress(OSError):
+            work(listener)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    case.addCleanup(listener.close)
+    case.addCleanup(thread.join)
+    # One left in accept() may go on with the socket of another test, which
+    # has got the same number.
+    case.addCleanup(listener.shutdown, socket.SHUT_RDWR)
+    return listener.getsockname()[1]
+
+
 class TestServers(testtools.TestCase):
     """What answers is no OVSDB, or does not answer."""
 
     def serve(self, answer):
-        listener = socket.create_server(('127.0.0.1', 0))
-        self.addCleanup(listener.close)
-
-        def work():
+        def work(listener):
             connection, _address = listener.accept()
-            self.addCleanup(connection.close)
-            connection.recv(65536)
-            if answer is None:
-                connection.close()
-            else:
-                connection.sendall(answer)
+            with connection:
+                connection.recv(65536)
+                if answer is not None:
+                    connection.sendall(answer)
+                    # Until the other side goes.
+                    connection.recv(65536)
 
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        return listener.getsockname()[1]
+        return listen(self, work)
 
     def ask(self, answer):
         remote = f'tcp:127.0.0.1:{self.serve(answer)}'
@@ -85,10 +98,7 @@ class TestServers(testtools.TestCase):
         self.assertIn('refused', str(error))
 
     def test_an_answer_in_pieces_and_many(self):
-        listener = socket.create_server(('127.0.0.1', 0))
-        self.addCleanup(listener.close)
-
-        def work():
+        def work(listener):
             connection, _address = listener.accept()
             with connection:
                 for number in (1, 2):
@@ -97,25 +107,20 @@ class TestServers(testtools.TestCase):
                     for byte in answer % number:
                         connection.sendall(bytes([byte]))
 
-        threading.Thread(target=work, daemon=True).start()
-        remote = f'tcp:127.0.0.1:{listener.getsockname()[1]}'
+        remote = f'tcp:127.0.0.1:{listen(self, work)}'
         with jsonrpc.Connection(remote, HOST, jsonrpc.Files(), 5) as server:
             self.assertEqual('}', server.call('one', []))
             self.assertEqual('}', server.call('two', []))
 
     def test_another_connection_after_a_failure(self):
-        listener = socket.create_server(('127.0.0.1', 0))
-        self.addCleanup(listener.close)
-
-        def work():
+        def work(listener):
             listener.accept()[0].close()
             connection, _address = listener.accept()
             with connection:
                 connection.recv(65536)
                 connection.sendall(b'{"id": 2, "result": 7}')
 
-        threading.Thread(target=work, daemon=True).start()
-        remote = f'tcp:127.0.0.1:{listener.getsockname()[1]}'
+        remote = f'tcp:127.0.0.1:{listen(self, work)}'
         with jsonrpc.Connection(remote, HOST, jsonrpc.Files(), 5) as server:
             self.assertRaises(exceptions.AccessError, server.call, 'x', [])
             self.assertEqual(7, server.call('x', []))
@@ -191,10 +196,8 @@ class TestTls(testtools.TestCase):
         pki.issue(self.ca, pair, 'server', alternatives, 30)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(pair.certificate, pair.key)
-        listener = socket.create_server(('127.0.0.1', 0))
-        self.addCleanup(listener.close)
 
-        def work():
+        def work(listener):
             # A client that finds the wrong name comes a second time.
             for _attempt in range(2):
                 with contextlib.suppress(OSError):
@@ -203,8 +206,7 @@ class TestTls(testtools.TestCase):
                         link.recv(65536)
                         link.sendall(b'{"id": 1, "result": "ok"}')
 
-        threading.Thread(target=work, daemon=True).start()
-        return f'ssl:127.0.0.1:{listener.getsockname()[1]}'
+        return f'ssl:127.0.0.1:{listen(self, work)}'
 
     def ask(self, remote, ca=None):
         files = jsonrpc.Files(str((ca or self.ca).certificate))
