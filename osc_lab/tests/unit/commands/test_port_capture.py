@@ -10,8 +10,13 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+import struct
+
+
+import fixtures
 import testtools
 
+from osc_lab.tests.unit.commands import mirrors
 from osc_lab.tests.unit import test_command
 
 CAPTURE = 'port mirror capture --file f.pcap'
@@ -87,3 +92,130 @@ class TestArguments(testtools.TestCase):
             )
             self.assertEqual((2, ''), (status, out), err)
             self.assertIn(option, err)
+
+
+class TestCapture(mirrors.MirrorTest):
+    def setUp(self):
+        super().setUp()
+        self.file = self.folder / 'f.pcap'
+        header = struct.pack('<IHHiIII', 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1)
+        record = struct.pack('<IIII', 1, 2, 4, 4) + b'ping'
+        self.data = header + 3 * record
+        (self.folder / 'calls.pcap').write_bytes(self.data)
+        (self.folder / 'calls.status').write_text('124')
+
+    def capture(self, *argv, status=0):
+        _out, err = self.run_command(
+            'capture', *argv, '--file', str(self.file), status=status
+        )
+        return err
+
+    def test_a_port(self):
+        err = self.capture('one')
+        self.assertIn('Capturing one for 5m at most, up to 100.0 MiB', err)
+        self.assertIn('3 packets, 84 B', err)
+        self.assertEqual(self.data, self.file.read_bytes())
+        self.assert_none()
+        err = self.capture('one', status=2)
+        self.assertIn('Use --force', err)
+        self.capture('one', '--force', '--packets', '2')
+        self.assertEqual(self.data[:-20], self.file.read_bytes())
+
+    def test_it_breaks_off(self):
+        (self.folder / 'calls.status').write_text('255')
+        err = self.capture('one', status=5)
+        self.assertIn('the connection to the host is gone', err)
+        self.assertIn('What arrived before is complete', err)
+        self.assertEqual(self.data, self.file.read_bytes())
+        self.assert_none()
+
+    def test_both_ends(self):
+        err = self.capture('one', '--both-ends', 'two')
+        self.assertIn('Capturing one and two', err)
+        self.assertIn('6 packets', err)
+        data = self.file.read_bytes()
+        for name in (b'host1 one', b'host2 two'):
+            self.assertIn(name, data)
+        self.assert_none()
+        self.assertEqual({}, self.databases['host2'].tables['Mirror'])
+        err = self.capture('one', '--both-ends', 'one', '--force', status=2)
+        self.assertIn('it is the same port', err)
+
+    def test_ring(self):
+        err = self.capture('one', '--ring', '3', '--max-size', '1M')
+        self.assertIn('3 packets', err)
+        self.assertEqual(
+            self.data, (self.folder / 'f-00001.pcap').read_bytes()
+        )
+
+    def test_a_mirror(self):
+        self.create('--name', 'watch', '--direction', 'in')
+        err = self.capture('watch')
+        self.assertIn('Capturing watch', err)
+        self.assertEqual(self.data, self.file.read_bytes())
+        self.assertEqual(1, len(self.ours()['Mirror']))
+        err = self.capture('watch', '--direction', 'out', '--force', status=3)
+        self.assertIn('copies the direction "in"', err)
+        self.create('--name', 'far', '--to', 'gre:192.0.2.1')
+        err = self.capture('far', '--force', status=3)
+        self.assertIn('has no device on its host', err)
+        err = self.capture('nothing', '--force', status=1)
+        self.assertIn('There is no single port or mirror "nothing"', err)
+
+    def test_a_port_that_was_made_anew(self):
+        def renew(operations):
+            # The device has lost copies, and the port is another one.
+            for row in self.database.tables['Interface'].values():
+                row['statistics']['tx_dropped'] = 9
+            tables = self.database.tables
+            if tables['Mirror'] and self.tap in tables['Port']:
+                calls = self.calls.read_text()
+                if 'tcpdump -i' in calls:
+                    self.database.unplug(self.tap)
+
+        self.database.before = renew
+        err = self.capture('one')
+        self.assertIn('The port was made anew', err)
+        self.assertIn('Open vSwitch dropped 9 copies', err)
+        self.assert_none()
+
+    def test_the_mirror_cannot_be_removed(self):
+        real = self.database.transact
+
+        def refuse(operations):
+            if operations[0]['op'] == 'mutate':
+                return [{'error': 'permission error', 'details': ''}]
+            return real(operations)
+
+        self.database.transact = refuse
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'osc_lab.commands.capture_source._ATTEMPTS', 1
+            )
+        )
+        err = self.capture('one', status=5)
+        self.assertIn('is left on host1', err)
+        self.assertIn('the host removes it by itself', err)
+
+    def test_topology(self):
+        patch = self.database.plug(
+            self.bridge, 'patch-tun', type='patch', options={'peer': 'p'}
+        )
+        self.assertTrue(patch)
+        tunnel = self.database.bridge('br-tun')
+        self.database.plug(
+            tunnel, 'p', type='patch', options={'peer': 'patch-tun'}
+        )
+        self.database.plug(
+            tunnel, 'vxlan-1', type='vxlan', options={'remote_ip': '10.0.0.2'}
+        )
+        self.create()
+        status, out, err = self.shell.run('port', 'topology', 'show', 'one')
+        self.assertEqual(0, status, err)
+        self.assertIn('br-int (bridge', out)
+        self.assertIn('br-tun (bridge', out)
+        status, out, err = self.shell.run(
+            'port', 'topology', 'show', 'one', '--format-graph', 'dot'
+        )
+        self.assertEqual(0, status, err)
+        self.assertTrue(out.startswith('graph port {'), out)

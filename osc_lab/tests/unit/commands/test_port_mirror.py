@@ -10,154 +10,21 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""The commands as a user calls them, over HTTP and OVSDB.
-
-The program in place of OpenSSH writes down what it is asked to run; for
-tcpdump it gives packets.
-"""
+"""The port mirror commands against an OVSDB and a cloud at HTTP level."""
 
 import datetime
 import json
 import os
-import pathlib
-import struct
 from unittest import mock
 
 import fixtures
-import testtools
 
 from osc_lab.mirroring import marks
+from osc_lab.tests.unit.commands import mirrors
 from osc_lab.tests.unit import fake_cloud
-from osc_lab.tests.unit import fake_ovsdb
-
-PORT = '6f1c2d3e-0000-4000-8000-000000000001'
-OTHER = '6f1c2d3e-0000-4000-8000-000000000002'
-SERVER = '11111111-aaaa-4aaa-8aaa-111111111111'
-
-#: Answers as hosts do: a guard tells what it is, tcpdump gives packets.
-SSH = """#!/bin/sh
-printf '%s\\n' "$*" >>"$CALLS"
-[ ! -e "$CALLS.fail" ] || { echo broken pipe >&2; exit 255; }
-case "$*" in
-    *'tcpdump -i'*) cat "$CALLS.pcap"; exit "$(cat "$CALLS.status")";;
-    *ovs-vsctl*) [ ! -e "$CALLS.noguard" ] || exit 3; echo systemd;;
-esac
-"""
 
 
-class MirrorTest(testtools.TestCase):
-    HOSTS = ('host1', 'host2', 'host3')
-
-    def setUp(self):
-        super().setUp()
-        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        (self.folder / 'bin').mkdir()
-        program = self.folder / 'bin' / 'ssh'
-        program.write_text(SSH)
-        program.chmod(0o755)
-        self.calls = self.folder / 'calls'
-        self.calls.touch()
-        (self.folder / 'calls.status').write_text('0')
-        self.databases = {}
-        for host in self.HOSTS:
-            server = fake_ovsdb.Server(str(self.folder), host)
-            self.databases[host] = self.useFixture(server).database
-        self.cloud = fake_cloud.Cloud()
-        self.cloud.server['name'] = 'vm'
-        self.cloud.ports = [
-            self.neutron_port(PORT, 'one'),
-            self.neutron_port(OTHER, 'two', host='host2'),
-        ]
-        self.cloud._network = self.neutron
-        self.remote = f'unix:{self.folder}/{{host}}.sock'
-        self.settings = {'ovsdb': self.remote, 'ssh': '{host}'}
-        self.shell = self.useFixture(
-            fake_cloud.Mocked(self.cloud, self.settings)
-        )
-        for name, value in (
-            ('PATH', f'{self.folder}/bin:{os.environ["PATH"]}'),
-            ('CALLS', str(self.calls)),
-        ):
-            self.useFixture(fixtures.EnvironmentVariable(name, value))
-        self.database = self.databases['host1']
-        self.bridge = self.database.bridge()
-        self.tap = self.database.plug(
-            self.bridge,
-            'tapone',
-            tag=3,
-            mtu=[1450],
-            external_ids={'iface-id': PORT},
-            statistics={'rx_packets': 5, 'tx_packets': 5},
-        )
-        second = self.databases['host2']
-        second.plug(
-            second.bridge(), 'taptwo', external_ids={'iface-id': OTHER}
-        )
-
-    def neutron_port(self, found, name, host='host1', **values):
-        return {
-            'id': found,
-            'name': name,
-            'network_id': 'net-1',
-            'mac_address': 'fa:16:3e:00:00:01',
-            'device_id': SERVER,
-            'device_owner': 'compute:nova',
-            'fixed_ips': [],
-            'binding:host_id': host,
-            'binding:vif_type': 'ovs',
-            'binding:vnic_type': 'normal',
-            'binding:profile': {},
-            **values,
-        }
-
-    def neutron(self, method, path, query, body):
-        if path != '/ports':
-            return fake_cloud.Cloud._network(
-                self.cloud, method, path, query, body
-            )
-        ports = [
-            port
-            for port in self.cloud.ports
-            if all(
-                str(port.get(key, value)) == value
-                for key, value in query.items()
-            )
-        ]
-        return 200, {'ports': ports}
-
-    def run_command(self, *argv, status=0):
-        found, out, err = self.shell.run('port', 'mirror', *argv)
-        self.assertNotIn('Traceback', out + err)
-        self.assertEqual(status, found, out + err)
-        return out, err
-
-    def json(self, *argv, status=0):
-        return json.loads(
-            self.run_command(*argv, '-f', 'json', status=status)[0]
-        )
-
-    def create(self, *argv, **kwargs):
-        return self.json('create', 'one', '--wait', '0', *argv, **kwargs)
-
-    def ours(self):
-        """Return marks -> how many rows of each table carry them."""
-        rows = self.database.rows()
-        return {
-            table: [
-                row
-                for row in rows[table].values()
-                if row['external_ids'].get(marks.OWNER)
-            ]
-            for table in ('Mirror', 'Port', 'Interface')
-        }
-
-    def assert_none(self):
-        self.assertEqual(
-            {'Mirror': [], 'Port': [], 'Interface': []}, self.ours()
-        )
-
-
-class TestCreate(MirrorTest):
+class TestCreate(mirrors.MirrorTest):
     def test_life(self):
         before = self.database.rows()
         made = self.create()
@@ -384,7 +251,7 @@ class TestCreate(MirrorTest):
         made = self.create()
         self.database.unplug(self.tap)
         self.database.plug(
-            self.bridge, 'tapone', external_ids={'iface-id': PORT}
+            self.bridge, 'tapone', external_ids={'iface-id': mirrors.PORT}
         )
         (row,) = self.json('list')
         self.assertEqual('blind', row['Health'])
@@ -406,7 +273,7 @@ class TestCreate(MirrorTest):
         self.assert_none()
 
 
-class TestOthers(MirrorTest):
+class TestOthers(mirrors.MirrorTest):
     """list, show, delete and prune."""
 
     def change(self, **values):
@@ -562,130 +429,3 @@ class TestOthers(MirrorTest):
         _out, err = self.run_command('delete', made['id'])
         self.assertIn('The guard on host1 ends when its time is over', err)
         self.assert_none()
-
-
-class TestCapture(MirrorTest):
-    def setUp(self):
-        super().setUp()
-        self.file = self.folder / 'f.pcap'
-        header = struct.pack('<IHHiIII', 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1)
-        record = struct.pack('<IIII', 1, 2, 4, 4) + b'ping'
-        self.data = header + 3 * record
-        (self.folder / 'calls.pcap').write_bytes(self.data)
-        (self.folder / 'calls.status').write_text('124')
-
-    def capture(self, *argv, status=0):
-        _out, err = self.run_command(
-            'capture', *argv, '--file', str(self.file), status=status
-        )
-        return err
-
-    def test_a_port(self):
-        err = self.capture('one')
-        self.assertIn('Capturing one for 5m at most, up to 100.0 MiB', err)
-        self.assertIn('3 packets, 84 B', err)
-        self.assertEqual(self.data, self.file.read_bytes())
-        self.assert_none()
-        err = self.capture('one', status=2)
-        self.assertIn('Use --force', err)
-        self.capture('one', '--force', '--packets', '2')
-        self.assertEqual(self.data[:-20], self.file.read_bytes())
-
-    def test_it_breaks_off(self):
-        (self.folder / 'calls.status').write_text('255')
-        err = self.capture('one', status=5)
-        self.assertIn('the connection to the host is gone', err)
-        self.assertIn('What arrived before is complete', err)
-        self.assertEqual(self.data, self.file.read_bytes())
-        self.assert_none()
-
-    def test_both_ends(self):
-        err = self.capture('one', '--both-ends', 'two')
-        self.assertIn('Capturing one and two', err)
-        self.assertIn('6 packets', err)
-        data = self.file.read_bytes()
-        for name in (b'host1 one', b'host2 two'):
-            self.assertIn(name, data)
-        self.assert_none()
-        self.assertEqual({}, self.databases['host2'].tables['Mirror'])
-        err = self.capture('one', '--both-ends', 'one', '--force', status=2)
-        self.assertIn('it is the same port', err)
-
-    def test_ring(self):
-        err = self.capture('one', '--ring', '3', '--max-size', '1M')
-        self.assertIn('3 packets', err)
-        self.assertEqual(
-            self.data, (self.folder / 'f-00001.pcap').read_bytes()
-        )
-
-    def test_a_mirror(self):
-        self.create('--name', 'watch', '--direction', 'in')
-        err = self.capture('watch')
-        self.assertIn('Capturing watch', err)
-        self.assertEqual(self.data, self.file.read_bytes())
-        self.assertEqual(1, len(self.ours()['Mirror']))
-        err = self.capture('watch', '--direction', 'out', '--force', status=3)
-        self.assertIn('copies the direction "in"', err)
-        self.create('--name', 'far', '--to', 'gre:192.0.2.1')
-        err = self.capture('far', '--force', status=3)
-        self.assertIn('has no device on its host', err)
-        err = self.capture('nothing', '--force', status=1)
-        self.assertIn('There is no single port or mirror "nothing"', err)
-
-    def test_a_port_that_was_made_anew(self):
-        def renew(operations):
-            # The device has lost copies, and the port is another one.
-            for row in self.database.tables['Interface'].values():
-                row['statistics']['tx_dropped'] = 9
-            tables = self.database.tables
-            if tables['Mirror'] and self.tap in tables['Port']:
-                calls = self.calls.read_text()
-                if 'tcpdump -i' in calls:
-                    self.database.unplug(self.tap)
-
-        self.database.before = renew
-        err = self.capture('one')
-        self.assertIn('The port was made anew', err)
-        self.assertIn('Open vSwitch dropped 9 copies', err)
-        self.assert_none()
-
-    def test_the_mirror_cannot_be_removed(self):
-        real = self.database.transact
-
-        def refuse(operations):
-            if operations[0]['op'] == 'mutate':
-                return [{'error': 'permission error', 'details': ''}]
-            return real(operations)
-
-        self.database.transact = refuse
-        self.useFixture(
-            fixtures.MonkeyPatch(
-                'osc_lab.commands.capture_source._ATTEMPTS', 1
-            )
-        )
-        err = self.capture('one', status=5)
-        self.assertIn('is left on host1', err)
-        self.assertIn('the host removes it by itself', err)
-
-    def test_topology(self):
-        patch = self.database.plug(
-            self.bridge, 'patch-tun', type='patch', options={'peer': 'p'}
-        )
-        self.assertTrue(patch)
-        tunnel = self.database.bridge('br-tun')
-        self.database.plug(
-            tunnel, 'p', type='patch', options={'peer': 'patch-tun'}
-        )
-        self.database.plug(
-            tunnel, 'vxlan-1', type='vxlan', options={'remote_ip': '10.0.0.2'}
-        )
-        self.create()
-        status, out, err = self.shell.run('port', 'topology', 'show', 'one')
-        self.assertEqual(0, status, err)
-        self.assertIn('br-int (bridge', out)
-        self.assertIn('br-tun (bridge', out)
-        status, out, err = self.shell.run(
-            'port', 'topology', 'show', 'one', '--format-graph', 'dot'
-        )
-        self.assertEqual(0, status, err)
-        self.assertTrue(out.startswith('graph port {'), out)

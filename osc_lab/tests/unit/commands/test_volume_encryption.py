@@ -12,7 +12,6 @@
 
 """The preset commands, through the whole shell, at the HTTP level."""
 
-import itertools
 import re
 from unittest import mock
 
@@ -21,10 +20,8 @@ import testtools
 from osc_lab.encryption import mark
 from osc_lab.encryption import model
 from osc_lab.encryption import proof
-from osc_lab import exceptions
 from osc_lab.tests.unit import cinder
-
-LUKS = ('volume', 'encryption', 'preset', 'luks')
+from osc_lab.tests.unit.commands import presets
 
 GOOD = {
     'provider': 'luks',
@@ -34,27 +31,7 @@ GOOD = {
 }
 
 
-class PresetTest(testtools.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.cloud = self.useFixture(cinder.Cloud())
-        patcher = mock.patch('time.sleep')
-        self.sleep = patcher.start()
-        self.addCleanup(patcher.stop)
-
-    def run_(self, *argv, status=0):
-        run = cinder.Run(*argv)
-        self.assertNotIn('Traceback', str(run))
-        self.assertEqual(status, run.status, str(run))
-        self.assertEqual([], self.cloud.dangerous())
-        self.assertEqual({}, self.cloud.volumes)
-        return run
-
-    def luks(self, *argv, status=0):
-        return self.run_(*LUKS, *argv, status=status)
-
-
-class TestLuks(PresetTest):
+class TestLuks(presets.PresetTest):
     def test_makes_the_type(self):
         result = self.luks('-f', 'json').json
         (item,) = self.cloud.types.values()
@@ -142,8 +119,8 @@ class TestLuks(PresetTest):
         self.assertEqual(512, result['key_size'])
 
     def test_other_presets(self):
-        self.run_(*LUKS[:-1], 'luks-aes256')
-        self.run_(*LUKS[:-1], 'luks2')
+        self.run_(*presets.LUKS[:-1], 'luks-aes256')
+        self.run_(*presets.LUKS[:-1], 'luks2')
         made = {
             item['name']: self.cloud.encryptions[item['id']]
             for item in self.cloud.types.values()
@@ -171,7 +148,7 @@ class TestLuks(PresetTest):
         self.assertIn('Waiting for process 1', run.stderr)
 
 
-class TestProof(PresetTest):
+class TestProof(presets.PresetTest):
     """The volume that proves a type, through the API."""
 
     def test_says_where_the_key_is(self):
@@ -255,7 +232,7 @@ class TestProof(PresetTest):
         self.assertIn('--server', run.stderr)
 
 
-class TestProbe(PresetTest):
+class TestProbe(presets.PresetTest):
     def test_backends_that_cannot(self):
         self.cloud.pools = ['ceph', 'nfs']
         for argv in (
@@ -289,13 +266,13 @@ class TestBarbican(testtools.TestCase):
         self.addCleanup(patcher.stop)
 
     def test_key_that_it_can_make(self):
-        run = cinder.Run(*LUKS)
+        run = cinder.Run(*presets.LUKS)
         self.assertEqual(0, run.status, str(run))
         self.assertEqual(({}, []), (self.cloud.orders, self.cloud.secrets))
 
     def test_key_that_it_cannot_make(self):
         self.cloud.order_status = 'ERROR'
-        run = cinder.Run(*LUKS, '--key-size', '512')
+        run = cinder.Run(*presets.LUKS, '--key-size', '512')
         self.assertEqual(2, run.status, str(run))
         self.assertIn('key of 512 bits: bad size', run.stderr)
         self.assertEqual([], self.cloud.writes)
@@ -303,7 +280,7 @@ class TestBarbican(testtools.TestCase):
 
     def test_caller_may_not_order(self):
         self.cloud.refused = {('POST', '/orders'): 403}
-        run = cinder.Run(*LUKS)
+        run = cinder.Run(*presets.LUKS)
         self.assertEqual(0, run.status, str(run))
         self.assertIn('may not order keys', run.stderr)
 
@@ -314,7 +291,7 @@ def _host():
     return process.actor().host
 
 
-class TestBadInput(PresetTest):
+class TestBadInput(presets.PresetTest):
     BAD = (
         (('--cipher', 'rot13'), 'algorithm-mode-iv'),
         (('--cipher', 'rot13-xts-plain64'), '"rot13"'),
@@ -374,7 +351,7 @@ class TestBadInput(PresetTest):
         self.assertEqual({}, self.cloud.types)
 
     def test_unknown_preset(self):
-        run = self.run_(*LUKS[:-1], 'show', 'nope', status=1)
+        run = self.run_(*presets.LUKS[:-1], 'show', 'nope', status=1)
         self.assertIn('preset list', run.stderr)
 
     def test_unknown_project(self):
@@ -389,119 +366,7 @@ class TestBadInput(PresetTest):
 class TestNoCinder(testtools.TestCase):
     def test_one_line_with_the_remedy(self):
         self.useFixture(cinder.Cloud(services=('compute',)))
-        run = cinder.Run(*LUKS)
+        run = cinder.Run(*presets.LUKS)
         self.assertEqual(1, run.status, str(run))
         self.assertIn('openstack catalog list', run.stderr)
         self.assertEqual(1, len(run.stderr.strip().splitlines()), run.stderr)
-
-
-#: One of each kind; a proxy before a real Cinder tries all of them, see
-#: the functional tests.
-FAULTS = (
-    *('reset-before', 'reset-after', 'timeout', 'garbage'),
-    *(403, 404, 500),
-)
-
-
-class TestFaults(PresetTest):
-    """Each request of a recorded run fails in each way."""
-
-    ARGV = (
-        *('--private', '--project', 'two', '--no-verify'),
-        *('-f', 'json'),
-    )
-
-    def test_every_request_with_every_fault(self):
-        self.luks(*self.ARGV)
-        requests = len(self.cloud.log)
-        self.assertGreaterEqual(requests, 9)
-        for number, fault in itertools.product(range(1, requests + 1), FAULTS):
-            self.cloud.types.clear()
-            self.cloud.encryptions.clear()
-            self.cloud.log.clear()
-            self.cloud.faults = {number: fault}
-            run = cinder.Run(*LUKS, *self.ARGV)
-            self.check(
-                run, f'{fault} at {number}: {run}', number > requests - 3
-            )
-
-    def check(self, run, message, finished):
-        """Judge a run.
-
-        :param finished: the fault came when it read again what it made
-        """
-        self.assertNotIn('Traceback', str(run), message)
-        self.assertEqual([], self.cloud.dangerous(), message)
-        if run.status == 0:
-            (item,) = self.cloud.types.values()
-            self.assertEqual(item['id'], run.json['id'], message)
-            self.assertIn(item['id'], self.cloud.encryptions, message)
-            self.assertIsNone(mark.read(item['description']), message)
-        else:
-            self.assertIn(run.status, (1, 5), message)
-            if not finished:
-                self.assertEqual({}, self.cloud.types, message)
-
-    def test_every_request_of_the_proof_with_every_fault(self):
-        self.luks('-f', 'json')
-        requests = len(self.cloud.log)
-        for number, fault in itertools.product(range(1, requests + 1), FAULTS):
-            for kept in (
-                self.cloud.types,
-                self.cloud.encryptions,
-                self.cloud.volumes,
-                self.cloud.log,
-            ):
-                kept.clear()
-            self.cloud.faults = {number: fault}
-            run = cinder.Run(*LUKS, '-f', 'json')
-            message = f'{fault} at {number}: {run}'
-            if self.cloud.volumes:
-                # Nothing may stay that is not named, with its remedy.
-                self.assertEqual(5, run.status, message)
-                self.assertIn('openstack volume delete', run.stderr, message)
-                self.assertIn('openstack volume type del', run.stderr, message)
-                continue
-            self.check(run, message, number > requests - 2)
-
-    def test_dead_network_names_what_is_left(self):
-        for number in range(4, 99):
-            self.cloud.faults[number] = 'refuse'
-        self.cloud.faults[3] = 'reset-after'
-        run = self.luks(status=5)
-        self.assertIn('openstack volume type delete LUKS', run.stderr)
-        self.cloud.faults.clear()
-        self.luks()
-        self.assertEqual(1, len(self.cloud.types))
-
-
-class TestInterrupt(PresetTest):
-    def test_undoes_at_every_request(self):
-        self.luks('--no-verify')
-        requests = len(self.cloud.log)
-        for stop in (KeyboardInterrupt, exceptions.Interrupted):
-            for number in range(1, requests + 1):
-                self.cloud.types.clear()
-                self.cloud.encryptions.clear()
-                self.cloud.log.clear()
-
-                def before(at, number=number, stop=stop):
-                    if at == number:
-                        raise stop('SIGTERM')
-
-                self.cloud.before = before
-                run = cinder.Run(*LUKS, '--no-verify')
-                self.assertEqual(130, run.status, f'{stop} {number} {run}')
-                if number <= requests - 2:
-                    self.assertEqual({}, self.cloud.types)
-                else:
-                    # It only reads again what is finished.
-                    (item,) = self.cloud.types.values()
-                    self.assertTrue(item['is_public'])
-
-
-class TestRetryAfter(PresetTest):
-    def test_is_obeyed(self):
-        self.cloud.faults = {2: 429}
-        self.luks()
-        self.sleep.assert_any_call(0.0)

@@ -1,0 +1,55 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The commands of live migration on a cloud at HTTP level."""
+
+import json
+
+import testtools
+
+from osc_lab.tests.unit import fake_cloud
+
+LIVE = ('server', 'migrate', 'live')
+
+
+class CommandTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.cloud = fake_cloud.Cloud()
+        self.shell = None
+
+    def openstack(self, *argv, status=0, settings=None):
+        if self.shell is None:
+            self.shell = self.useFixture(
+                fake_cloud.Mocked(self.cloud, settings)
+            )
+        code, out, err = self.shell.run(*LIVE, *argv)
+        self.assertNotIn('Traceback', out + err)
+        self.assertNotIn('canary', out + err)
+        self.assertEqual(status, code, out + err)
+        self.err = err
+        return out
+
+    def findings(self, *argv, **kwargs):
+        return [
+            {key.lower(): value for key, value in item.items()}
+            for item in json.loads(
+                self.openstack(*argv, '-f', 'json', **kwargs)
+            )
+        ]
+
+    def by_result(self, findings, result='failed'):
+        return {
+            (item['check'], item['subject'])
+            for item in findings
+            if item['result'] == result
+        }

@@ -1,0 +1,311 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""A live migration from the request to the truth about it."""
+
+import fixtures
+
+from osc_lab.tests.unit.commands import migrations
+from osc_lab.tests.unit import fake_cloud
+
+
+class TestMigrate(migrations.CommandTest):
+    def setUp(self):
+        super().setUp()
+        # A watch that never ends fails, and does not wait for ever.
+        left = iter(range(1000))
+        self.useFixture(
+            fixtures.MonkeyPatch('time.sleep', lambda seconds: next(left))
+        )
+
+    def step(self, status, number=5, **fields):
+        return {
+            'id': number,
+            'uuid': f'uuid-{number}',
+            'status': status,
+            'migration_type': 'live-migration',
+            'instance_uuid': fake_cloud.SERVER,
+            'source_compute': 'host1',
+            'dest_compute': 'host2',
+            'created_at': '2026-01-01T00:00:00',
+            'updated_at': '2026-01-01T00:00:09',
+            **fields,
+        }
+
+    def run_through(self, *statuses):
+        self.cloud.steps = [self.step(status) for status in statuses]
+
+    def test_moves(self):
+        self.run_through('accepted', 'preparing', 'running', 'completed')
+        found = self.findings('vm1', '--host', 'host2', '--wait')
+        self.assertEqual('outcome', found[0]['check'])
+        self.assertIn('Moved from host1 to host2', found[0]['message'])
+        self.assertEqual(set(), self.by_result(found))
+        [write] = self.cloud.writes()
+        self.assertEqual(
+            {'os-migrateLive': {'host': 'host2', 'block_migration': 'auto'}},
+            write[4],
+        )
+
+    def test_nothing_is_done_when_a_check_fails(self):
+        self.cloud.server['locked'] = True
+        found = self.findings('vm1', '--host', 'host2', '--wait', status=3)
+        self.assertEqual({('server-lock', 'vm1')}, self.by_result(found))
+        self.assertEqual([], self.cloud.writes())
+
+    def test_a_good_host_is_named_when_others_fail(self):
+        self.cloud.services[2]['status'] = 'disabled'
+        self.run_through('completed')
+        self.openstack('vm1', '--wait')
+        [write] = self.cloud.writes()
+        self.assertEqual('host2', write[4]['os-migrateLive']['host'])
+
+    def test_the_scheduler_chooses_when_all_pass(self):
+        self.run_through('completed')
+        self.openstack('vm1', '--wait', '--block-migration')
+        [write] = self.cloud.writes()
+        self.assertEqual(
+            {'host': None, 'block_migration': True},
+            write[4]['os-migrateLive'],
+        )
+
+    def test_failure_is_a_failure(self):
+        self.run_through('preparing', 'failed')
+        self.cloud.actions['req-1'] = {
+            'request_id': 'req-1',
+            'action': 'live-migration',
+            'start_time': '2026-01-01T00:00:00',
+            'events': [
+                {
+                    'event': 'compute_pre_live_migration',
+                    'host': 'host2',
+                    'result': 'Error',
+                    'finish_time': 'x',
+                    'start_time': 'y',
+                    'details': 'Traceb\nKeyManagerError: Forbidden',
+                }
+            ],
+        }
+        found = self.findings(
+            'vm1', '--host', 'host2', '--wait', '--no-preflight', status=5
+        )
+        self.assertEqual(
+            {('outcome', 'vm1'), ('volume-secrets', 'vm1')},
+            self.by_result(found),
+        )
+        found = self.findings('vm1', '--explain', '5', status=5)
+        self.assertIn(('volume-secrets', 'vm1'), self.by_result(found))
+        found = self.findings('--explain', 'req-1', status=5)
+        self.assertIn(('volume-secrets', 'vm1'), self.by_result(found))
+
+    def test_refused_by_the_conductor(self):
+        self.cloud.actions['req-1'] = {
+            'request_id': 'req-1',
+            'events': [
+                {
+                    'event': 'conductor_live_migrate_instance',
+                    'host': 'conductor',
+                    'result': 'Error',
+                    'finish_time': 'x',
+                    'details': 'NoValidHost: No valid host was found.',
+                }
+            ],
+        }
+        found = self.findings(
+            'vm1', '--host', 'host2', '--wait', '--no-preflight', status=5
+        )
+        self.assertIn(('destination-capacity', 'vm1'), self.by_result(found))
+
+    def no_valid_host(self):
+        self.run_through('preparing', 'error')
+        self.cloud.actions['req-1'] = {
+            'request_id': 'req-1',
+            'action': 'live-migration',
+            'start_time': '2026-01-01T00:00:00',
+            'events': [
+                {
+                    'event': 'conductor_live_migrate_instance',
+                    'host': 'conductor',
+                    'result': 'Error',
+                    'finish_time': 'x',
+                    'details': 'NoValidHost: No valid host was found.',
+                }
+            ],
+        }
+
+    def test_no_valid_host_is_explained_by_what_the_checks_see(self):
+        self.no_valid_host()
+        self.cloud.services[1]['status'] = 'disabled'
+        self.cloud.server['server_groups'] = ['g1']
+        self.cloud.groups['g1'] = {
+            'name': 'apart',
+            'policy': 'anti-affinity',
+            'members': [fake_cloud.SERVER, 'other'],
+        }
+        self.cloud.others.append(
+            {
+                **self.cloud.server,
+                'id': 'other',
+                'name': 'other',
+                'OS-EXT-SRV-ATTR:host': 'host2',
+            }
+        )
+        expected = {
+            ('outcome', 'vm1'),
+            ('destination-service', 'host2'),
+            ('server-group', 'host2'),
+        }
+        found = self.findings(
+            'vm1', '--host', 'host2', '--wait', '--no-preflight', status=5
+        )
+        self.assertEqual(expected, self.by_result(found))
+        found = self.findings('--explain', '5', status=5)
+        self.assertEqual(expected, self.by_result(found))
+
+    def test_no_valid_host_and_nothing_to_see_now(self):
+        self.no_valid_host()
+        found = self.findings(
+            'vm1', '--host', 'host2', '--wait', '--no-preflight', status=5
+        )
+        self.assertIn(('destination-capacity', 'vm1'), self.by_result(found))
+        self.cloud.faults['compute', 'servers/detail'] = 500
+        self.cloud.faults['compute', 'os-services'] = 500
+        found = self.findings('--explain', '5', status=5)
+        self.assertIn(('destination-capacity', 'vm1'), self.by_result(found))
+
+    def test_refusal_names_the_check(self):
+        for status, message, check in (
+            (409, 'Instance s1 is locked', 'server-lock'),
+            (
+                409,
+                "Cannot 'os-migrateLive' instance s1 while it is in "
+                'vm_state stopped',
+                'server-state',
+            ),
+            (403, "Policy doesn't allow it", 'caller-rights'),
+            (400, 'Compute host nope could not be found', 'Compute host'),
+        ):
+            self.cloud.faults['compute', '/action$'] = (status, message)
+            self.openstack(
+                'vm1', '--host', 'host2', '--no-preflight', status=1
+            )
+            self.assertIn(check, self.err)
+
+    def test_without_waiting(self):
+        self.run_through('preparing')
+        [found] = self.findings('vm1', '--host', 'host2', '--no-wait')
+        self.assertIn('--explain req-1', found['remedy'])
+
+    def test_time_limit_leaves_it_running(self):
+        self.run_through(*['running'] * 50)
+        found = self.findings(
+            'vm1',
+            '--host',
+            'host2',
+            '--wait',
+            '--timeout',
+            '0.0001',
+            status=4,
+        )
+        self.assertIn('goes on', found[0]['message'])
+
+    def test_unknown_migration(self):
+        self.openstack('vm1', '--explain', '77', status=1)
+        self.openstack('--explain', 'req-77', status=1)
+
+    def test_interrupt_aborts(self):
+        self.run_through('running', 'running', 'cancelled')
+        calls = []
+
+        def sleep(seconds):
+            calls.append(seconds)
+            if len(calls) == 1:
+                raise KeyboardInterrupt
+
+        self.useFixture(fixtures.MonkeyPatch('time.sleep', sleep))
+        found = self.findings('vm1', '--host', 'host2', '--wait', status=130)
+        self.assertEqual({('outcome', 'vm1')}, self.by_result(found))
+        self.assertIn('DELETE', [item[1] for item in self.cloud.writes()])
+
+    def interrupt_at(self, *calls):
+        count = []
+
+        def sleep(seconds):
+            count.append(seconds)
+            if len(count) in calls:
+                raise KeyboardInterrupt
+
+        self.useFixture(fixtures.MonkeyPatch('time.sleep', sleep))
+
+    def test_interrupt_before_nova_began_aborts_later(self):
+        self.run_through('accepted', 'running', 'running', 'cancelled')
+        compute = self.cloud
+        newest, calls = compute._migrations, []
+
+        def migrations(method, query, body):
+            calls.append(query)
+            # The record comes late.
+            if len(calls) < 4:
+                return 200, {'migrations': []}
+            return newest(method, query, body)
+
+        compute._migrations = migrations
+        self.interrupt_at(1)
+        self.openstack('vm1', '--host', 'host2', '--wait', status=130)
+        self.assertIn('DELETE', [item[1] for item in self.cloud.writes()])
+
+    def test_second_interrupt_leaves_it_running(self):
+        self.run_through(*['running'] * 20)
+        self.interrupt_at(1, 2)
+        found = self.findings('vm1', '--host', 'host2', '--wait', status=130)
+        self.assertIn('goes on', found[0]['message'])
+        self.assertIn('--explain 5', found[0]['remedy'])
+
+    def test_interrupt_after_the_end_says_how_to_go_on(self):
+        self.run_through('running', 'completed')
+        self.cloud.server['OS-EXT-STS:task_state'] = 'migrating'
+        self.interrupt_at(2)
+        self.openstack('vm1', '--no-preflight', '--wait', status=130)
+        self.assertIn('--explain req-1', self.err)
+
+    def test_cloud_that_falls_silent(self):
+        self.run_through(*['running'] * 20)
+        compute, calls = self.cloud, []
+        newest = compute._migrations
+
+        def migrations(method, query, body):
+            calls.append(query)
+            if len(calls) > 3:
+                return 500, {'error': {'message': 'out of order'}}
+            return newest(method, query, body)
+
+        compute._migrations = migrations
+        found = self.findings('vm1', '--host', 'host2', '--wait', status=4)
+        self.assertIn('goes on', found[0]['message'])
+        self.assertIn('Lost sight', self.err)
+
+    def test_left_over_binding_and_port_down(self):
+        self.run_through('completed')
+        self.cloud.ports[0]['status'] = 'DOWN'
+        found = self.findings('vm1', '--host', 'host2', '--wait')
+        self.assertIn(
+            ('port-status', 'port-1'), self.by_result(found, 'warning')
+        )
+
+    def test_repair_needs_libvirt(self):
+        self.cloud.server['OS-EXT-STS:vm_state'] = 'error'
+        self.findings('vm1', '--repair', status=3)
+        self.assertEqual([], self.cloud.writes())
+
+    def test_bad_options(self):
+        self.openstack('vm1', '--timeout', 'soon', status=2)
+        self.openstack('vm1', '--preflight', '--no-preflight', status=2)

@@ -1,0 +1,204 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+
+"""Facts of two clean hosts with all channels, and changed ones."""
+
+import dataclasses
+
+from osc_lab.migration import facts
+from osc_lab.tests.unit.migration import samples
+
+GIB = 1024**3
+NOW = 1_800_000_000.0
+REACH = facts.Reach
+GAP = facts.Gap('libvirt does not answer')
+
+DISK = facts.Disk(
+    'disk',
+    'file',
+    'vda',
+    '/i/disk',
+    'qcow2',
+    'none',
+    False,
+    False,
+    False,
+    '',
+    (),
+    GIB,
+    GIB // 2,
+)
+DOMAIN = facts.Domain(
+    'instance-1',
+    's1',
+    'kvm',
+    'x86_64',
+    'pc-7.2',
+    '/usr/bin/q',
+    262144,
+    1,
+    '<cpu><model>EPYC</model></cpu>',
+    'EPYC',
+    'custom',
+    (DISK,),
+)
+BUILD = facts.Build(
+    frozenset({'postcopy-ram', 'auto-converge', 'multifd'}),
+    frozenset({'migrate', 'nbd-server-start', 'blockdev-mirror'}),
+)
+
+
+def connection(name, **changes):
+    return dataclasses.replace(
+        facts.Libvirt(
+            'qemu+tls://x/system',
+            f'{name}.test',
+            f'uuid-{name}',
+            9000000,
+            7002022,
+            8 * 1024**2,
+            cpu='superset',
+            machine_ok=True,
+        ),
+        **changes,
+    )
+
+
+def shell(**changes):
+    return dataclasses.replace(
+        facts.Shell(
+            'a',
+            {},
+            ('/etc/nova/nova.conf',),
+            'cell',
+            50 * GIB,
+            frozenset({'/i/disk'}),
+            qemu=BUILD,
+            qemu_started=NOW - 1000,
+        ),
+        **changes,
+    )
+
+
+def conf(**libvirt_options):
+    return {'libvirt': {k: str(v) for k, v in libvirt_options.items()}}
+
+
+def attempt(reach, origin='a', target='qemu+tcp://b/system', text='text'):
+    return facts.Attempt(origin, target, reach, text)
+
+
+def way(**changes):
+    return dataclasses.replace(
+        facts.Way(
+            'qemu+tcp://b/system',
+            attempt(REACH.OPEN),
+            True,
+            False,
+            'b.test',
+            '192.0.2.2',
+            (attempt(REACH.OPEN, target='b.test:49152'),),
+            True,
+        ),
+        **changes,
+    )
+
+
+def certificate(**changes):
+    return dataclasses.replace(
+        facts.Certificate(
+            '/etc/pki/libvirt/servercert.pem',
+            'libvirt',
+            'server',
+            'CN=b',
+            frozenset({'b.test'}),
+            NOW - 100,
+            NOW + 1e7,
+            NOW - 5000,
+            'k',
+            'ca',
+        ),
+        **changes,
+    )
+
+
+CA = certificate(
+    path='/etc/pki/CA/cacert.pem', role='ca', names=frozenset(), key_id='ca'
+)
+CLIENT = certificate(
+    path='/etc/pki/libvirt/clientcert.pem', role='client', names=frozenset()
+)
+
+
+def pair(source=None, there=None, **changes):
+    """Return facts of a clean pair with all channels, then changed."""
+    here = samples.host(
+        'a',
+        libvirt=connection('a', domain=DOMAIN),
+        reach=attempt(REACH.OPEN, ''),
+        shell=shell(absent=frozenset()),
+    )
+    other = samples.host(
+        'b',
+        libvirt=connection('b'),
+        reach=attempt(REACH.OPEN, ''),
+        shell=shell(),
+        way=way(),
+    )
+    return samples.clean(
+        source=dataclasses.replace(here, **(source or {})),
+        destinations=(dataclasses.replace(other, **(there or {})),),
+        now=NOW,
+        **changes,
+    )
+
+
+def domain(**changes):
+    return pair(
+        source={
+            'libvirt': connection(
+                'a', domain=dataclasses.replace(DOMAIN, **changes)
+            )
+        }
+    )
+
+
+def disk(**changes):
+    return domain(disks=(dataclasses.replace(DISK, **changes),))
+
+
+def source_conf(**values):
+    return pair(
+        source={'shell': shell(options=conf(**values), absent=frozenset())}
+    )
+
+
+def tls(**changes):
+    """Return facts with TLS on and one changed server certificate."""
+    values = conf(live_migration_scheme='tls')
+    return pair(
+        source={
+            'shell': shell(
+                options=values, certificates=(CA, CLIENT), absent=frozenset()
+            )
+        },
+        there={'shell': shell(certificates=(CA, certificate(**changes)))},
+    )
+
+
+def reached(reach):
+    return pair(there={'reach': attempt(reach, ''), 'libvirt': GAP})
+
+
+def from_source(reach):
+    return pair(there={'way': way(libvirt=attempt(reach))})

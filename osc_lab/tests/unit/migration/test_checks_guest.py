@@ -1,0 +1,172 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+
+"""The checks of a guest: its devices, its disks, its QEMU."""
+
+import testtools
+
+from osc_lab.migration.checks import guest
+from osc_lab.migration import facts
+from osc_lab.migration import storage
+from osc_lab.tests.unit.migration import check_cases
+from osc_lab.tests.unit.migration import host_samples as hosts
+
+#: (check, facts, results that are not ok, words in message or remedy)
+CASES = (
+    (guest.GuestDevices, hosts.domain(hostdevs=('pci',)), ['failed'], 'pci'),
+    (
+        guest.GuestDevices,
+        hosts.domain(filesystems=('virtiofs',)),
+        ['failed'],
+        'virtiofs',
+    ),
+    (
+        guest.GuestDevices,
+        hosts.domain(interfaces=('hostdev',)),
+        ['warning'],
+        'unplugs',
+    ),
+    (guest.GuestDevices, hosts.domain(tpm='passthrough'), ['failed'], 'TPM'),
+    (guest.GuestDevices, hosts.domain(file_memory=True), ['warning'], 'files'),
+    (
+        guest.GuestDevices,
+        hosts.disk(device='cdrom', readonly=True),
+        ['failed'],
+        'Eject',
+    ),
+    (
+        guest.GuestDevices,
+        hosts.disk(source='/i/disk.config', readonly=True),
+        [],
+        '',
+    ),
+    (
+        guest.MigrationStorage,
+        hosts.pair(there={'shell': hosts.shell(free_bytes=hosts.GIB // 4)}),
+        ['failed'],
+        '512 MiB are to be copied',
+    ),
+    (
+        guest.MigrationStorage,
+        hosts.pair(
+            there={'shell': hosts.shell(free_bytes=hosts.GIB // 4 * 3)}
+        ),
+        ['warning'],
+        'grow',
+    ),
+    (
+        guest.MigrationStorage,
+        hosts.pair(request=facts.Request('b', facts.Storage.SHARED)),
+        ['failed'],
+        'Leave --shared-migration out',
+    ),
+    (
+        guest.MigrationStorage,
+        hosts.pair(
+            there={'shell': hosts.shell(absent=frozenset())},
+            request=facts.Request('b', facts.Storage.BLOCK),
+        ),
+        ['failed'],
+        'Leave --block-migration out',
+    ),
+    (
+        guest.QemuMigrate,
+        hosts.pair(
+            there={
+                'shell': hosts.shell(
+                    qemu=facts.Build(frozenset(), frozenset({'migrate'}))
+                )
+            }
+        ),
+        ['failed', 'failed'],
+        'blockdev-mirror',
+    ),
+    (
+        guest.QemuMigrate,
+        hosts.pair(
+            source={
+                'shell': hosts.shell(
+                    options=hosts.conf(live_migration_permit_post_copy=True),
+                    absent=frozenset(),
+                )
+            },
+            there={
+                'shell': hosts.shell(
+                    qemu=facts.Build(frozenset(), hosts.BUILD.commands)
+                )
+            },
+        ),
+        ['failed'],
+        'postcopy-ram',
+    ),
+    (
+        guest.QemuMigrate,
+        hosts.pair(there={'shell': hosts.shell(qemu=hosts.GAP)}),
+        ['unknown'],
+        '',
+    ),
+    (
+        guest.QemuProcesses,
+        hosts.pair(
+            source={
+                'shell': hosts.shell(
+                    options=hosts.conf(live_migration_with_native_tls=True),
+                    certificates=(
+                        hosts.certificate(stack='qemu', changed=hosts.NOW),
+                    ),
+                )
+            }
+        ),
+        ['failed'],
+        'runs since before',
+    ),
+    (
+        guest.QemuProcesses,
+        hosts.pair(
+            source={
+                'shell': hosts.shell(
+                    options=hosts.conf(live_migration_with_native_tls=True),
+                    qemu_started=None,
+                )
+            }
+        ),
+        ['unknown'],
+        '',
+    ),
+)
+
+ALL = (
+    guest.GuestDevices,
+    guest.MigrationStorage,
+    guest.QemuMigrate,
+    guest.QemuProcesses,
+)
+
+
+class TestChecks(check_cases.HostCasesTest):
+    CASES = CASES
+    ALL = ALL
+
+
+class TestStorage(testtools.TestCase):
+    def test_local_disks_are_copied(self):
+        found = hosts.pair()
+        self.assertTrue(storage.decide(found, found.destinations[0]).block)
+
+    def test_shared_disks_are_not(self):
+        found = hosts.pair(there={'shell': hosts.shell(absent=frozenset())})
+        self.assertFalse(storage.decide(found, found.destinations[0]).block)
+
+    def test_volumes_are_not(self):
+        found = hosts.disk(volume_id='v1')
+        self.assertFalse(storage.decide(found, found.destinations[0]).block)

@@ -1,0 +1,121 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+
+"""The checks of the ports and the volumes of a server."""
+
+from osc_lab.migration.checks import network
+from osc_lab.migration.checks import storage
+from osc_lab.migration import facts
+from osc_lab.tests.unit.migration import check_cases
+from osc_lab.tests.unit.migration import samples
+
+GAP = facts.Gap('the service does not answer')
+
+
+def secret(access):
+    return samples.volume(
+        encrypted=True, secret=facts.Secret('k1', 'http://k/k1', access)
+    )
+
+
+#: (check, facts, results that are not ok, words in message or remedy)
+CASES = (
+    (
+        network.PortBinding,
+        samples.agents(samples.agent('a')),
+        ['failed'],
+        'No Open vSwitch agent',
+    ),
+    (
+        network.PortBinding,
+        samples.agents(samples.agent('a'), samples.agent('b', alive=False)),
+        ['failed'],
+        'not alive',
+    ),
+    (
+        network.PortBinding,
+        samples.port(physical_network='physnet9'),
+        ['failed'],
+        'physnet9',
+    ),
+    (network.PortBinding, samples.port(physical_network='physnet1'), [], ''),
+    (network.PortBinding, samples.port(network_type='gre'), ['failed'], 'gre'),
+    (
+        network.PortBinding,
+        samples.agents(samples.agent('b.test', type='OVN Controller agent')),
+        [],
+        '',
+    ),
+    (network.PortBinding, samples.clean(network=GAP), ['unknown'], ''),
+    (
+        network.Mirrors,
+        samples.clean(mirrors=(facts.Mirror('m', 'port1', 'a', False),)),
+        ['warning'],
+        'blind',
+    ),
+    (
+        network.Mirrors,
+        samples.clean(mirrors=(facts.Mirror('m', 'port1', 'a', True),)),
+        [],
+        '',
+    ),
+    (
+        network.Mirrors,
+        samples.clean(mirrors=facts.Gap('no', asked=False)),
+        ['skipped'],
+        '--ovsdb',
+    ),
+    (storage.Volumes, samples.volume(), [], ''),
+    (storage.Volumes, samples.volume(status='error'), ['failed'], 'error'),
+    (storage.Volumes, samples.volume(attached_to=()), ['failed'], 'Cinder'),
+    (
+        storage.Volumes,
+        samples.volume(multiattach=True, attached_to=('s1', 's2')),
+        ['warning'],
+        '2 servers',
+    ),
+    (storage.Volumes, samples.clean(volumes=GAP), ['unknown'], ''),
+    (storage.VolumeSecrets, secret(facts.Access.ALLOWED), [], ''),
+    (storage.VolumeSecrets, secret(facts.Access.FIXED_KEY), [], 'fixed_key'),
+    (
+        storage.VolumeSecrets,
+        secret(facts.Access.DENIED),
+        ['failed'],
+        'openstack acl user add --user u1 --operation-type read http://k/k1',
+    ),
+    (
+        storage.VolumeSecrets,
+        secret(facts.Access.ABSENT),
+        ['failed'],
+        'not exist',
+    ),
+    (
+        storage.VolumeSecrets,
+        samples.volume(encrypted=True, secret=GAP),
+        ['unknown'],
+        '',
+    ),
+)
+
+ALL = (
+    network.PortBinding,
+    network.Mirrors,
+    storage.Volumes,
+    storage.VolumeSecrets,
+)
+
+
+class TestChecks(check_cases.CasesTest):
+    CASES = CASES
+    ALL = ALL
+    CLEAN = samples.clean

@@ -1,0 +1,178 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+
+"""The checks of the server itself, and of who asks."""
+
+from osc_lab.migration.checks import server
+from osc_lab.migration import facts
+from osc_lab.preflight import finding
+from osc_lab.tests.unit.migration import check_cases
+from osc_lab.tests.unit.migration import samples
+
+GAP = facts.Gap('the service does not answer')
+
+
+#: (check, facts, results that are not ok, words in message or remedy)
+CASES = (
+    (
+        server.ServerState,
+        samples.server(vm_state='paused', power_state=3),
+        [],
+        'paused',
+    ),
+    (
+        server.ServerState,
+        samples.server(vm_state='stopped', power_state=4),
+        ['failed'],
+        'server start s1',
+    ),
+    (
+        server.ServerState,
+        samples.server(vm_state='error'),
+        ['failed'],
+        '--repair',
+    ),
+    (
+        server.ServerState,
+        samples.server(task_state='resize_prep'),
+        ['failed'],
+        'resize_prep',
+    ),
+    (
+        server.ServerState,
+        samples.server(power_state=4),
+        ['failed'],
+        'does not run',
+    ),
+    (
+        server.ServerLock,
+        samples.server(locked=True, locked_reason='mine'),
+        ['failed'],
+        'mine',
+    ),
+    (
+        server.ServerFeatures,
+        samples.flavor(hw__mem_encryption='True'),
+        ['failed'],
+        'SEV',
+    ),
+    (
+        server.ServerFeatures,
+        samples.flavor(hw__tpm_version='2.0'),
+        ['failed'],
+        'user',
+    ),
+    (
+        server.ServerFeatures,
+        samples.flavor(hw__tpm_version='2.0', hw__tpm_secret_security='host'),
+        [],
+        'Nothing',
+    ),
+    (
+        server.ServerFeatures,
+        samples.flavor(accel__device_profile='x'),
+        ['failed'],
+        'accelerator',
+    ),
+    (
+        server.ServerFeatures,
+        samples.flavor(pci_passthrough__alias='x:1'),
+        ['warning'],
+        'live_migratable',
+    ),
+    (
+        server.ServerFeatures,
+        samples.server(shares=('x',)),
+        ['failed'],
+        '1 shares',
+    ),
+    (
+        server.ServerFeatures,
+        samples.server(image_properties={'hw_mem_encryption': 'true'}),
+        ['failed'],
+        'SEV',
+    ),
+    (
+        server.ServerFeatures,
+        samples.port(vnic_type='accelerator-direct'),
+        ['failed'],
+        'port1',
+    ),
+    (
+        server.CallerRights,
+        samples.clean(caller=facts.Caller('u', 'p1', frozenset({'member'}))),
+        ['warning'],
+        'no admin',
+    ),
+    (
+        server.SourceService,
+        samples.clean(
+            source=samples.host('a', service=samples.service(up=False))
+        ),
+        ['failed'],
+        'down',
+    ),
+    (
+        server.SourceService,
+        samples.clean(
+            source=samples.host('a', service=samples.service(forced_down=True))
+        ),
+        ['failed'],
+        'forced',
+    ),
+    (
+        server.SourceService,
+        samples.clean(
+            source=samples.host('a', service=samples.service(enabled=False))
+        ),
+        [],
+        'up',
+    ),
+    (
+        server.SourceService,
+        samples.clean(source=samples.host('a', service=GAP)),
+        ['unknown'],
+        'does not answer',
+    ),
+)
+
+ALL = (
+    server.ServerState,
+    server.ServerLock,
+    server.ServerFeatures,
+    server.CallerRights,
+    server.SourceService,
+)
+
+
+class TestChecks(check_cases.CasesTest):
+    CASES = CASES
+    ALL = ALL
+    CLEAN = samples.clean
+
+    def test_member_without_rights(self):
+        found = samples.server(host='')
+        found = samples.dataclasses.replace(
+            found, caller=facts.Caller('u', 'p1', frozenset({'member'}))
+        )
+        [item] = server.CallerRights().judge(found)
+        self.assertIs(finding.Result.FAILED, item.result)
+
+    def test_manager_may_without_naming_a_host(self):
+        caller = facts.Caller('u', 'p1', frozenset({'manager'}))
+        for host, result in ((None, 'ok'), ('b', 'warning')):
+            found = samples.clean(
+                caller=caller, request=facts.Request(host=host)
+            )
+            [item] = server.CallerRights().judge(found)
+            self.assertEqual(result, item.result)
