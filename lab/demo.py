@@ -49,14 +49,25 @@ def lab(*arguments: str) -> None:
 
 
 class Operator:
-    """Somebody at a shell with the clouds.yaml of the lab."""
+    """Somebody at a shell with the clouds.yaml of the lab.
 
-    def __init__(self, state: pathlib.Path) -> None:
+    :param installed: folder where the plugin is imported from, such as the
+        site-packages of a package; by default what Python finds itself
+    """
+
+    def __init__(
+        self, state: pathlib.Path, installed: pathlib.Path | None = None
+    ) -> None:
         self._environ = {
             **os.environ,
             'OS_CLIENT_CONFIG_FILE': str(state / 'clouds.yaml'),
             'OS_CLOUD': 'lab',
         }
+        self._folder = None
+        if installed:
+            self._environ['PYTHONPATH'] = str(installed)
+            # Python looks into the current folder first.
+            self._folder = state
 
     def types(self, *arguments: str, quiet: bool = False) -> str:
         """Run an openstack command and show what it prints.
@@ -69,6 +80,7 @@ class Operator:
         done = subprocess.run(
             [sys.executable, '-m', 'openstackclient.shell', *arguments],
             env=self._environ,
+            cwd=self._folder,
             stdout=subprocess.PIPE,
             text=True,
             check=False,
@@ -161,12 +173,23 @@ def main() -> int:
     parser.add_argument(
         '--keep', action='store_true', help='leave the lab up at the end'
     )
-    keep = parser.parse_args().keep
+    parser.add_argument(
+        '--installed',
+        metavar='<folder>',
+        type=pathlib.Path,
+        help='site-packages of the plugin to show, such as those of the RPM '
+        '(default: this checkout)',
+    )
+    options = parser.parse_args()
+    if options.installed and not (options.installed / 'osc_lab').is_dir():
+        parser.error(f'--installed: no osc_lab in {options.installed}')
+    keep = options.keep
     state = STATE.resolve()
     try:
         say('A real, throw-away OpenStack on this machine')
         lab('up', '--profile', 'full', '--state', str(state))
-        operator = Operator(state)
+        installed = options.installed and options.installed.resolve()
+        operator = Operator(state, installed)
         for job in JOBS:
             job(operator)
     except DemoFailed as error:
