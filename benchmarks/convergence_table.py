@@ -22,7 +22,7 @@ import textwrap
 
 RESULTS = pathlib.Path(__file__).with_name('convergence.json')
 TABLE = RESULTS.with_suffix('.md')
-PAGE = RESULTS.parents[1] / 'doc/source/user/forecast-runs.inc'
+PAGE = RESULTS.parents[1] / 'doc/source/contributor/measured/convergence.txt'
 
 
 def figures(rows):
