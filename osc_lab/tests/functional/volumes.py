@@ -20,7 +20,6 @@ import os
 import pathlib
 import subprocess
 import time
-from unittest import mock
 
 import fixtures
 from keystoneauth1 import exceptions as ksa
@@ -181,11 +180,11 @@ class VolumesTest(base.CloudTest):
     def inside(self, *argv, **environ):
         """Run the whole shell in this process, which is faster."""
         out, err = io.StringIO(), io.StringIO()
-        with (
-            mock.patch.dict(os.environ, {'OS_CLOUD': self.ADMIN, **environ}),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-        ):
+        with contextlib.ExitStack() as stack:
+            for name, value in {'OS_CLOUD': self.ADMIN, **environ}.items():
+                stack.enter_context(fixtures.EnvironmentVariable(name, value))
+            stack.enter_context(contextlib.redirect_stdout(out))
+            stack.enter_context(contextlib.redirect_stderr(err))
             status = shell.OpenStackShell().run(list(argv))
         run = base.Run(argv, status, out.getvalue(), err.getvalue())
         self.assertNotIn('Traceback', run.stdout + run.stderr, str(run))
