@@ -24,6 +24,7 @@ import contextlib
 import dataclasses
 import logging
 import signal
+import sys
 import threading
 import typing
 
@@ -109,12 +110,20 @@ class Plan:
 
 @contextlib.contextmanager
 def uninterrupted() -> typing.Iterator[None]:
-    """Hold back SIGINT, SIGTERM and SIGHUP while something is undone."""
+    """Hold back SIGINT, SIGTERM and SIGHUP while something is undone.
+
+    The first that came takes effect afterwards, so that nobody goes on as if
+    it had not been; unless an error is on its way, which says more.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    failing = sys.exception() is not None
+    held: list[int] = []
+
     def note(signum: int, frame: object) -> None:
+        held.append(signum)
         LOG.warning(_('Undoing what was done; please wait.'))
 
     before = {
@@ -126,6 +135,8 @@ def uninterrupted() -> typing.Iterator[None]:
     finally:
         for sig, handler in before.items():
             signal.signal(sig, handler)
+    if held and not failing:
+        signal.raise_signal(held[0])
 
 
 @contextlib.contextmanager

@@ -145,6 +145,29 @@ class TestInterruptible(testtools.TestCase):
         with plan.interruptible():
             self.assertIs(signal.SIG_IGN, signal.getsignal(signal.SIGHUP))
 
+    def test_what_was_held_back_takes_effect(self):
+        log = []
+
+        def clean_up():
+            with plan.interruptible(), plan.uninterrupted():
+                os.kill(os.getpid(), signal.SIGTERM)
+                log.append('cleaned up')
+            log.append('went on')
+
+        self.assertRaises(exceptions.Interrupted, clean_up)
+        self.assertEqual(['cleaned up'], log)
+
+    def test_what_was_held_back_hides_no_error(self):
+        def fail():
+            with plan.interruptible():
+                try:
+                    raise ValueError('why')
+                finally:
+                    with plan.uninterrupted():
+                        os.kill(os.getpid(), signal.SIGTERM)
+
+        self.assertRaises(ValueError, fail)
+
     def test_other_threads_leave_signals_alone(self):
         """Python lets the main thread alone set handlers."""
         seen = []
