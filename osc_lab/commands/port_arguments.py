@@ -32,6 +32,15 @@ WAIT = 11.0
 _LONGEST_WAIT = 600
 
 
+def _add_snaplen(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--snaplen',
+        metavar='<bytes>',
+        type=int,
+        help=_('Keep that much of each packet, 14 to 65535 bytes'),
+    )
+
+
 def add_create(parser: argparse.ArgumentParser) -> None:
     """Add what tells a mirror, all but the access to hosts."""
     add_port(parser)
@@ -51,12 +60,7 @@ def add_create(parser: argparse.ArgumentParser) -> None:
             'the bridge that nothing else uses'
         ),
     )
-    parser.add_argument(
-        '--snaplen',
-        metavar='<bytes>',
-        type=int,
-        help=_('Keep that much of each packet, 14 to 65535 bytes'),
-    )
+    _add_snaplen(parser)
     parser.add_argument(
         '--filter',
         metavar='<flow>',
@@ -167,12 +171,7 @@ def add_capture(parser: argparse.ArgumentParser) -> None:
             'last ones; a number is put into the name of each file'
         ),
     )
-    parser.add_argument(
-        '--snaplen',
-        metavar='<bytes>',
-        type=int,
-        help=_('Keep that much of each packet, 14 to 65535 bytes'),
-    )
+    _add_snaplen(parser)
     parser.add_argument(
         '--capture-filter',
         metavar='<filter>',

@@ -17,35 +17,38 @@ from osc_lab.migration.checks import base
 from osc_lab.migration.checks import libvirt
 from osc_lab.migration import facts as facts_
 from osc_lab.migration import nova_options
-from osc_lab.preflight import finding
 
 
 class _VersionCheck(libvirt.LibvirtCheck):
-    def compare(
-        self, host: str, name: str, here: int, there: int
-    ) -> finding.Finding:
+    """The destination runs at least the version of the source."""
+
+    program: str
+
+    def version(self, end: facts_.Libvirt) -> int:
+        """Return it as libvirt encodes it: 9001002 is 9.1.2."""
+        raise NotImplementedError
+
+    def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
+        ends = self.ends(facts, host)
+        if isinstance(ends, facts_.Gap):
+            yield self.missing(host.name, ends)
+            return
+        here, there = map(self.version, ends)
         values = {
-            'name': name,
+            'name': self.program,
             'here': base.version(here),
             'there': base.version(there),
         }
-        evidence: base.Evidence = {'source': here, 'destination': there}
-        if there < here:
-            return self.answer(
-                host,
-                base.FAILED,
-                _(
-                    '%(name)s there is %(there)s, older than %(here)s at the '
-                    'source.'
-                )
-                % values,
-                **evidence,
-            )
-        return self.answer(
-            host,
-            base.OK,
-            _('%(name)s %(here)s to %(there)s.') % values,
-            **evidence,
+        older = _(
+            '%(name)s there is %(there)s, older than %(here)s at the source.'
+        )
+        same = _('%(name)s %(here)s to %(there)s.')
+        yield self.answer(
+            host.name,
+            base.FAILED if there < here else base.OK,
+            (older if there < here else same) % values,
+            source=here,
+            destination=there,
         )
 
 
@@ -58,14 +61,10 @@ class LibvirtVersion(_VersionCheck):
     )
     remedy = _('Upgrade the destination, or choose another host.')
 
-    def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
-        ends = self.ends(facts, host)
-        if isinstance(ends, facts_.Gap):
-            yield self.missing(host.name, ends)
-        else:
-            yield self.compare(
-                host.name, 'libvirt', ends[0].version, ends[1].version
-            )
+    program = 'libvirt'
+
+    def version(self, end: facts_.Libvirt) -> int:
+        return end.version
 
 
 class QemuVersion(_VersionCheck):
@@ -77,14 +76,10 @@ class QemuVersion(_VersionCheck):
     )
     remedy = _('Upgrade the destination, or choose another host.')
 
-    def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
-        ends = self.ends(facts, host)
-        if isinstance(ends, facts_.Gap):
-            yield self.missing(host.name, ends)
-        else:
-            yield self.compare(
-                host.name, 'QEMU', ends[0].qemu_version, ends[1].qemu_version
-            )
+    program = 'QEMU'
+
+    def version(self, end: facts_.Libvirt) -> int:
+        return end.qemu_version
 
 
 class MachineType(libvirt.LibvirtCheck):

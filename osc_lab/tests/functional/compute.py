@@ -196,20 +196,16 @@ class ComputeTest(base.CloudTest):
             restart.restart(self.layout, service)
             self.wait_for_services()
 
-    @contextlib.contextmanager
     def machine_type_hidden(self, host, name='pc-i440fx-7.2'):
-        libvirtd.hide_machine_type(self.layout, host, name)
-        try:
-            with self.libvirtd(host):
-                yield
-        finally:
-            libvirtd.forget_capabilities(self.layout, host)
-            libvirtd.reconfigure(self.layout, host)
-            self.wait_for_services()
+        return self.hidden(libvirtd.hide_machine_type, host, name)
+
+    def cpu_model_hidden(self, host, name='qemu64'):
+        return self.hidden(libvirtd.hide_cpu_model, host, name)
 
     @contextlib.contextmanager
-    def cpu_model_hidden(self, host, name='qemu64'):
-        libvirtd.hide_cpu_model(self.layout, host, name)
+    def hidden(self, hide, host, name):
+        """Have the libvirtd of a host not know what its QEMU can do."""
+        hide(self.layout, host, name)
         try:
             with self.libvirtd(host):
                 yield

@@ -189,6 +189,8 @@ class TestGuest(ThroughTest):
         self.through(
             self.small_disk(self.other),
             'migration-storage',
+            # nova-compute tells Placement of it after a while.
+            other=('destination-capacity',),
         )
 
 

@@ -58,28 +58,22 @@ class Bursty(Guest):
         self.period = period
         self.share = share
 
-    def dirty(self, seconds):
+    def active(self, seconds):
+        """Return how much of a time it writes."""
         whole, part = divmod(seconds, self.period)
-        active = whole * self.period * self.share + min(
-            part, self.period * self.share
-        )
-        return super().dirty(active)
+        burst = self.period * self.share
+        return whole * burst + min(part, burst)
+
+    def dirty(self, seconds):
+        return super().dirty(self.active(seconds))
 
 
 class Phased(Bursty):
     """Writes in bursts that go on whenever pages are counted."""
 
-    def dirty(self, seconds):
-        raise NotImplementedError
-
     def between(self, start, end):
-        return Guest.dirty(self, self._active(end) - self._active(start))
-
-    def _active(self, moment):
-        whole, part = divmod(moment / 1e6, self.period)
-        return self.share * self.period * whole + min(
-            part, self.period * self.share
-        )
+        active = self.active(end / 1e6) - self.active(start / 1e6)
+        return Guest.dirty(self, active)
 
 
 def migrate(guest, pages, bandwidth, steps, timeout, size=4104):
