@@ -232,15 +232,15 @@ class Aftermath:
                 return None, folder
             try:
                 shell = self._hosts.shell_of(end)
-                answer = shell.ask(existing=[folder], identity=folder)
+                answer = shell.ask(identities=[folder])
             except exceptions.LabError:
                 return None, folder
-            seen.append((answer['existing'][folder], answer['identity']))
-        (there, here_id), (_there, other_id) = seen
-        if there and here_id and here_id == other_id:
+            seen.append(answer['identities'][folder])
+        here, there = seen
+        if here and here == there:
             # One folder, seen from both hosts: shared storage.
             return None, folder
-        return bool(there), folder
+        return bool(here), folder
 
     def _uri(self, host: facts.Host) -> str:
         end = self._hosts.channel(host)

@@ -219,7 +219,7 @@ class Hosts:
                     paths.extend(
                         item for item in (disk.source, *disk.backing) if item
                     )
-            request['existing'] = paths
+            request['identities'] = paths
             request['qemu'] = [domain.emulator, self.deadline]
 
         def ask() -> facts.Shell:
@@ -227,11 +227,7 @@ class Hosts:
             return dataclasses.replace(
                 known,
                 free_bytes=answer['space'].get('free'),
-                absent=frozenset(
-                    path
-                    for path, there in answer.get('existing', {}).items()
-                    if not there
-                ),
+                files=answer.get('identities', {}),
                 qemu=_build(answer.get('qemu')),
             )
 

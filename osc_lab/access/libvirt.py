@@ -272,21 +272,24 @@ class Connection:
     def runs(self, domain_uuid: str) -> bool:
         """Return whether the guest runs here.
 
+        One that QEMU waits for, or has just given away, does not.
+
         :raises AccessError: when libvirt does not say
         """
         lib = self._libvirt
         try:
             domain = self._conn.lookupByUUIDString(domain_uuid)
-            state = domain.state()[0]
+            state, reason = domain.state()
         except lib.libvirtError as error:
             if error.get_error_code() == _NO_DOMAIN:
                 return False
             raise exceptions.AccessError(str(error)) from error
-        return state in (
-            lib.VIR_DOMAIN_RUNNING,
-            lib.VIR_DOMAIN_BLOCKED,
-            lib.VIR_DOMAIN_PAUSED,
-        )
+        if state == lib.VIR_DOMAIN_PAUSED:
+            return reason not in (
+                lib.VIR_DOMAIN_PAUSED_MIGRATION,
+                lib.VIR_DOMAIN_PAUSED_STARTING_UP,
+            )
+        return state in (lib.VIR_DOMAIN_RUNNING, lib.VIR_DOMAIN_BLOCKED)
 
     def job(
         self, domain_uuid: str, completed: bool = False

@@ -29,8 +29,6 @@ from osc_lab.preflight import finding
 from osc_lab.preflight import registry
 from osc_lab.preflight import runner
 
-_LISTEN = 'libvirt-listen'
-
 
 class PastMigration:
     """Finds a migration, and why it ended as it did.
@@ -131,10 +129,12 @@ class PastMigration:
         known = {item.evidence.get('text') for item in found}
         if explain.from_scheduler(found):
             found = self._now(seen, checks) or found
+        silent = explain.silent(running, remedies)
+        if silent:
+            # It is libvirt that was waited for, not the way to QEMU.
+            found = [item for item in found if not explain.waited(item)]
         named = {item.check for item in found}
-        for item in explain.silent(running, remedies.get(_LISTEN, '')):
-            if _LISTEN not in named:
-                found.append(item)
+        found += [item for item in silent if item.check not in named]
         for where, text in said:
             if text not in known:
                 found.append(_unsorted(seen, f'{where}: {text}'))

@@ -121,18 +121,22 @@ def resolved(names: list[str]) -> Json:
     return found
 
 
-def existing(paths: list[str]) -> Json:
-    """Return path -> whether it can be read here."""
-    return {path: os.access(path, os.R_OK) for path in paths}
+def identities(paths: list[str]) -> Json:
+    """Return path -> what tells it from its namesake on another host.
+
+    That is '' for what cannot be read here.  The device number of a
+    network file system differs between its clients; its id does not.
+    """
+    return {path: _identity(path) for path in paths}
 
 
-def identity(path: str) -> str:
-    """Return what tells a folder from its namesake on another host."""
+def _identity(path: str) -> str:
     try:
-        found = os.stat(path)
+        inode = os.stat(path).st_ino
+        volume = os.statvfs(path).f_fsid
     except OSError:
         return ''
-    return f'{found.st_dev}:{found.st_ino}'
+    return f'{volume}:{inode}' if os.access(path, os.R_OK) else ''
 
 
 def certificates(paths: list[str]) -> Json:
@@ -320,7 +324,11 @@ def qemu(path: str, timeout: float) -> Json | None:
 
 
 def log_lines(uuid: str, request_id: str) -> list[str]:
-    """Return what nova-compute's log says about a migration."""
+    """Return what nova-compute's log says about a migration.
+
+    :param request_id: leaves out what is said of other migrations of the
+        server; without one all of them are returned
+    """
     paths = set()
     for pid, _argv in processes('nova-compute'):
         for path in glob.glob(f'/proc/{pid}/fd/*'):
@@ -335,11 +343,25 @@ def log_lines(uuid: str, request_id: str) -> list[str]:
         with open(path, 'rb') as stream:
             stream.seek(max(0, os.path.getsize(path) - 4000000))
             lines = stream.read().decode('utf-8', 'replace').splitlines()
-        for line in lines:
-            if (request_id and request_id in line) or uuid in line:
-                if re.search(r' (WARNING|ERROR|CRITICAL) |igration', line):
-                    found.append(line[:1000])
+        found += [
+            line[:1000]
+            for line in about(lines, uuid, request_id)
+            if re.search(r' (WARNING|ERROR|CRITICAL) |igration', line)
+        ]
     return found[-300:]
+
+
+def about(
+    lines: list[str], uuid: str, request_id: str
+) -> collections.abc.Iterator[str]:
+    """Yield the lines of a request; a traceback follows its first line."""
+    ours = not request_id
+    for line in lines:
+        named = re.search(r'req-[0-9a-f]{8}-[0-9a-f-]{27}', line)
+        if named and request_id:
+            ours = named[0] == request_id
+        if ours and (uuid in line or (named and request_id)):
+            yield line
 
 
 def at_once(call: Action, items: list[list[typing.Any]]) -> list[typing.Any]:
@@ -352,8 +374,7 @@ ACTIONS: dict[str, Action] = {
     'configuration': configuration,
     'space': space,
     'resolved': resolved,
-    'existing': existing,
-    'identity': identity,
+    'identities': identities,
     'certificates': certificates,
     'guest_started': guest_started,
     'guest_memory': lambda item: guest_memory(*item),

@@ -26,9 +26,12 @@ from osc_lab.migration import record as record_
 from osc_lab.preflight import finding
 
 CHECK = 'outcome'
+_LISTEN = 'libvirt-listen'
 
 #: What Nova says when the scheduler found nothing, for whatever reason.
 NO_HOST = re.compile('No valid host|Exceeded max scheduling')
+
+_WAITING = r'state change lock \(held by monitor=remoteDispatchDomainMigrate'
 
 #: (pattern in an event or a log, id of the check that sees it before).
 #: The texts are those of Nova 29 to 34 and libvirt 9 to 12; the first that
@@ -47,6 +50,9 @@ _CAUSES: tuple[tuple[str, str], ...] = (
         r"(connect to (server at )?|Failed to connect to )'[^']*:492\d\d'",
         'migration-ports',
     ),
+    # Nova asks how far it is while libvirt still tries to reach the other
+    # end, which takes longer than libvirt lets it wait.
+    (_WAITING, 'migration-ports'),
     (r'hostname on destination resolved to localhost', 'libvirt-identity'),
     (r'Attempt to migrate guest to the same host', 'libvirt-identity'),
     (r"Unable to resolve address '[^']*' service '49", 'libvirt-identity'),
@@ -69,6 +75,7 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     (r'Cannot access storage file|Could not open', 'guest-devices'),
     (r'already exists with uuid|is already active', 'domain-conflict'),
     (r'No space left|not enough disk|DiskSpace', 'migration-storage'),
+    (r'supplied disk path .* already exists', 'migration-storage'),
     (r'Migration without shared storage is unsafe', 'migration-storage'),
     (r'Live migration not completed after', 'convergence'),
     (r'PortBindingFailed|VirtualInterface|vif-plugged', 'port-binding'),
@@ -169,6 +176,11 @@ def findings(
     ]
 
 
+def waited(item: finding.Finding) -> bool:
+    """Return whether libvirt waited for the other end, whatever it was."""
+    return bool(re.search(_WAITING, str(item.evidence.get('text', ''))))
+
+
 def from_scheduler(
     found: collections.abc.Collection[finding.Finding],
 ) -> bool:
@@ -191,18 +203,27 @@ def as_of_now(
     ]
 
 
+def _way(text: str) -> str:
+    """Return the check that sees why libvirt does not answer."""
+    found = cause(text)
+    return found if found in ('libvirt-auth', 'libvirt-tls') else _LISTEN
+
+
 def silent(
     running: collections.abc.Mapping[str, bool | facts_.Gap],
-    remedy: str,
+    remedies: collections.abc.Mapping[str, str],
 ) -> list[finding.Finding]:
-    """Return a finding for each host whose libvirt does not answer now."""
+    """Return a finding for each host whose libvirt does not answer now.
+
+    :param remedies: id of a check -> what it advises
+    """
     return [
         finding.Finding(
-            'libvirt-listen',
+            (check := _way(gap.message)),
             host,
             finding.Result.FAILED,
             _('libvirt there does not answer now: %s') % gap.message,
-            remedy,
+            remedies.get(check, ''),
             finding.Source.LIBVIRT,
         )
         for host, gap in sorted(running.items())

@@ -498,7 +498,8 @@ class Shell:
     :param cell: a digest of the message queue's address, equal within a
         cell; empty when unknown
     :param free_bytes: of the file system under instances_path
-    :param absent: paths of the guest that cannot be read here
+    :param files: path of the guest -> what tells the file from its
+        namesake on another host; '' when it cannot be read here
     :param qemu_started: POSIX time; None when the guest does not run here
     :param clock_offset: seconds that the host's clock is ahead of ours
     """
@@ -508,7 +509,9 @@ class Shell:
     config_files: tuple[str, ...]
     cell: str
     free_bytes: int | None = None
-    absent: frozenset[str] = frozenset()
+    files: collections.abc.Mapping[str, str] = dataclasses.field(
+        default_factory=dict
+    )
     certificates: 'tuple[Certificate, ...] | Gap' = ()
     qemu_started: float | None = None
     qemu: 'Build | Gap | None' = None

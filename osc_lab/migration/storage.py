@@ -74,17 +74,39 @@ def decide(facts: facts_.Facts, host: facts_.Host) -> Decision:
 def on_local_disk(facts: facts_.Facts, host: facts_.Host) -> bool:
     """Return whether the destination cannot see the source's disks.
 
-    With a shell there the files are looked for; else images_type and the
-    kind of disk decide.
+    With shells on both hosts the files are compared; else images_type and
+    the kind of disk decide.
     """
-    if isinstance(host.shell, facts_.Shell):
-        paths = [disk.source for disk in _disks(facts) if disk.copied]
-        if isinstance(facts.source.shell, facts_.Shell):
-            options = nova_options.read(facts.source.shell.options)
-            if options.images_type == 'rbd':
-                return False
-        return any(path in host.shell.absent for path in paths)
+    here, there = facts.source.shell, host.shell
+    if isinstance(here, facts_.Shell):
+        if nova_options.read(here.options).images_type == 'rbd':
+            return False
+        if isinstance(there, facts_.Shell):
+            return any(
+                not there.files.get(path)
+                or there.files[path] != here.files.get(path)
+                for path in _copied(facts)
+            )
     return True
+
+
+def left_over(facts: facts_.Facts, host: facts_.Host) -> str:
+    """Return a path where another file lies than at the source, or ''.
+
+    nova.virt.libvirt.driver.pre_live_migration refuses to copy disks into
+    a folder that is there already (DestinationDiskExists).
+    """
+    here, there = facts.source.shell, host.shell
+    if isinstance(here, facts_.Shell) and isinstance(there, facts_.Shell):
+        for path in _copied(facts):
+            found = there.files.get(path)
+            if found and found != here.files.get(path):
+                return path
+    return ''
+
+
+def _copied(facts: facts_.Facts) -> list[str]:
+    return [disk.source for disk in _disks(facts) if disk.copied]
 
 
 def _disks(facts: facts_.Facts) -> tuple[facts_.Disk, ...]:

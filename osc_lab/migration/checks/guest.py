@@ -118,7 +118,8 @@ class GuestDevices(base.HostCheck):
         for disk in domain.disks:
             if not disk.local or not disk.source or (disk.copied and block):
                 continue
-            if disk.source in host.shell.absent and not self._made(disk):
+            known = host.shell.files.get(disk.source)
+            if known == '' and not self._made(disk):
                 yield self.answer(
                     host.name,
                     base.FAILED,
@@ -164,6 +165,20 @@ class MigrationStorage(base.HostCheck):
         if not decision.block:
             yield self.answer(
                 host.name, base.OK, decision.reason, copied=False
+            )
+            return
+        left = storage.left_over(facts, host)
+        if left:
+            yield self.answer(
+                host.name,
+                base.FAILED,
+                _('Another file lies at %s there; Nova refuses to copy.')
+                % left,
+                _(
+                    'A failed migration may have left it. When no guest of '
+                    'that host uses it, remove its folder there.'
+                ),
+                path=left,
             )
             return
         disks = [disk for disk in domain.disks if disk.copied]

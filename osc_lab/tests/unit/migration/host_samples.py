@@ -57,6 +57,9 @@ BUILD = facts.Build(
     frozenset({'migrate', 'nbd-server-start', 'blockdev-mirror'}),
 )
 
+#: The disk as the source sees it.
+HERE = {'/i/disk': 'fs:1'}
+
 
 def connection(name, **changes):
     return dataclasses.replace(
@@ -82,7 +85,7 @@ def shell(**changes):
             ('/etc/nova/nova.conf',),
             'cell',
             50 * GIB,
-            frozenset({'/i/disk'}),
+            {'/i/disk': ''},
             qemu=BUILD,
             qemu_started=NOW - 1000,
         ),
@@ -146,7 +149,7 @@ def pair(source=None, there=None, **changes):
         'a',
         libvirt=connection('a', domain=DOMAIN),
         reach=attempt(REACH.OPEN, ''),
-        shell=shell(absent=frozenset()),
+        shell=shell(files=HERE),
     )
     other = samples.host(
         'b',
@@ -178,9 +181,7 @@ def disk(**changes):
 
 
 def source_conf(**values):
-    return pair(
-        source={'shell': shell(options=conf(**values), absent=frozenset())}
-    )
+    return pair(source={'shell': shell(options=conf(**values), files=HERE)})
 
 
 def tls(**changes):
@@ -189,7 +190,7 @@ def tls(**changes):
     return pair(
         source={
             'shell': shell(
-                options=values, certificates=(CA, CLIENT), absent=frozenset()
+                options=values, certificates=(CA, CLIENT), files=HERE
             )
         },
         there={'shell': shell(certificates=(CA, certificate(**changes)))},

@@ -72,8 +72,14 @@ CASES = (
     ),
     (
         guest.MigrationStorage,
+        hosts.pair(there={'shell': hosts.shell(files={'/i/disk': 'fs:2'})}),
+        ['failed'],
+        'remove its folder',
+    ),
+    (
+        guest.MigrationStorage,
         hosts.pair(
-            there={'shell': hosts.shell(absent=frozenset())},
+            there={'shell': hosts.shell(files=hosts.HERE)},
             request=facts.Request('b', facts.Storage.BLOCK),
         ),
         ['failed'],
@@ -97,7 +103,7 @@ CASES = (
             source={
                 'shell': hosts.shell(
                     options=hosts.conf(live_migration_permit_post_copy=True),
-                    absent=frozenset(),
+                    files=hosts.HERE,
                 )
             },
             there={
@@ -164,8 +170,14 @@ class TestStorage(testtools.TestCase):
         self.assertTrue(storage.decide(found, found.destinations[0]).block)
 
     def test_shared_disks_are_not(self):
-        found = hosts.pair(there={'shell': hosts.shell(absent=frozenset())})
+        found = hosts.pair(there={'shell': hosts.shell(files=hosts.HERE)})
         self.assertFalse(storage.decide(found, found.destinations[0]).block)
+
+    def test_another_file_of_that_name_is_not_shared(self):
+        found = hosts.pair(
+            there={'shell': hosts.shell(files={'/i/disk': 'fs:2'})}
+        )
+        self.assertTrue(storage.decide(found, found.destinations[0]).block)
 
     def test_volumes_are_not(self):
         found = hosts.disk(volume_id='v1')

@@ -228,7 +228,7 @@ CASES = (
     (
         options.MigrationOptions,
         hosts.pair(
-            source={'shell': hosts.shell(config_files=(), absent=frozenset())}
+            source={'shell': hosts.shell(config_files=(), files=hosts.HERE)}
         ),
         ['unknown'],
         'config_files',
