@@ -41,6 +41,16 @@ class MigrationPorts(base.HostCheck):
         if isinstance(host.way, facts_.Gap):
             yield self.missing(host.name, host.way)
             return
+        for attempt in host.way.data:
+            if attempt.reach is facts_.Reach.UNRESOLVED:
+                yield self.answer(
+                    host.name,
+                    base.UNKNOWN,
+                    _('%(origin)s does not know the name of %(target)s.')
+                    % {'origin': attempt.origin, 'target': attempt.target},
+                    _('See libvirt-identity.'),
+                )
+                return
         failed = False
         for attempt in host.way.data:
             message = self._message(attempt, host.way)

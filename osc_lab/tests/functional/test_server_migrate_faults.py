@@ -191,7 +191,11 @@ class TestWay(ThroughTest):
     def wait_for_migration(self):
         limit = time.monotonic() + 180
         while time.monotonic() < limit:
-            if self.show()['OS-EXT-SRV-ATTR:host'] == self.other:
+            server = self.show()
+            if (server['OS-EXT-SRV-ATTR:host'], server['status']) == (
+                self.other,
+                'ACTIVE',
+            ):
                 return
             time.sleep(2)
         self.fail(self.show())

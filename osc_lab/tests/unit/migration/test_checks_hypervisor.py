@@ -125,6 +125,22 @@ CASES = (
             there={
                 'way': hosts.way(
                     data=(
+                        hosts.attempt(
+                            hosts.REACH.UNRESOLVED, target='b:49152'
+                        ),
+                    )
+                )
+            }
+        ),
+        ['unknown'],
+        'See libvirt-identity',
+    ),
+    (
+        options.MigrationPorts,
+        hosts.pair(
+            there={
+                'way': hosts.way(
+                    data=(
                         hosts.attempt(hosts.REACH.TIMEOUT, target='b:49152'),
                     )
                 )
