@@ -184,11 +184,13 @@ def with_ovsdbapp(remote: str, port: str) -> float:
     its name, and leaves the bridge out, which would be more.
     """
     receiver, sender = multiprocessing.Pipe(False)
-    # Its reconnection remembers what a process did before.
+    # A second connection of one process waits before it is made.
     process = multiprocessing.Process(
         target=_ovsdbapp, args=(remote, port, sender)
     )
     process.start()
+    # Without another writer, a process that dies ends the waiting.
+    sender.close()
     seconds: float = receiver.recv()
     process.join()
     return seconds
