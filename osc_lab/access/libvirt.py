@@ -288,6 +288,8 @@ class Connection:
             return reason not in (
                 lib.VIR_DOMAIN_PAUSED_MIGRATION,
                 lib.VIR_DOMAIN_PAUSED_STARTING_UP,
+                lib.VIR_DOMAIN_PAUSED_POSTCOPY,
+                lib.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED,
             )
         return state in (lib.VIR_DOMAIN_RUNNING, lib.VIR_DOMAIN_BLOCKED)
 

@@ -185,7 +185,10 @@ class Flow:
 
     def _told(self, facts: facts_.Facts, seen: drive.Outcome) -> Answer:
         """Return the result of a migration that was followed."""
-        name = seen.record.destination if seen.record else ''
+        # Nova names the destination when both ends have been asked.
+        name = (seen.record and seen.record.destination) or (
+            facts.request.host or ''
+        )
         destination = facts.destination(name) or facts_.Host(
             name, facts_.Gap(''), facts_.Gap('')
         )

@@ -138,7 +138,10 @@ class PastMigration:
         for where, text in said:
             if text not in known:
                 found.append(_unsorted(seen, f'{where}: {text}'))
-        if not said and not seen.left_running:
+        if seen.left_running:
+            if not (seen.record and seen.record.destination):
+                found.append(_unnamed(seen))
+        elif not said:
             found.append(_unsaid(seen, source, lines))
         return found
 
@@ -174,6 +177,19 @@ def _unsorted(seen: drive.Outcome, text: str) -> finding.Finding:
         finding.Result.WARNING,
         text,
         _('See "openstack server event show".'),
+    )
+
+
+def _unnamed(seen: drive.Outcome) -> finding.Finding:
+    return finding.Finding(
+        'reason',
+        seen.after.name,
+        finding.Result.UNKNOWN,
+        _(
+            'Nova still asks both ends and names no destination: '
+            'nova-compute, or libvirt, may not answer on one of them.'
+        ),
+        _('openstack server migrate live %s --preflight') % seen.after.id,
     )
 
 

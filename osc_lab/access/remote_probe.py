@@ -124,19 +124,18 @@ def resolved(names: list[str]) -> Json:
 def identities(paths: list[str]) -> Json:
     """Return path -> what tells it from its namesake on another host.
 
-    That is '' for what cannot be read here.  The device number of a
-    network file system differs between its clients; its id does not.
+    That is '' for what is not here.  The device number of a network file
+    system differs between its clients; the id that it tells, often 0, does
+    not.
     """
     return {path: _identity(path) for path in paths}
 
 
 def _identity(path: str) -> str:
     try:
-        inode = os.stat(path).st_ino
-        volume = os.statvfs(path).f_fsid
+        return f'{os.statvfs(path).f_fsid}:{os.stat(path).st_ino}'
     except OSError:
         return ''
-    return f'{volume}:{inode}' if os.access(path, os.R_OK) else ''
 
 
 def certificates(paths: list[str]) -> Json:
@@ -357,9 +356,10 @@ def about(
     """Yield the lines of a request; a traceback follows its first line."""
     ours = not request_id
     for line in lines:
-        named = re.search(r'req-[0-9a-f]{8}-[0-9a-f-]{27}', line)
+        # Some lines have the request of another service before their own.
+        named = re.findall(r'req-[0-9a-f]{8}-[0-9a-f-]{27}', line)
         if named and request_id:
-            ours = named[0] == request_id
+            ours = request_id in named
         if ours and (uuid in line or (named and request_id)):
             yield line
 

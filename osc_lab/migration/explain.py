@@ -217,15 +217,18 @@ def silent(
 
     :param remedies: id of a check -> what it advises
     """
-    return [
-        finding.Finding(
-            (check := _way(gap.message)),
-            host,
-            finding.Result.FAILED,
-            _('libvirt there does not answer now: %s') % gap.message,
-            remedies.get(check, ''),
-            finding.Source.LIBVIRT,
-        )
-        for host, gap in sorted(running.items())
-        if isinstance(gap, facts_.Gap) and gap.asked
-    ]
+    found = []
+    for host, gap in sorted(running.items()):
+        if isinstance(gap, facts_.Gap) and gap.asked:
+            check = _way(gap.message)
+            found.append(
+                finding.Finding(
+                    check,
+                    host,
+                    finding.Result.FAILED,
+                    _('libvirt there does not answer now: %s') % gap.message,
+                    remedies.get(check, ''),
+                    finding.Source.LIBVIRT,
+                )
+            )
+    return found

@@ -499,7 +499,7 @@ class Shell:
         cell; empty when unknown
     :param free_bytes: of the file system under instances_path
     :param files: path of the guest -> what tells the file from its
-        namesake on another host; '' when it cannot be read here
+        namesake on another host; '' when it is not here
     :param qemu_started: POSIX time; None when the guest does not run here
     :param clock_offset: seconds that the host's clock is ahead of ours
     """

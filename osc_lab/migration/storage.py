@@ -74,19 +74,17 @@ def decide(facts: facts_.Facts, host: facts_.Host) -> Decision:
 def on_local_disk(facts: facts_.Facts, host: facts_.Host) -> bool:
     """Return whether the destination cannot see the source's disks.
 
-    With shells on both hosts the files are compared; else images_type and
-    the kind of disk decide.
+    With a shell there the files are looked for; else images_type and the
+    kind of disk decide.
     """
     here, there = facts.source.shell, host.shell
     if isinstance(here, facts_.Shell):
         if nova_options.read(here.options).images_type == 'rbd':
             return False
-        if isinstance(there, facts_.Shell):
-            return any(
-                not there.files.get(path)
-                or there.files[path] != here.files.get(path)
-                for path in _copied(facts)
-            )
+    if isinstance(there, facts_.Shell):
+        return bool(left_over(facts, host)) or any(
+            not there.files.get(path) for path in _copied(facts)
+        )
     return True
 
 
@@ -99,8 +97,8 @@ def left_over(facts: facts_.Facts, host: facts_.Host) -> str:
     here, there = facts.source.shell, host.shell
     if isinstance(here, facts_.Shell) and isinstance(there, facts_.Shell):
         for path in _copied(facts):
-            found = there.files.get(path)
-            if found and found != here.files.get(path):
+            ends = here.files.get(path), there.files.get(path)
+            if all(ends) and ends[0] != ends[1]:
                 return path
     return ''
 

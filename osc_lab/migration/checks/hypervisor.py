@@ -23,17 +23,15 @@ class _VersionCheck(libvirt.LibvirtCheck):
     """The destination runs at least the version of the source."""
 
     program: str
-
-    def version(self, end: facts_.Libvirt) -> int:
-        """Return it as libvirt encodes it: 9001002 is 9.1.2."""
-        raise NotImplementedError
+    #: Of facts_.Libvirt, as libvirt encodes it: 9001002 is 9.1.2.
+    field: str
 
     def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
         ends = self.ends(facts, host)
         if isinstance(ends, facts_.Gap):
             yield self.missing(host.name, ends)
             return
-        here, there = map(self.version, ends)
+        here, there = (getattr(end, self.field) for end in ends)
         values = {
             'name': self.program,
             'here': base.version(here),
@@ -62,9 +60,7 @@ class LibvirtVersion(_VersionCheck):
     remedy = _('Upgrade the destination, or choose another host.')
 
     program = 'libvirt'
-
-    def version(self, end: facts_.Libvirt) -> int:
-        return end.version
+    field = 'version'
 
 
 class QemuVersion(_VersionCheck):
@@ -77,9 +73,7 @@ class QemuVersion(_VersionCheck):
     remedy = _('Upgrade the destination, or choose another host.')
 
     program = 'QEMU'
-
-    def version(self, end: facts_.Libvirt) -> int:
-        return end.qemu_version
+    field = 'qemu_version'
 
 
 class MachineType(libvirt.LibvirtCheck):

@@ -41,6 +41,24 @@ class TestMigrate(migrations.CommandTest):
             **fields,
         }
 
+    def event_failed(self, event, host, details):
+        """Let Nova keep an action with an event that failed."""
+        self.cloud.actions['req-1'] = {
+            'request_id': 'req-1',
+            'action': 'live-migration',
+            'start_time': '2026-01-01T00:00:00',
+            'events': [
+                {
+                    'event': event,
+                    'host': host,
+                    'result': 'Error',
+                    'start_time': 'y',
+                    'finish_time': 'x',
+                    'details': details,
+                }
+            ],
+        }
+
     def run_through(self, *statuses):
         self.cloud.steps = [self.step(status) for status in statuses]
 
@@ -80,21 +98,11 @@ class TestMigrate(migrations.CommandTest):
 
     def test_failure_is_a_failure(self):
         self.run_through('preparing', 'failed')
-        self.cloud.actions['req-1'] = {
-            'request_id': 'req-1',
-            'action': 'live-migration',
-            'start_time': '2026-01-01T00:00:00',
-            'events': [
-                {
-                    'event': 'compute_pre_live_migration',
-                    'host': 'host2',
-                    'result': 'Error',
-                    'finish_time': 'x',
-                    'start_time': 'y',
-                    'details': 'Traceb\nKeyManagerError: Forbidden',
-                }
-            ],
-        }
+        self.event_failed(
+            'compute_pre_live_migration',
+            'host2',
+            'Traceb\nKeyManagerError: Forbidden',
+        )
         found = self.findings(
             'vm1', '--host', 'host2', '--wait', '--no-preflight', status=5
         )
@@ -107,19 +115,20 @@ class TestMigrate(migrations.CommandTest):
         found = self.findings('--explain', 'req-1', status=5)
         self.assertIn(('volume-secrets', 'vm1'), self.by_result(found))
 
+    def test_no_destination_yet(self):
+        self.cloud.migrations = [self.step('accepted', dest_compute=None)]
+        found = self.findings('vm1', '--explain', '5', status=4)
+        (item,) = [item for item in found if item['check'] == 'reason']
+        self.assertEqual('unknown', item['result'])
+        self.assertIn('names no destination', item['message'])
+        self.assertIn('--preflight', item['remedy'])
+
     def test_refused_by_the_conductor(self):
-        self.cloud.actions['req-1'] = {
-            'request_id': 'req-1',
-            'events': [
-                {
-                    'event': 'conductor_live_migrate_instance',
-                    'host': 'conductor',
-                    'result': 'Error',
-                    'finish_time': 'x',
-                    'details': 'NoValidHost: No valid host was found.',
-                }
-            ],
-        }
+        self.event_failed(
+            'conductor_live_migrate_instance',
+            'conductor',
+            'NoValidHost: No valid host was found.',
+        )
         found = self.findings(
             'vm1', '--host', 'host2', '--wait', '--no-preflight', status=5
         )
@@ -127,20 +136,11 @@ class TestMigrate(migrations.CommandTest):
 
     def no_valid_host(self):
         self.run_through('preparing', 'error')
-        self.cloud.actions['req-1'] = {
-            'request_id': 'req-1',
-            'action': 'live-migration',
-            'start_time': '2026-01-01T00:00:00',
-            'events': [
-                {
-                    'event': 'conductor_live_migrate_instance',
-                    'host': 'conductor',
-                    'result': 'Error',
-                    'finish_time': 'x',
-                    'details': 'NoValidHost: No valid host was found.',
-                }
-            ],
-        }
+        self.event_failed(
+            'conductor_live_migrate_instance',
+            'conductor',
+            'NoValidHost: No valid host was found.',
+        )
 
     def test_no_valid_host_is_explained_by_what_the_checks_see(self):
         self.no_valid_host()

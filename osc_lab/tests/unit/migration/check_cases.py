@@ -10,7 +10,6 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-
 """What is seen of each check: its causes, and silence without one."""
 
 import testtools

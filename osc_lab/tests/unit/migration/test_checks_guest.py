@@ -173,6 +173,16 @@ class TestStorage(testtools.TestCase):
         found = hosts.pair(there={'shell': hosts.shell(files=hosts.HERE)})
         self.assertFalse(storage.decide(found, found.destinations[0]).block)
 
+    def test_a_shell_at_the_destination_alone(self):
+        for files, block in (({'/i/disk': ''}, True), (hosts.HERE, False)):
+            found = hosts.pair(
+                source={'shell': hosts.GAP},
+                there={'shell': hosts.shell(files=files)},
+            )
+            destination = found.destinations[0]
+            self.assertIs(block, storage.decide(found, destination).block)
+            self.assertEqual('', storage.left_over(found, destination))
+
     def test_another_file_of_that_name_is_not_shared(self):
         found = hosts.pair(
             there={'shell': hosts.shell(files={'/i/disk': 'fs:2'})}

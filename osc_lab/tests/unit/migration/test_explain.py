@@ -10,7 +10,6 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-
 """What Nova and libvirt say, and the check that would have said it."""
 
 import testtools
@@ -127,8 +126,10 @@ class TestLog(testtools.TestCase):
             f'ERROR nova [None {self.FIRST} u p] [instance: s2] elsewhere',
             'ERROR nova [instance: s1] libvirtError: whose?',
         ]
+        foreign = f'ERROR nova [{self.FIRST} {self.SECOND} u p] of a service'
+        lines.insert(2, foreign)
         about = remote_probe.about
-        self.assertEqual(lines[2:4], list(about(lines, 's1', self.SECOND)))
+        self.assertEqual(lines[2:5], list(about(lines, 's1', self.SECOND)))
         self.assertEqual(
             [line for line in lines if 's1' in line],
             list(about(lines, 's1', '')),
