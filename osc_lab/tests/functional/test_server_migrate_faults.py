@@ -10,15 +10,10 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""Each cause found before, met when forced, explained, and cured.
 
-A test makes one cause for real, sees that the checks name it and nothing
-else, migrates all the same, sees that the result and --explain name it
-again, undoes it as the remedy says, and sees that nothing is left to find.
-"""
+"""Every cause in a server and at its destination, made, found, undone."""
 
 import contextlib
-import datetime
 import re
 import signal
 import time
@@ -26,182 +21,11 @@ import time
 import openstack
 
 from osc_lab.tests.functional import compute
+from osc_lab.tests.functional import through
 from osc_lab.tests.functional import volumes
 
-#: Of libvirt and of QEMU.
-LIBVIRT = 'tcp dport 16509'
-DATA = 'tcp dport 49152-49215'
 
-#: Of a certificate that is to expire.
-LIFE = datetime.timedelta(seconds=25)
-
-
-class ThroughTest(compute.ComputeTest):
-    """Takes a cause through all that a user would do."""
-
-    def setUp(self):
-        super().setUp()
-        # What a test leaves in ERROR is not the fault of the next one.
-        self.addCleanup(self.mended)
-
-    def through(self, cause, *checks, options=(), other=()):
-        """Make a cause, and see it named by these checks alone.
-
-        :param other: checks that a forced run may name instead
-        """
-        with cause:
-            found = self.preflight(*options, status=3)
-            failed = self.results(found, 'failed')
-            self.assertEqual(
-                {(check, self.other) for check in checks},
-                self.failed(found),
-                found,
-            )
-            for item in failed:
-                self.assertTrue(item['Remedy'], item)
-            self.forced({*checks, *other}, options)
-        self.mended()
-        self.wait_for(self.clean, 'a clean preflight')
-
-    def clean(self):
-        """Return whether nothing is wrong; follow a remedy on the way."""
-        found = self.results(self.preflight(), 'failed')
-        for item in found:
-            left = re.search(r'file lies at (\S+)/disk ', item['Message'])
-            if left and 'remove its folder' in item['Remedy']:
-                self.run_on(self.other, 'rm', '-r', left[1])
-        return not found
-
-    def wait_for(self, check, what):
-        """Wait; libvirt may still try to reach the other end for minutes."""
-        limit = time.monotonic() + 240
-        while not check():
-            self.assertLess(time.monotonic(), limit, what)
-            time.sleep(2)
-
-    def forced(self, checks, options=()):
-        found = self.live(
-            self.server,
-            *('--host', self.other, '--wait', '--no-preflight'),
-            *options,
-            status=5,
-        )
-        self.assertEqual('outcome', found[0]['Check'])
-        self.assertNamed(checks, found)
-        migration = self.json(
-            *('server', 'migration', 'list', '--server', self.server),
-            cloud=self.ADMIN,
-        )[0]
-        self.assertNamed(
-            checks, self.live('--explain', str(migration['Id']), status=5)
-        )
-        server = self.show()
-        self.assertEqual(self.source, server['OS-EXT-SRV-ATTR:host'])
-        if server['status'] == 'ERROR':
-            self.assertIn('--repair', found[0]['Remedy'])
-
-    def assertNamed(self, checks, found):
-        named = {i['Check'] for i in self.results(found, 'failed')}
-        self.assertTrue(named & set(checks), found)
-        self.assertEqual(set(), named - {'outcome', *checks}, found)
-
-    def mended(self):
-        if self.show()['status'] == 'ERROR':
-            self.wait_for(
-                lambda: (
-                    self.failed(
-                        self.live(self.server, '--repair', status=None)
-                    )
-                    == set()
-                ),
-                'the repair',
-            )
-        self.assertEqual('ACTIVE', self.show()['status'])
-
-
-class TestWay(ThroughTest):
-    """libvirt and the network between the hosts."""
-
-    def test_libvirt_does_not_listen(self):
-        self.through(self.libvirtd(self.other, listen=False), 'libvirt-listen')
-
-    def test_libvirt_is_rejected(self):
-        rule = f'{LIBVIRT} reject with tcp reset'
-        self.through(self.firewall(self.other, rule), 'libvirt-listen')
-
-    def test_libvirt_is_dropped(self):
-        self.through(
-            self.firewall(self.other, f'{LIBVIRT} drop'), 'libvirt-listen'
-        )
-
-    def test_data_is_rejected(self):
-        self.through(
-            self.firewall(self.other, f'{DATA} reject'), 'migration-ports'
-        )
-
-    def test_data_is_dropped(self):
-        self.through(
-            self.firewall(self.other, f'{DATA} drop'), 'migration-ports'
-        )
-
-    def test_sasl_without_credentials(self):
-        self.through(
-            self.libvirtd(self.other, auth_tcp='sasl'), 'libvirt-auth'
-        )
-
-    def test_host_key_unknown(self):
-        self.through(
-            self.nova_options(self.source, live_migration_scheme='ssh'),
-            'libvirt-auth',
-        )
-
-    def test_same_host_uuid(self):
-        uuid = self.uuid_of(self.source)
-        self.through(self.libvirtd(self.other, uuid=uuid), 'libvirt-identity')
-
-    def test_name_unknown(self):
-        self.through(
-            self.names(self.source, {'127.0.0.1': ('localhost',)}),
-            'libvirt-listen',
-            'libvirt-identity',
-        )
-
-    def test_libvirt_hangs(self):
-        service = f'libvirtd-{self.other}'
-        with self.stopped(service, signal.SIGSTOP, signal.SIGCONT):
-            found = self.preflight(status=3)
-            self.assertEqual(
-                {('libvirt-listen', self.other)}, self.failed(found)
-            )
-            found = self.live(
-                self.server,
-                *('--host', self.other, '--wait', '--no-preflight'),
-                *('--timeout', '20'),
-                status=4,
-            )
-            self.assertIn('goes on', found[0]['Message'])
-            [_say, explain] = found[0]['Remedy'].split(' --explain ')
-            found = self.live('--explain', explain, status=4)
-            self.assertNamed({'libvirt-listen'}, found)
-        # What the remedy says: it goes on when libvirtd does.
-        self.wait_for_migration()
-        found = self.live('--explain', explain)
-        self.assertEqual('ok', found[0]['Result'])
-
-    def wait_for_migration(self):
-        limit = time.monotonic() + 180
-        while time.monotonic() < limit:
-            server = self.show()
-            if (server['OS-EXT-SRV-ATTR:host'], server['status']) == (
-                self.other,
-                'ACTIVE',
-            ):
-                return
-            time.sleep(2)
-        self.fail(self.show())
-
-
-class TestGuest(ThroughTest):
+class TestGuest(through.ThroughTest):
     """The guest, and what the destination has for it."""
 
     def test_machine_type_missing(self):
@@ -226,7 +50,7 @@ class TestGuest(ThroughTest):
         )
 
 
-class TestMedium(ThroughTest):
+class TestMedium(through.ThroughTest):
     """A guest with a drive, for Nova gives it its configuration on one."""
 
     @classmethod
@@ -237,7 +61,7 @@ class TestMedium(ThroughTest):
         self.through(self.medium(self.source), 'guest-devices')
 
 
-class TestScheduler(ThroughTest):
+class TestScheduler(through.ThroughTest):
     """What Nova calls "No valid host"."""
 
     def test_service_disabled(self):
@@ -264,7 +88,7 @@ class TestScheduler(ThroughTest):
         )
 
 
-class TestGroup(ThroughTest):
+class TestGroup(through.ThroughTest):
     """A server group that keeps two servers apart."""
 
     @classmethod
@@ -293,7 +117,7 @@ class TestGroup(ThroughTest):
             self.admin('server', 'delete', '--wait', name)
 
 
-class TestRefused(ThroughTest):
+class TestRefused(through.ThroughTest):
     """What Nova refuses at once; there is no migration to explain."""
 
     def refused(self, check, cause):
@@ -347,40 +171,7 @@ class TestRefused(ThroughTest):
             time.sleep(1)
 
 
-class TestCertificates(ThroughTest):
-    """Nova is set to TLS, and the destination has a bad certificate."""
-
-    @contextlib.contextmanager
-    def tls(self, pair, **kwargs):
-        with (
-            self.certificate(self.other, pair, **kwargs),
-            self.nova_options(self.source, live_migration_scheme='tls'),
-        ):
-            yield
-
-    def test_good(self):
-        with self.nova_options(self.source, live_migration_scheme='tls'):
-            found = self.preflight(status=0)
-            self.assertEqual([], self.results(found, 'warning'), found)
-            self.live(self.server, '--host', self.other, '--wait')
-
-    def test_other_name(self):
-        pair = self.pair(self.other, ['DNS:other'])
-        self.through(self.tls(pair), 'libvirt-tls')
-
-    def test_foreign_authority(self):
-        foreign = self.foreign()
-        pair = self.pair(self.other, authority=foreign)
-        self.through(self.tls(pair, authority=foreign), 'libvirt-tls')
-
-    def test_expires_while_libvirtd_runs(self):
-        pair = self.pair(self.other)
-        self.expire(pair, datetime.datetime.now(datetime.UTC) + LIFE)
-        # Making the cause takes longer than the certificate lives.
-        self.through(self.tls(pair), 'libvirt-tls')
-
-
-class TestSecret(ThroughTest):
+class TestSecret(through.ThroughTest):
     """An encrypted volume of a project, and an administrator."""
 
     @classmethod
