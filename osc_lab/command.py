@@ -26,7 +26,6 @@ from osc_lib.command import command
 
 from osc_lab import exceptions
 from osc_lab.i18n import _
-from osc_lab import plan
 
 if typing.TYPE_CHECKING:
     import openstack.connection
@@ -45,8 +44,19 @@ class Command(command.Command):
     #: What run() returns after complete output.
     exit_code: exceptions.ExitCode = exceptions.ExitCode.DONE
 
+    def get_epilog(self) -> str:
+        """Name the plugin, as cliff does after a look at every package."""
+        said = [
+            self._epilog,
+            *(hook.obj.get_epilog() for hook in self._hooks if hook.obj),
+        ]
+        plugin = _('This command is provided by the osc-lab plugin.')
+        return '\n\n'.join(filter(None, (*said, plugin)))
+
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command and return its exit code."""
+        from osc_lab import plan
+
         self.exit_code = exceptions.ExitCode.DONE
         try:
             with plan.interruptible():

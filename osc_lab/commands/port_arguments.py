@@ -10,26 +10,24 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""Arguments that the commands for ports share, and what they may be.
+"""Arguments that the commands for ports share; port_wishes judges them.
 
-Imported when a command is used: the shell imports the commands of every
+Imported when a parser is built: the shell imports the commands of every
 plug-in on every call.
 """
 
 import argparse
 
-from osc_lab import exceptions
+from osc_lab import channels
 from osc_lab.i18n import _
-from osc_lab.mirroring import amounts
-from osc_lab.mirroring import capture
-from osc_lab.mirroring import judge
 
 #: Seconds that create waits for the first packet, by default: a little
 #: over two of the intervals at which the switch writes statistics.
 WAIT = 11.0
 
-#: Longest that it may.
-_LONGEST_WAIT = 600
+#: Limits of a capture: one that is forgotten ends by itself.
+_DURATION = '5m'
+_MAX_SIZE = '100M'
 
 
 def _add_snaplen(parser: argparse.ArgumentParser) -> None:
@@ -141,7 +139,7 @@ def add_capture(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--duration',
         metavar='<time>',
-        default=capture.DURATION,
+        default=_DURATION,
         help=_(
             'The longest time, for example 90s, 15m or 1h30m '
             '(default: %(default)s)'
@@ -156,7 +154,7 @@ def add_capture(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--max-size',
         metavar='<size>',
-        default=capture.MAX_SIZE,
+        default=_MAX_SIZE,
         help=_(
             'Stop before the capture gets larger, for example 64K, 100M '
             'or 2G (default: %(default)s)'
@@ -226,6 +224,11 @@ def add_direction(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_access(parser: argparse.ArgumentParser) -> None:
+    """Add the ways to reach hosts that these commands use."""
+    channels.add_arguments(parser, (*channels.SSH, *channels.OVSDB))
+
+
 def add_hosts(parser: argparse.ArgumentParser) -> None:
     """Add the choice of hosts."""
     parser.add_argument(
@@ -237,104 +240,6 @@ def add_hosts(parser: argparse.ArgumentParser) -> None:
             'an Open vSwitch or OVN agent)'
         ),
     )
-
-
-def judge_port(parsed_args: argparse.Namespace) -> None:
-    """Refuse a choice of a port that would be ignored.
-
-    :raises InvalidInput: when an option has nothing to choose from
-    """
-    if parsed_args.network is not None and parsed_args.server is None:
-        raise exceptions.InvalidInput(
-            _('--network: it chooses among the ports of a server'),
-            _('Use it with --server, or name the port.'),
-        )
-    for option in ('port', 'server', 'address', 'network'):
-        if getattr(parsed_args, option) == '':
-            raise exceptions.InvalidInput(
-                _('<port>: it is empty')
-                if option == 'port'
-                else _('--%s: it is empty') % option,
-                _('Give a name or an ID.'),
-            )
-
-
-def judge_wait(seconds: float) -> None:
-    """Refuse what is no time to wait.
-
-    :raises InvalidInput: when it is negative, no number, or too long
-    """
-    if not 0 <= seconds <= _LONGEST_WAIT:
-        raise exceptions.InvalidInput(
-            _('--wait: "%g" is no number of seconds') % seconds,
-            _('Use 0 to %d.') % _LONGEST_WAIT,
-        )
-
-
-#: Files that a ring may have, and the least size of each: a packet may
-#: have 256 KiB.
-_RING = (2, 10000)
-_RING_SIZE = 1 << 20
-
-
-def capture_wish(parsed_args: argparse.Namespace) -> capture.Wish:
-    """Return what is to be captured.
-
-    :raises InvalidInput: for a limit or a filter that cannot be
-    """
-    packets = parsed_args.packets
-    if packets is not None and not 0 < packets < 1 << 31:
-        raise exceptions.InvalidInput(
-            _('--packets: "%s" is no number of packets') % packets,
-            _('Use 1 or more.'),
-        )
-    if '\0' in parsed_args.capture_filter:
-        raise exceptions.InvalidInput(
-            _('--capture-filter: it holds a NUL character')
-        )
-    return capture.Wish(
-        seconds=amounts.duration(
-            '--duration', parsed_args.duration
-        ).total_seconds(),
-        size=amounts.size('--max-size', parsed_args.max_size),
-        packets=packets,
-        snaplen=judge.snaplen(parsed_args.snaplen),
-        filter=parsed_args.capture_filter.strip(),
-    )
-
-
-def judge_capture(parsed_args: argparse.Namespace) -> None:
-    """Refuse what does not go together.
-
-    :raises InvalidInput: for the first such pair
-    """
-    wish = capture_wish(parsed_args)
-    if parsed_args.ring is not None:
-        low, high = _RING
-        if not low <= parsed_args.ring <= high:
-            raise exceptions.InvalidInput(
-                _('--ring: %d files are not possible') % parsed_args.ring,
-                _('Use %(low)d to %(high)d.') % {'low': low, 'high': high},
-            )
-        if parsed_args.wireshark or parsed_args.file == '-':
-            raise exceptions.InvalidInput(
-                _('--ring: there are no files to go round'),
-                _('Use it with --file and a name.'),
-            )
-        if parsed_args.force:
-            raise exceptions.InvalidInput(
-                _('--ring: --force does not go with it'),
-                _('Remove the files of the other ring, or use another name.'),
-            )
-        if wish.size < _RING_SIZE:
-            raise exceptions.InvalidInput(
-                _('--max-size: with --ring it is 1M at least'),
-            )
-    if parsed_args.both_ends is not None and parsed_args.host:
-        raise exceptions.InvalidInput(
-            _('--host: it does not go with --both-ends'),
-            _('Wait until both ports have one host.'),
-        )
 
 
 def ends(parsed_args: argparse.Namespace) -> list[argparse.Namespace]:

@@ -15,7 +15,6 @@ import argparse
 import collections.abc
 import typing
 
-from osc_lab import channels
 from osc_lab.commands import port_mirror
 from osc_lab import exceptions
 from osc_lab.i18n import _
@@ -39,14 +38,14 @@ class CapturePortMirror(port_mirror.Base):
 
         parser = super().get_parser(prog_name)
         port_arguments.add_capture(parser)
-        channels.add_arguments(parser, (*channels.SSH, *channels.OVSDB))
+        port_arguments.add_access(parser)
         return parser
 
     def judge(self, parsed_args: argparse.Namespace) -> None:
-        from osc_lab.commands import port_arguments
+        from osc_lab.commands import port_wishes
 
-        port_arguments.judge_port(parsed_args)
-        port_arguments.judge_capture(parsed_args)
+        port_wishes.judge_port(parsed_args)
+        port_wishes.judge_capture(parsed_args)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         import contextlib
@@ -56,8 +55,9 @@ class CapturePortMirror(port_mirror.Base):
         from osc_lab.access import sinks
         from osc_lab.commands import capture_source
         from osc_lab.commands import port_arguments
+        from osc_lab.commands import port_wishes
 
-        wish = port_arguments.capture_wish(parsed_args)
+        wish = port_wishes.capture_wish(parsed_args)
         path = parsed_args.file or '-'
         # Found out before anything is made.
         if path != '-' and not parsed_args.force and os.path.lexists(path):
@@ -226,13 +226,13 @@ class ShowPortTopology(port_mirror.Base):
             default='',
             help=_('The host, for a port that is moving'),
         )
-        channels.add_arguments(parser, (*channels.SSH, *channels.OVSDB))
+        port_arguments.add_access(parser)
         return parser
 
     def judge(self, parsed_args: argparse.Namespace) -> None:
-        from osc_lab.commands import port_arguments
+        from osc_lab.commands import port_wishes
 
-        port_arguments.judge_port(parsed_args)
+        port_wishes.judge_port(parsed_args)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         from osc_lab.access import topology as access

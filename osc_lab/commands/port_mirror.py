@@ -16,7 +16,6 @@ import argparse
 import collections.abc
 import typing
 
-from osc_lab import channels
 from osc_lab import command
 from osc_lab import exceptions
 from osc_lab.i18n import _
@@ -28,8 +27,6 @@ if typing.TYPE_CHECKING:
     from osc_lab.mirroring import host as host_
     from osc_lab.mirroring import maker as making
     from osc_lab.mirroring import model
-
-_CHANNELS = (*channels.SSH, *channels.OVSDB)
 
 
 class Base(command.Command):
@@ -49,6 +46,7 @@ class Base(command.Command):
 
         from osc_lab.access import mirror_hosts
         from osc_lab.access import settings
+        from osc_lab import channels
 
         reach = channels.resolve(
             parsed_args, os.environ, settings.cloud(self.connection)
@@ -80,14 +78,14 @@ class CreatePortMirror(Base, command.ShowOne):
 
         parser = super().get_parser(prog_name)
         port_arguments.add_create(parser)
-        channels.add_arguments(parser, _CHANNELS)
+        port_arguments.add_access(parser)
         return parser
 
     def judge(self, parsed_args: argparse.Namespace) -> None:
-        from osc_lab.commands import port_arguments
+        from osc_lab.commands import port_wishes
 
-        port_arguments.judge_port(parsed_args)
-        port_arguments.judge_wait(parsed_args.wait)
+        port_wishes.judge_port(parsed_args)
+        port_wishes.judge_wait(parsed_args.wait)
         self._request(parsed_args)
 
     def take_action(
@@ -219,7 +217,7 @@ class ListPortMirror(Base, command.Lister):
         parser.add_argument(
             '--long', action='store_true', help=_('Show more columns')
         )
-        channels.add_arguments(parser, _CHANNELS)
+        port_arguments.add_access(parser)
         return parser
 
     def take_action(
@@ -252,7 +250,7 @@ class ShowPortMirror(Base, command.ShowOne):
             'mirror', metavar='<mirror>', help=_('Name or ID of the mirror')
         )
         port_arguments.add_hosts(parser)
-        channels.add_arguments(parser, _CHANNELS)
+        port_arguments.add_access(parser)
         return parser
 
     def take_action(
@@ -280,7 +278,7 @@ class DeletePortMirror(Base):
             help=_('Name or ID of a mirror'),
         )
         port_arguments.add_hosts(parser)
-        channels.add_arguments(parser, _CHANNELS)
+        port_arguments.add_access(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
@@ -345,7 +343,7 @@ class PrunePortMirror(Base, command.Lister):
             help=_('Show what would be removed and change nothing'),
         )
         port_arguments.add_hosts(parser)
-        channels.add_arguments(parser, _CHANNELS)
+        port_arguments.add_access(parser)
         return parser
 
     def take_action(

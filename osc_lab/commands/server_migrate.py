@@ -15,7 +15,6 @@
 import argparse
 import typing
 
-from osc_lab import channels
 from osc_lab import command
 from osc_lab import exceptions
 from osc_lab.i18n import _
@@ -37,6 +36,8 @@ class LiveMigrate(command.Lister):
     _offline = False
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        from osc_lab import channels
+
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument(
             'server',

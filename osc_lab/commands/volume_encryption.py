@@ -16,11 +16,9 @@ import argparse
 import collections.abc
 import typing
 
-from osc_lab import channels
 from osc_lab import command
 from osc_lab import exceptions
 from osc_lab.i18n import _
-from osc_lab import plan
 
 if typing.TYPE_CHECKING:
     from osc_lab.access import block_storage
@@ -28,6 +26,7 @@ if typing.TYPE_CHECKING:
     from osc_lab.encryption import presets
     from osc_lab.encryption import proof
     from osc_lab.encryption import wish as wish_
+    from osc_lab import plan
 
 _COLUMNS = (
     'id',
@@ -49,6 +48,8 @@ class _Preset(command.ShowOne):
     preset: typing.ClassVar[str]
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        from osc_lab import channels
+
         parser = super().get_parser(prog_name)
         parser.add_argument(
             '--name',
@@ -205,7 +206,7 @@ class _Preset(command.ShowOne):
                 _('--server: it goes together with --verify attach'),
                 _('Name a server that is ACTIVE, in your project.'),
             )
-        self._judged(presets.load().get(self.preset), parsed_args)
+        self._judged(presets.get(self.preset), parsed_args)
 
     def _judged(
         self,
@@ -242,7 +243,7 @@ class _Preset(command.ShowOne):
         from osc_lab.encryption import proof
         from osc_lab.encryption import reconcile
 
-        preset = presets.load().get(self.preset)
+        preset = presets.get(self.preset)
         judged = self._judged(
             preset, parsed_args, self._projects(parsed_args.projects)
         )
@@ -322,6 +323,7 @@ class _Preset(command.ShowOne):
         from osc_lab.access import disk
         from osc_lab.access import settings
         from osc_lab.access import shell
+        from osc_lab import channels
         from osc_lab.encryption import attached
 
         attachments = attachment.Attachments(self.connection)
@@ -420,7 +422,7 @@ class PresetShow(command.ShowOne):
     ) -> tuple[tuple[str, ...], tuple[typing.Any, ...]]:
         from osc_lab.encryption import presets
 
-        item = presets.load().get(parsed_args.preset)
+        item = presets.get(parsed_args.preset)
         return (
             (
                 'name',
@@ -470,7 +472,7 @@ def _store(item: command.Command) -> 'block_storage.BlockStorage':
     )
 
 
-def _plan_column(steps: plan.Plan) -> typing.Any:
+def _plan_column(steps: 'plan.Plan') -> typing.Any:
     from osc_lib.cli import format_columns
 
     class PlanColumn(format_columns.ListDictColumn):

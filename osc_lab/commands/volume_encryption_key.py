@@ -16,7 +16,6 @@ import argparse
 import collections.abc
 import typing
 
-from osc_lab import channels
 from osc_lab import command
 from osc_lab import exceptions
 from osc_lab.i18n import _
@@ -42,6 +41,8 @@ class KeyCheck(command.Lister):
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        from osc_lab import channels
+
         parser = super().get_parser(prog_name)
         parser.add_argument(
             '--host',
@@ -84,6 +85,7 @@ class KeyCheck(command.Lister):
 
         from osc_lab.access import host_config
         from osc_lab.access import settings
+        from osc_lab import channels
         from osc_lab.encryption import shared_key
         from osc_lab.preflight import finding
         from osc_lab.preflight import report

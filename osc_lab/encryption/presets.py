@@ -90,6 +90,17 @@ class Registry:
         )
 
 
+def get(name: str) -> Preset:
+    """Return a preset; ours without a search through all packages.
+
+    :raises NotFound: when no preset has the name
+    """
+    for preset in (LUKS, LUKS_AES256, LUKS2):
+        if preset.name == name:
+            return preset
+    return load().get(name)
+
+
 def load(group: str = GROUP) -> Registry:
     """Return all installed presets; one that is broken stops nobody."""
     found: dict[str, Preset] = {}

@@ -24,10 +24,6 @@ import struct
 
 from osc_lab import exceptions
 
-#: Defaults of the command: a capture that is forgotten ends by itself.
-DURATION = '5m'
-MAX_SIZE = '100M'
-
 #: Seconds that the host may be late before it ends a capture itself, and
 #: before the guard takes the mirror away.
 GRACE = 30

@@ -106,6 +106,18 @@ class TestCommands(testtools.TestCase):
             text = self.parser(name, command).format_help()
             self.assertIn('openstack', text)
 
+    def test_help_names_the_plugin_without_a_search(self):
+        # cliff would read the metadata of every package that is installed.
+        with mock.patch(
+            'cliff.command._get_distributions_by_modules',
+            side_effect=AssertionError('searched'),
+        ):
+            for name, command in commands():
+                self.assertEqual(
+                    'This command is provided by the osc-lab plugin.',
+                    self.parser(name, command).epilog,
+                )
+
     def test_only_long_options(self):
         for name, command in commands():
             own = {
