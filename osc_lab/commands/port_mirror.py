@@ -24,8 +24,6 @@ if typing.TYPE_CHECKING:
     from osc_lab.access import mirror_hosts
     from osc_lab.access import network as network_
     from osc_lab.mirroring import health
-    from osc_lab.mirroring import host as host_
-    from osc_lab.mirroring import maker as making
     from osc_lab.mirroring import model
 
 
@@ -86,16 +84,18 @@ class CreatePortMirror(Base, command.ShowOne):
 
         port_wishes.judge_port(parsed_args)
         port_wishes.judge_wait(parsed_args.wait)
-        self._request(parsed_args)
+        port_wishes.request(parsed_args)
 
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[typing.Sequence[str], typing.Sequence[typing.Any]]:
+        from osc_lab.commands import port_creation
+        from osc_lab.commands import port_wishes
         from osc_lab.mirroring import judge
         from osc_lab.mirroring import maker as making
         from osc_lab.mirroring import table
 
-        request = self._request(parsed_args)
+        request = port_wishes.request(parsed_args)
         network = self.network()
         hosts = self.hosts(parsed_args, network)
         port = self.find_port(parsed_args, network)
@@ -106,99 +106,17 @@ class CreatePortMirror(Base, command.ShowOne):
             rate = None
             if parsed_args.wait > 0:
                 rate = maker.rate(found)
-                self._warn(request, rate)
+                port_creation.warn(self, request, rate)
             maker.check_output(wish)
             if parsed_args.dry_run:
                 return table.PLAN, table.plan(
                     found, wish, network.creator(), rate
                 )
             made = maker.make()
-            return self._result(host, made, rate, parsed_args.wait)
-
-    def _request(self, parsed_args: argparse.Namespace) -> 'making.Request':
-        from osc_lab.mirroring import amounts
-        from osc_lab.mirroring import judge
-        from osc_lab.mirroring import maker as making
-        from osc_lab.mirroring import model
-        from osc_lab.mirroring import names
-        from osc_lab.mirroring import targets
-
-        return making.Request(
-            direction=model.Direction(parsed_args.direction),
-            target=targets.parse(parsed_args.to),
-            name=names.check(parsed_args.name)
-            if parsed_args.name is not None
-            else '',
-            snaplen=judge.snaplen(parsed_args.snaplen),
-            filter=judge.flow_filter(parsed_args.filter),
-            lifetime=amounts.lifetime('--ttl', parsed_args.ttl),
-        )
-
-    def _warn(self, request: 'making.Request', rate: 'making.Rate') -> None:
-        from osc_lab.mirroring import amounts
-        from osc_lab.mirroring import judge
-
-        self.say(
-            _('The port carries %(packets).0f packets/s, %(bits)s.')
-            % {
-                'packets': rate.packets,
-                'bits': amounts.show_rate(rate.bits),
-            }
-        )
-        burden = judge.burden(request.target, rate.packets, rate.bits)
-        if burden:
-            self.log.warning('%s', burden)
-
-    def _result(
-        self,
-        host: 'host_.Host',
-        made: 'making.Made',
-        rate: 'making.Rate | None',
-        wait: float,
-    ) -> tuple[typing.Sequence[str], typing.Sequence[typing.Any]]:
-        import dataclasses
-
-        from osc_lab.mirroring import health
-        from osc_lab.mirroring import host as host_
-        from osc_lab.mirroring import table
-
-        entry = made.entry
-        assert entry.mirror is not None
-        if not made.new:
-            self.say(_('The mirror exists already; nothing was changed.'))
-        if not made.guarded:
-            self.say(
-                _(
-                    'Nothing on %s ends this mirror: after its time only '
-                    '"openstack port mirror prune" removes it.'
-                )
-                % host.name
+            entry = port_creation.seen(
+                self, host, made, rate, parsed_args.wait
             )
-        seen = host_.await_packets(
-            host.database, entry.mirror.uuid, wait if made.new else 0
-        )
-        packets = seen.packets if seen else None
-        entry = dataclasses.replace(
-            entry,
-            mirror=dataclasses.replace(
-                entry.mirror,
-                packets=packets,
-                bytes=seen.bytes if seen else None,
-                output_name=entry.mirror.output_name or made.device,
-            ),
-            health=health.worst(entry.problems, packets),
-        )
-        if not packets and wait > 0:
-            idle = rate is not None and rate.packets == 0
-            self.say(
-                _('No packet seen yet: %s.')
-                % (
-                    _('the port carried none before either')
-                    if idle
-                    else _('look again with "openstack port mirror show"')
-                )
-            )
-        return table.SHOW, table.show(entry)
+            return table.SHOW, table.show(entry)
 
 
 class ListPortMirror(Base, command.Lister):

@@ -22,6 +22,10 @@ from osc_lab.i18n import _
 from osc_lab.mirroring import amounts
 from osc_lab.mirroring import capture
 from osc_lab.mirroring import judge
+from osc_lab.mirroring import maker
+from osc_lab.mirroring import model
+from osc_lab.mirroring import names
+from osc_lab.mirroring import targets
 
 #: Longest time to wait for the first packet, seconds.
 _LONGEST_WAIT = 600
@@ -57,6 +61,23 @@ def judge_wait(seconds: float) -> None:
             _('--wait: "%g" is no number of seconds') % seconds,
             _('Use 0 to %d.') % _LONGEST_WAIT,
         )
+
+
+def request(parsed_args: argparse.Namespace) -> maker.Request:
+    """Return what mirror is wanted.
+
+    :raises InvalidInput: for a value that cannot be
+    """
+    return maker.Request(
+        direction=model.Direction(parsed_args.direction),
+        target=targets.parse(parsed_args.to),
+        name=names.check(parsed_args.name)
+        if parsed_args.name is not None
+        else '',
+        snaplen=judge.snaplen(parsed_args.snaplen),
+        filter=judge.flow_filter(parsed_args.filter),
+        lifetime=amounts.lifetime('--ttl', parsed_args.ttl),
+    )
 
 
 #: Files that a ring may have, and the least size of each: a packet may
