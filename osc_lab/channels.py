@@ -22,12 +22,16 @@ import collections.abc
 import dataclasses
 import re
 import typing
+import urllib.parse
 
 from osc_lab import exceptions
 from osc_lab.i18n import _
 
 #: Seconds that one host may take to answer before it counts as dead.
 DEADLINE = 5.0
+
+#: User information with a password, RFC 3986, 3.2.1, and without a scheme.
+_PASSWORD = re.compile(r'(^|//)[^/@]*:[^/]*@')
 
 _HOST = re.compile(r'[A-Za-z0-9_]([A-Za-z0-9_.:-]*[A-Za-z0-9_])?')
 
@@ -231,12 +235,32 @@ def _text(option: Option, value: object) -> str:
             % {'flag': option.flag, 'value': text},
             _('Give it as in the help of the command.'),
         )
-    if option.key == 'libvirt_uri' and 'no_verify=1' in text:
+    if _PASSWORD.search(text):
         raise exceptions.InvalidInput(
-            _('%s: no_verify=1 would trust any host') % option.flag,
-            _('Give the CA with pkipath= instead.'),
+            _('%s: a password has no place in an address') % option.flag,
+            _("Everybody may see it there; use keys, or libvirt's auth.conf."),
         )
+    if option.key == 'libvirt_uri':
+        _verified(option, text)
     return text
+
+
+def _verified(option: Option, uri: str) -> None:
+    """Refuse a URI that takes any host for the right one.
+
+    libvirt reads parameters as src/util/viruri.c does, without regard to
+    case, and takes any number but 0 for true.
+    """
+    query = urllib.parse.urlsplit(uri).query.replace(';', '&')
+    for name, value in urllib.parse.parse_qsl(query, keep_blank_values=True):
+        if (name.lower() == 'no_verify' and value.strip() != '0') or (
+            name.lower() == 'known_hosts_verify' and value != 'normal'
+        ):
+            raise exceptions.InvalidInput(
+                _('%(flag)s: %(name)s=%(value)s would trust any host')
+                % {'flag': option.flag, 'name': name, 'value': value},
+                _('Give the CA with pkipath=, or accept the host key first.'),
+            )
 
 
 def _deadline(value: object) -> float:

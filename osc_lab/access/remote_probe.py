@@ -17,7 +17,8 @@ library of Python 3.10 alone and nothing of this package.  The request is
 one JSON argument, the answer one JSON object on standard output.  It
 reads; the one thing it makes, listening sockets to try the way between two
 hosts, ends by itself.  Values of options that are not asked for never
-leave the host, and of the message queue only a digest.
+leave the host, nor does a password in one; of the message queue only a
+digest does.
 """
 
 import collections.abc
@@ -84,7 +85,7 @@ def configuration(request: Json) -> Json:
     options = {}
     for section, names in request['options'].items():
         found = {
-            name: parser.get(section, name)
+            name: without_password(parser.get(section, name))
             for name in names
             if parser.has_option(section, name)
         }
@@ -96,6 +97,11 @@ def configuration(request: Json) -> Json:
         where = re.sub(r'[^,/@]*@', '', url)
         cell = hashlib.sha256(where.encode()).hexdigest()[:16]
     return {'files': read, 'options': options, 'cell': cell}
+
+
+def without_password(value: str | None) -> str | None:
+    """Return a value without the password of a URI, if it is one."""
+    return value and re.sub(r'(://[^\s/:@]*):[^\s/]*@', r'\1@', value)
 
 
 def space(path: str) -> Json:

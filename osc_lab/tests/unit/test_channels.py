@@ -51,15 +51,61 @@ class TestResolve(testtools.TestCase):
             )
             self.assertIn('--host-timeout', str(error))
 
-    def test_refuses_what_would_be_an_option_or_trust_anybody(self):
-        for argv in (
-            ['--ssh=-oProxyCommand=x'],
-            ['--ssh', 'a\nb'],
-            ['--libvirt-uri', 'qemu+tls://{host}/system?no_verify=1'],
+    def refused(self, *argv):
+        error = self.assertRaises(
+            exceptions.InvalidInput, channels.resolve, parse(*argv), {}, {}
+        )
+        return str(error)
+
+    def test_refuses_what_would_be_an_option(self):
+        self.refused('--ssh=-oProxyCommand=x')
+        self.refused('--ssh', 'a\nb')
+
+    def test_refuses_what_would_trust_anybody(self):
+        """Any number but 0 is true for libvirt, in any spelling."""
+        uri = 'qemu+tls://{host}/system'
+        for query in (
+            'no_verify=1',
+            'no_verify=2',
+            'no_verify=-1',
+            'no_verify=+1',
+            'no_verify=01',
+            'no_verify=',
+            'NO_Verify=1',
+            'no%5Fverify=%31',
+            'pkipath=/x&no_verify=1',
+            'pkipath=/x;no_verify=1',
+            'no_verify=0&no_verify=1',
+            'known_hosts_verify=ignore',
+            'known_hosts_verify=auto',
         ):
-            self.assertRaises(
-                exceptions.InvalidInput, channels.resolve, parse(*argv), {}, {}
-            )
+            text = self.refused('--libvirt-uri', f'{uri}?{query}')
+            self.assertIn('would trust any host', text)
+        for query in (
+            'no_verify=0',
+            'known_hosts_verify=normal',
+            'pkipath=/x',
+        ):
+            given = parse('--libvirt-uri', f'{uri}?{query}')
+            self.assertIn(query, channels.resolve(given, {}, {}).libvirt_uri)
+
+    def test_refuses_a_password_in_an_address(self):
+        for option, value in (
+            ('--libvirt-uri', 'qemu+tcp://u:canary@{host}/system'),
+            ('--libvirt-uri', 'qemu+ssh://:canary@{host}/system'),
+            ('--ssh', 'ssh://root:canary@{host}:22'),
+            ('--ssh', 'root:canary@{host}'),
+            ('--ovsdb', 'ssl:u:canary@{host}:6640'),
+        ):
+            self.assertNotIn('canary', self.refused(option, value))
+        for option, value in (
+            ('--libvirt-uri', 'qemu+ssh://root@[2001:db8::1]:22/system'),
+            ('--libvirt-uri', 'qemu+unix:///system?socket=/a:b@c'),
+            ('--ssh', 'root@2001:db8::1'),
+            ('--ovsdb', 'unix:/run/a:b@c/db.sock'),
+            ('--ovsdb', 'ssl:[2001:db8::1]:6640'),
+        ):
+            channels.resolve(parse(option, value), {}, {})
 
     def test_host_addresses_must_be_a_mapping(self):
         self.assertRaises(
