@@ -14,6 +14,7 @@
 
 import collections.abc
 import concurrent.futures
+import re
 import shlex
 import typing
 
@@ -59,12 +60,17 @@ for path in "$@"; do
         [ -f "$file" ] || continue
         [ -r "$file" ] || { echo "unreadable 0 0 0 0 $file"; continue; }
         size=$(stat -L -c %s -- "$file")
-        stat -L -c "file %U %a %Y %s $file" -- "$file"
+        stat -L -c "file %U %a %Y $size $file" -- "$file"
         head -c "$size" -- "$file"
     done
 done
 echo end
 """
+
+#: What it prints before each file: kind, owner, mode, seconds, bytes, path.
+_HEADER = re.compile(
+    r'(file|unreadable) (\S+) ([0-7]+) (\d+) (\d+) (/.*)', re.ASCII
+)
 
 _PROCESS_LIST = """
 LC_ALL=C ps -eww -o etimes= -o args=
@@ -100,10 +106,12 @@ def parse(text: str) -> dict[tuple[str, str], str]:
     parser = _Options()
     try:
         parser.parse(text.splitlines(keepends=True))
+        return parser.found
     except iniparser.ParseError as error:
-        # Its text holds the line, which may be the one with the key.
-        raise ValueError(f'line {error.lineno}') from None
-    return parser.found
+        line = error.lineno
+    # Outside, so that no error carries the other one: its text holds the
+    # line, which may be the one with the key.
+    raise ValueError(f'line {line}')
 
 
 def gather(
@@ -248,14 +256,21 @@ def _read(
         line, _newline, rest = rest.partition(b'\n')
         if line == b'end':
             return found
-        words = line.decode('utf-8', 'replace').split(' ', 5)
-        if words[0] != 'file' or len(words) != 6:
+        known = _HEADER.fullmatch(line.decode('utf-8', 'replace'))
+        if known is None:
+            # A file that was cut meanwhile: this is a line of it, and may
+            # be the one with the key.
+            raise exceptions.AccessError(
+                _('The answer of %s cannot be understood') % there.host.name,
+                _('Try again.'),
+            )
+        kind, owner, mode, changed, size, path = known.groups()
+        if kind == 'unreadable':
             raise exceptions.AccessError(
                 _('%(path)s on %(host)s cannot be read')
-                % {'path': words[-1], 'host': there.host.name},
+                % {'path': path, 'host': there.host.name},
                 _('Use a user who may, with --ssh.'),
             )
-        _kind, owner, mode, changed, size, path = words
         content, rest = rest[: int(size)], rest[int(size) :]
         found.append(_file(there, path, owner, mode, changed, content))
     raise exceptions.AccessError(

@@ -41,10 +41,12 @@ def write(folder: str, bits: int) -> list[str]:
         for service in SERVICES:
             path = os.path.join(folder, f'{service}-key-manager.conf')
             _write(path, shared_key.snippet(service, key), paths)
-    except OSError as error:
+    except BaseException as error:
         for path in paths:
             with contextlib.suppress(OSError):
                 os.unlink(path)
+        if not isinstance(error, OSError):
+            raise
         raise exceptions.InvalidInput(
             _('--output: %(path)s: %(why)s')
             % {'path': error.filename or folder, 'why': error.strerror},
