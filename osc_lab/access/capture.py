@@ -85,6 +85,7 @@ class _End:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
+                env=shell_.environment(),
             )
         except OSError as error:
             raise exceptions.AccessError(

@@ -105,6 +105,7 @@ class Listener:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env=shell.environment(),
         )
 
     def ports(self) -> list[int]:

@@ -53,6 +53,19 @@ class Answer:
         return self.stdout.decode('utf-8', 'replace')
 
 
+def environment() -> dict[str, str]:
+    """Return the environment for programs: it has no secret of a log-in.
+
+    Every process of the user can read it in /proc, and OpenSSH may be
+    told to send parts of it to the host.
+    """
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith('OS_')
+    }
+
+
 class Shell:
     """The shell of one host.
 
@@ -124,6 +137,7 @@ class Shell:
                 capture_output=True,
                 timeout=limit,
                 check=False,
+                env=environment(),
             )
         except subprocess.TimeoutExpired as error:
             raise exceptions.AccessError(
@@ -196,6 +210,7 @@ class Shell:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
+                env=environment(),
             )
             try:
                 self._wait_for(path, ssh)

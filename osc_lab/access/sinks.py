@@ -26,6 +26,7 @@ import threading
 import time
 import typing
 
+from osc_lab.access import shell
 from osc_lab import exceptions
 from osc_lab.i18n import _
 
@@ -333,6 +334,7 @@ def wireshark(stop: Stop) -> typing.Iterator[Sink]:
         [program, '-k', '-i', '-'],
         stdin=subprocess.PIPE,
         stdout=sys.stderr.fileno(),
+        env=shell.environment(),
         # Ctrl-C ends the capture, and not what looks at it.
         start_new_session=True,
     )

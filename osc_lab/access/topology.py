@@ -17,6 +17,7 @@ import typing
 
 from osc_lab.access import ovsdb
 from osc_lab.access import ovsdb_rows
+from osc_lab.access import shell
 from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.mirroring import topology
@@ -142,6 +143,7 @@ def picture(dot: str) -> str:
             encoding='utf-8',
             timeout=_DRAWING,
             check=True,
+            env=shell.environment(),
         )
     except FileNotFoundError as error:
         raise exceptions.AccessError(
