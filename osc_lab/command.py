@@ -55,9 +55,15 @@ class Command(command.Command):
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command and return its exit code."""
-        from osc_lab import plan
+        from osc_lab import secrecy
 
         self.exit_code = exceptions.ExitCode.DONE
+        with secrecy.kept():
+            return self._guarded(parsed_args)
+
+    def _guarded(self, parsed_args: argparse.Namespace) -> int:
+        from osc_lab import plan
+
         try:
             with plan.interruptible():
                 self.judge(parsed_args)
@@ -91,10 +97,17 @@ class Command(command.Command):
         :raises AccessError: when the cloud refuses or does not answer
         """
         from osc_lab.access import cloud
+        from osc_lab import secrecy
 
+        app = typing.cast(typing.Any, self.app)
+        secrecy.learn(secrecy.of_login(app.cloud.config['auth']))
         try:
             self.auth_required = True
-            self.app.prepare_to_run_command(self)
+            app.prepare_to_run_command(self)
+            # One that was asked for at the terminal came only now.
+            secrecy.learn(secrecy.of_login(app.cloud.config['auth']))
+            access = app.client_manager.auth_ref
+            secrecy.learn([getattr(access, 'auth_token', None)])
         except Exception as error:
             raise cloud.explain_login(error) from error
         finally:
@@ -110,7 +123,10 @@ class Command(command.Command):
 
     def say(self, text: str) -> None:
         """Tell the user something that is neither result nor error."""
-        self.app.stderr.write(exceptions.printable(text) + '\n')
+        from osc_lab import secrecy
+
+        shown = exceptions.printable(secrecy.hidden(text))
+        self.app.stderr.write(shown + '\n')
 
     def _failed(self, error: exceptions.LabError) -> int:
         self.log.error('%s', error)

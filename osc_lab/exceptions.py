@@ -53,9 +53,12 @@ class LabError(Exception):
     exit_code = ExitCode.COULD_NOT_RUN
 
     def __init__(self, message: str, remedy: str = '') -> None:
-        super().__init__(message)
-        self.message = printable(message)
-        self.remedy = printable(remedy)
+        # Not needed by the commands of others, which load this module.
+        from osc_lab import secrecy
+
+        self.message = printable(secrecy.hidden(message))
+        self.remedy = printable(secrecy.hidden(remedy))
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         if not self.remedy:

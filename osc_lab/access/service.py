@@ -136,6 +136,8 @@ class Service(rest.Rest):
                 timeout=self._timeout,
                 headers={'Accept': accept},
                 stream=True,
+                # It would read the body, which may be a key, and log it.
+                log=False,
                 raise_exc=False,
             )
         except Exception as error:
