@@ -191,9 +191,13 @@ class TestTls(testtools.TestCase):
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         self.ca = pki.authority(self.folder / 'ca')
 
-    def serve(self, *alternatives):
+    def serve(self, *alternatives, days=30):
         pair = pki.Pair(self.folder / 's.pem', self.folder / 's.key')
-        pki.issue(self.ca, pair, 'server', alternatives, 30)
+        pki.issue(self.ca, pair, 'server', alternatives, days)
+        return self.show(pair)
+
+    def show(self, pair):
+        """Serve with a certificate, and return the remote."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(pair.certificate, pair.key)
 
@@ -231,3 +235,17 @@ class TestTls(testtools.TestCase):
             )
             self.assertIn(text, str(error))
             self.assertIn(f'is not the host {HOST}', str(error))
+
+    def refused(self, remote):
+        error = self.assertRaises(exceptions.AccessError, self.ask, remote)
+        self.assertIn(f'is not the host {HOST}', str(error))
+        return str(error)
+
+    def test_certificate_that_is_over(self):
+        remote = self.serve(f'DNS:{HOST}', days=-1)
+        self.assertIn('has expired', self.refused(remote))
+
+    def test_certificate_of_nobody(self):
+        """It is signed by itself, whatever it says."""
+        pair = pki.authority(self.folder / 'self', HOST)
+        self.assertIn('self-signed', self.refused(self.show(pair)))

@@ -56,6 +56,24 @@ class TestFile(testtools.TestCase):
         self.assertFalse(target.exists())
         self.assertFalse(self.path.is_symlink())
 
+    def test_for_the_owner_alone_whatever_the_umask(self):
+        self.addCleanup(os.umask, os.umask(0))
+        for force in (False, True):
+            with sinks.file(str(self.path), force) as sink:
+                sink.write(b'new')
+                # At once, and not only when it is complete.
+                (made,) = self.folder.iterdir()
+                self.assertEqual(0o600, stat.S_IMODE(made.stat().st_mode))
+            self.path.unlink()
+
+    def test_link_to_a_file_of_others_is_replaced_not_followed(self):
+        target = self.folder / 'target'
+        target.write_text('theirs')
+        self.path.symlink_to(target)
+        self.assertRaises(exceptions.InvalidInput, self.write, False)
+        self.write(True)
+        self.assertEqual('theirs', target.read_text())
+
     def test_force_leaves_what_is_no_file(self):
         self.path.mkdir()
         self.assertRaises(exceptions.InvalidInput, self.write, True)
@@ -72,6 +90,7 @@ class TestRing(testtools.TestCase):
         super().setUp()
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         self.path = self.folder / 'f.pcap'
+        self.addCleanup(os.umask, os.umask(0))
 
     def names(self):
         return sorted(path.name for path in self.folder.iterdir())
@@ -93,6 +112,14 @@ class TestRing(testtools.TestCase):
         self.assertIn('exists', str(error))
         self.assertEqual('theirs', (self.folder / 'f-00002.pcap').read_text())
 
+    def test_link_in_the_way_is_not_followed(self):
+        sink = sinks.Ring(str(self.path), 3)
+        sink.write(b'1')
+        target = self.folder / 'target'
+        (self.folder / 'f-00002.pcap').symlink_to(target)
+        self.assertRaises(OSError, sink.roll)
+        self.assertFalse(target.exists())
+
     def test_last_ones_stay(self):
         with sinks.ring(str(self.path), 2) as sink:
             for text in (b'1', b'22', b'333'):
@@ -100,6 +127,9 @@ class TestRing(testtools.TestCase):
                     sink.roll()
                 sink.write(text)
         self.assertEqual(['f-00002.pcap', 'f-00003.pcap'], self.names())
+        for name in self.names():
+            mode = (self.folder / name).stat().st_mode
+            self.assertEqual(0o600, stat.S_IMODE(mode))
         self.assertEqual(
             [str(self.folder / name) for name in self.names()], sink.files
         )

@@ -10,12 +10,14 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+import resource
 import struct
 
 
 import fixtures
 import testtools
 
+from osc_lab.access import sinks
 from osc_lab.tests.unit.commands import mirrors
 from osc_lab.tests.unit import test_command
 
@@ -118,6 +120,26 @@ class TestCapture(mirrors.MirrorTest):
         self.assert_none()
         err = self.capture('one', status=2)
         self.assertIn('Use --force', err)
+
+    def test_full_disk(self):
+        """What is there ends with a whole packet, and says so."""
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        write = sinks.File.write
+
+        def limited(sink, data):
+            # A limit for files is for write() what a full disk is.
+            resource.setrlimit(resource.RLIMIT_FSIZE, (50, before[1]))
+            try:
+                write(sink, data)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+        with fixtures.MonkeyPatch('osc_lab.access.sinks.File.write', limited):
+            err = self.capture('one', status=5)
+        self.assertIn('File too large', err)
+        self.assertIn('1 packets', err)
+        self.assertEqual(self.data[:44], self.file.read_bytes())
+        self.assert_none()
         self.capture('one', '--force', '--packets', '2')
         self.assertEqual(self.data[:-20], self.file.read_bytes())
 

@@ -15,6 +15,8 @@
 import os
 import pathlib
 import re
+import resource
+import signal
 import stat
 
 import fixtures
@@ -78,6 +80,29 @@ class TestGenerate(testtools.TestCase):
         self.generate(status=2)
         (left,) = (self.folder / 'k').iterdir()
         self.assertEqual('mine', left.read_text())
+
+    def test_full_disk_leaves_nothing(self):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        # A limit for files is for write() what a full disk is.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
+        try:
+            run = self.generate(status=2)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        self.assertIn('File too large', run.stderr)
+        self.assertEqual([], list((self.folder / 'k').iterdir()))
+
+    def test_interrupt_leaves_nothing(self):
+        fsync = os.fsync
+
+        def interrupted(handle):
+            fsync(handle)
+            if len(list((self.folder / 'k').iterdir())) == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        with fixtures.MonkeyPatch('os.fsync', interrupted):
+            self.generate(status=130)
+        self.assertEqual([], list((self.folder / 'k').iterdir()))
 
     def test_follows_no_link(self):
         (self.folder / 'k').mkdir()
