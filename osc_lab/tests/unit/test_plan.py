@@ -55,9 +55,9 @@ class TestPlan(testtools.TestCase):
         self.assertEqual([], empty.rows())
 
     def test_rows_name_the_stock_commands(self):
-        self.assertEqual(
-            [('make a', 'create a')], plan.Plan((self.step('a'),)).rows()
-        )
+        steps = plan.Plan((self.step('a'), plan.Step('look', print)))
+        self.assertTrue(steps)
+        self.assertEqual([('make a', 'create a'), ('look', '')], steps.rows())
 
     def test_failure_undoes_in_reverse_and_the_failed_step_too(self):
         failing = plan.Plan(
@@ -102,6 +102,17 @@ class TestPlan(testtools.TestCase):
         self.assertIn('Failed to make c: no', str(error))
         self.assertIn('delete b', str(error))
         self.assertEqual(exceptions.ExitCode.OPERATION_FAILED, error.exit_code)
+
+    def test_what_is_left_when_little_is_known(self):
+        """An error without words, an undo without a command."""
+
+        def fail():
+            raise ValueError
+
+        failing = plan.Plan((plan.Step('make a', fail, undo=fail),))
+        error = self.assertRaises(exceptions.UndoFailed, failing.run)
+        self.assertIn('Failed to make a: ValueError', str(error))
+        self.assertEqual((('make a ()', '-'),), error.left)
 
     def test_signal_while_undoing_is_held_back(self):
         # A job in the background of a shell would ignore it.

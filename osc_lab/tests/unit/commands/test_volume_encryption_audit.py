@@ -16,7 +16,6 @@ from unittest import mock
 
 import testtools
 
-from osc_lab.encryption import audit
 from osc_lab.encryption import mark
 from osc_lab.encryption import model
 from osc_lab.tests.unit import cinder
@@ -208,44 +207,3 @@ class TestBarbican(testtools.TestCase):
         run = self.audit(0)
         self.assertIn('Keys cannot be looked up', run.stderr)
         self.assertIn('keys of 2 could not be looked up', run.stderr)
-
-
-class TestVolumes(testtools.TestCase):
-    """Keys in Barbican, and backups."""
-
-    def judge(self, secrets, knows, **more):
-        type_ = model.VolumeType(
-            't', 'T', encryption=model.Encryption(*GOOD.values())
-        )
-        volumes = audit.Volumes({'t': type_}, secrets, 'p', lambda key: knows)
-        item = model.Volume('v', 'v', 'available', 1, 't', True, 'key', **more)
-        self.volumes = volumes
-        return [found.check for found in volumes.judge(item)]
-
-    def test_key_that_barbican_knows(self):
-        self.assertEqual([], self.judge({'key'}, False))
-
-    def test_key_that_came_after_the_list(self):
-        self.assertEqual([], self.judge(set(), True))
-
-    def test_key_that_is_gone(self):
-        self.assertEqual(['volume-key-unknown'], self.judge(set(), False))
-
-    def test_nobody_may_look(self):
-        self.assertEqual([], self.judge(None, False))
-        self.assertEqual([], self.judge(set(), None))
-        self.assertEqual([], self.judge(set(), False, project_id='other'))
-        self.assertEqual(1, self.volumes.not_looked_up)
-
-    def test_backups(self):
-        self.judge({'key'}, False)
-
-        def checks(volume_id, key_id):
-            backup = model.Backup('b', '', volume_id, key_id)
-            return [item.check for item in self.volumes.judge_backup(backup)]
-
-        self.assertEqual([], checks('v', 'copy'))
-        self.assertEqual([], checks('plain', None))
-        self.assertEqual(['backup-no-key'], checks('v', None))
-        list(self.volumes.judge(model.Volume('z', '', '', 1, 't', True)))
-        self.assertEqual(['backup-zero-key'], checks('z', None))

@@ -15,7 +15,6 @@ from unittest import mock
 
 import testtools
 
-from osc_lab.encryption import audit
 from osc_lab.encryption import cipher
 from osc_lab.encryption import compare
 from osc_lab.encryption import model
@@ -225,25 +224,3 @@ class TestSharedKey(testtools.TestCase):
         options = {self.BACKEND: self.CONF, self.KEY: 'ab' * 64}
         found = self.judge(self.service('h', options), size=512)
         self.assertEqual(('ok', '512 bits'), found['key-format', 'h nova'])
-
-
-class TestAudit(testtools.TestCase):
-    def test_unencrypted_is_no_promise(self):
-        for text in ('LUKS gold', 'confidential', 'Encrypted'):
-            self.assertTrue(audit.promises(text), text)
-        for text in (None, '', 'gold', 'not encrypted', 'without LUKS'):
-            self.assertFalse(audit.promises(text), text)
-
-    def test_extra_specs_beside_an_encryption(self):
-        item = model.VolumeType(
-            'i', 'n', extra_specs={'encryption-x': 'y'}, encryption=GOOD
-        )
-        (found,) = audit.judge_type(item)
-        self.assertEqual(
-            ('type-extra-specs', 'warning'), (found.check, found.result.value)
-        )
-
-    def test_defaults_that_encrypt_or_are_hidden(self):
-        item = model.VolumeType('i', 'n', encryption=GOOD)
-        found = audit.judge_defaults({'i': item}, 'i', {'p': 'hidden'})
-        self.assertEqual([], list(found))

@@ -12,42 +12,107 @@
 
 """What is seen of each check: its causes, and silence without one."""
 
+import collections.abc
+import json
+import typing
+
 import testtools
 
+from osc_lab.migration.checks import base
+from osc_lab.migration import facts as facts_
+from osc_lab.preflight import check as check_
 from osc_lab.tests.unit.migration import host_samples
 from osc_lab.tests.unit.migration import samples
+
+
+class Case(typing.NamedTuple):
+    """Facts, and what a check has to say about them.
+
+    :param results: of the findings that are not ok
+    :param words: in the message or the remedy of one of them, or of those
+        that are ok when all are
+    :param evidence: of the first of these findings
+    :param remedy: words of its remedy; without them it is the check's own
+    """
+
+    check: type[check_.Check]
+    facts: facts_.Facts
+    results: list[str]
+    words: str
+    evidence: collections.abc.Mapping[str, typing.Any] = {}
+    remedy: str = ''
+
+
+def subjects(check, facts):
+    """Return what the findings of a check may be about."""
+    names = {facts.server.name}
+    if isinstance(check, base.HostCheck):
+        if facts.destinations:
+            names = {host.name for host in facts.destinations}
+        if isinstance(check, base.BothEndsCheck):
+            names.add(facts.source.name)
+        return names
+    if not isinstance(facts.volumes, facts_.Gap):
+        names |= {item.name or item.id for item in facts.volumes}
+    return names | {facts.source.name}
 
 
 class CasesTest(testtools.TestCase):
     """Judges facts by a table.
 
-    ``CASES`` are (check, facts, results that are not ok, words in the
-    message or the remedy); ``ALL`` are the checks that find nothing in what
-    ``CLEAN()`` returns.
+    ``CASES`` are rows of :class:`Case`; ``ALL`` are the checks that find
+    nothing in what ``CLEAN()`` returns.
     """
 
     CASES = ()
     ALL = ()
     CLEAN = None
 
+    def judge(self, check, facts):
+        """Return the findings, each of which is whole."""
+        found = list(check.judge(facts))
+        for item in found:
+            self.assertEqual(
+                (check.id, check.source), (item.check, item.source)
+            )
+            self.assertIn(item.subject, subjects(check, facts), item)
+            for text in (item.message, item.remedy):
+                self.assertIsInstance(text, str, item)
+                self.assertNotIn('None', text, item)
+            self.assertNotEqual('', item.message, item)
+            self.assertEqual(
+                item.evidence, json.loads(json.dumps(item.evidence)), item
+            )
+        return found
+
     def test_causes(self):
-        for check, found, results, words in self.CASES:
-            findings = list(check().judge(found))
+        for row in self.CASES:
+            case = Case(*row)
+            check = case.check()
+            findings = self.judge(check, case.facts)
             bad = [item for item in findings if item.result != 'ok']
-            where = f'{check.id}: {words}: {findings}'
-            self.assertEqual(results, [item.result for item in bad], where)
+            where = f'{check.id}: {case.words}: {findings}'
+            self.assertEqual(
+                case.results, [item.result for item in bad], where
+            )
             told = bad or findings
             text = ' '.join(f'{item.message} {item.remedy}' for item in told)
-            self.assertIn(words, text)
+            self.assertIn(case.words, text)
+            self.assertEqual(case.evidence, told[0].evidence, where)
+            if case.remedy:
+                self.assertIn(case.remedy, told[0].remedy, where)
+            else:
+                self.assertIn(told[0].remedy, ('', check.remedy), where)
             for item in bad:
                 self.assertTrue(item.remedy or item.result == 'unknown', where)
 
     def test_clean(self):
         for check in self.ALL:
-            findings = list(check().judge(type(self).CLEAN()))
+            findings = self.judge(check(), type(self).CLEAN())
             self.assertEqual(
                 {'ok'}, {item.result.value for item in findings}, check.id
             )
+            self.assertEqual({''}, {item.remedy for item in findings})
 
 
 class HostCasesTest(CasesTest):
@@ -57,6 +122,6 @@ class HostCasesTest(CasesTest):
 
     def test_without_channels_nothing_is_said_to_be_fine(self):
         for check in self.ALL:
-            for item in check().judge(samples.clean()):
+            for item in self.judge(check(), samples.clean()):
                 self.assertEqual('skipped', item.result, item)
                 self.assertIn('Use --', item.remedy)

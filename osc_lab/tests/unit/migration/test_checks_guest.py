@@ -35,14 +35,25 @@ CASES = (
         hosts.domain(interfaces=('hostdev',)),
         ['warning'],
         'unplugs',
+        {},
+        'the migration; the guest must bear that.',
     ),
     (guest.GuestDevices, hosts.domain(tpm='passthrough'), ['failed'], 'TPM'),
-    (guest.GuestDevices, hosts.domain(file_memory=True), ['warning'], 'files'),
+    (
+        guest.GuestDevices,
+        hosts.domain(file_memory=True),
+        ['warning'],
+        'files',
+        {},
+        'and post-copy is not possible.',
+    ),
     (
         guest.GuestDevices,
         hosts.disk(device='cdrom', readonly=True),
         ['failed'],
         'Eject',
+        {'path': '/i/disk'},
+        'or copy the file to the same path there.',
     ),
     (
         guest.GuestDevices,
@@ -55,6 +66,11 @@ CASES = (
         hosts.pair(there={'shell': hosts.shell(free_bytes=hosts.GIB // 4)}),
         ['failed'],
         '512 MiB are to be copied',
+        {
+            'virtual_bytes': 1073741824,
+            'allocated_bytes': 536870912,
+            'free_bytes': 268435456,
+        },
     ),
     (
         guest.MigrationStorage,
@@ -63,18 +79,27 @@ CASES = (
         ),
         ['warning'],
         'grow',
+        {
+            'virtual_bytes': 1073741824,
+            'allocated_bytes': 536870912,
+            'free_bytes': 805306368,
+        },
     ),
     (
         guest.MigrationStorage,
         hosts.pair(request=facts.Request('b', facts.Storage.SHARED)),
         ['failed'],
         'Leave --shared-migration out',
+        {},
+        'Leave --shared-migration out.',
     ),
     (
         guest.MigrationStorage,
         hosts.pair(there={'shell': hosts.shell(files={'/i/disk': 'fs:2'})}),
         ['failed'],
         'remove its folder',
+        {'path': '/i/disk'},
+        'host uses it, remove its folder there.',
     ),
     (
         guest.MigrationStorage,
@@ -84,6 +109,8 @@ CASES = (
         ),
         ['failed'],
         'Leave --block-migration out',
+        {},
+        'Leave --block-migration out.',
     ),
     (
         guest.QemuMigrate,
@@ -96,6 +123,7 @@ CASES = (
         ),
         ['failed', 'failed'],
         'blockdev-mirror',
+        {'lacks': 'blockdev-mirror'},
     ),
     (
         guest.QemuMigrate,
@@ -114,6 +142,7 @@ CASES = (
         ),
         ['failed'],
         'postcopy-ram',
+        {'lacks': 'postcopy-ram'},
     ),
     (
         guest.QemuMigrate,
@@ -135,6 +164,7 @@ CASES = (
         ),
         ['failed'],
         'runs since before',
+        {'started': 1799999000.0},
     ),
     (
         guest.QemuProcesses,
@@ -148,6 +178,8 @@ CASES = (
         ),
         ['unknown'],
         '',
+        {},
+        'Look for it with "ps" there.',
     ),
 )
 

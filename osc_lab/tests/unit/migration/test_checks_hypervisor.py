@@ -26,6 +26,7 @@ CASES = (
         hosts.pair(there={'libvirt': hosts.connection('b', version=8000000)}),
         ['failed'],
         '8.0.0',
+        {'source': 9000000, 'destination': 8000000},
     ),
     (
         hypervisor.QemuVersion,
@@ -34,6 +35,7 @@ CASES = (
         ),
         ['failed'],
         '6.2.0',
+        {'source': 7002022, 'destination': 6002000},
     ),
     (
         hypervisor.QemuVersion,
@@ -46,6 +48,7 @@ CASES = (
         hosts.pair(there={'libvirt': hosts.connection('b', machine_ok=False)}),
         ['failed'],
         'pc-7.2',
+        {'machine': 'pc-7.2'},
     ),
     (
         hypervisor.Cpu,
@@ -58,6 +61,7 @@ CASES = (
         ),
         ['failed'],
         'vme',
+        {'cpu': 'EPYC'},
     ),
     (
         hypervisor.Cpu,
@@ -70,6 +74,7 @@ CASES = (
         ),
         ['failed'],
         'does not know this model',
+        {'cpu': 'EPYC'},
     ),
     (
         hypervisor.Cpu,
@@ -78,6 +83,8 @@ CASES = (
         ),
         ['warning'],
         'skip_cpu_compare',
+        {},
+        'on the destination.',
     ),
     (
         hypervisor.Cpu,
@@ -111,14 +118,23 @@ CASES = (
         ),
         ['failed'],
         'undefine',
+        {'uuid': 'x', 'active': False},
     ),
     (
         hypervisor.HostMemory,
         hosts.pair(there={'libvirt': hosts.connection('b', free_kib=1000)}),
         ['failed'],
         '256 MiB',
+        {'free_kib': 1000, 'needed_kib': 262144},
     ),
-    (hypervisor.HostMemory, hosts.domain(hugepages=True), ['warning'], 'huge'),
+    (
+        hypervisor.HostMemory,
+        hosts.domain(hugepages=True),
+        ['warning'],
+        'huge',
+        {'free_kib': 8388608, 'needed_kib': 262144},
+        'Compare "virsh freepages --all" there.',
+    ),
     (
         options.MigrationPorts,
         hosts.pair(
@@ -134,6 +150,8 @@ CASES = (
         ),
         ['unknown'],
         'See libvirt-identity',
+        {},
+        'See libvirt-identity.',
     ),
     (
         options.MigrationPorts,
@@ -148,6 +166,7 @@ CASES = (
         ),
         ['failed'],
         'dropped',
+        {'target': 'b:49152', 'reach': 'timeout', 'seconds': 0.0},
     ),
     (
         options.MigrationPorts,
@@ -162,6 +181,7 @@ CASES = (
         ),
         ['failed'],
         'rejected',
+        {'target': 'b:49152', 'reach': 'refused', 'seconds': 0.0},
     ),
     (
         options.MigrationPorts,
@@ -177,18 +197,24 @@ CASES = (
         ),
         ['unknown'],
         'a refusal says nothing',
+        {},
+        'Use --ssh for the destination, too.',
     ),
     (
         options.MigrationOptions,
         hosts.source_conf(live_migration_tunnelled=True),
         ['failed'],
         'live_migration_tunnelled=false',
+        {'option': 'live_migration_tunnelled'},
+        'on the source and restart nova-compute.',
     ),
     (
         options.MigrationOptions,
         hosts.source_conf(live_migration_with_native_tls=True),
         ['warning'],
         'live_migration_scheme=tls',
+        {},
+        'Set live_migration_scheme=tls.',
     ),
     (
         options.MigrationOptions,
@@ -199,6 +225,8 @@ CASES = (
         ),
         ['failed'],
         'Post-copy',
+        {},
+        'Set live_migration_permit_post_copy=false.',
     ),
     (
         options.MigrationOptions,
@@ -208,6 +236,8 @@ CASES = (
         ),
         ['failed'],
         '10.1',
+        {},
+        'Set live_migration_parallel_connections=1.',
     ),
     (
         options.MigrationOptions,
@@ -216,6 +246,8 @@ CASES = (
         ),
         ['failed'],
         'completion_timeout',
+        {},
+        'live_migration_bandwidth on the source.',
     ),
     (
         options.MigrationOptions,
@@ -228,18 +260,23 @@ CASES = (
         ),
         ['failed'],
         '/other',
+        {'option': 'instances_path'},
     ),
     (
         options.MigrationOptions,
         hosts.source_conf(cpu_mode='custom'),
         ['warning'],
         'cpu_mode',
+        {'option': 'cpu_mode'},
+        'CPU; see the check cpu for this one.',
     ),
     (
         options.MigrationOptions,
         hosts.source_conf(live_migration_inbound_addr='192.0.2.1'),
         ['warning'],
         'inbound',
+        {},
+        'too, or migrations take another network.',
     ),
     (
         options.MigrationOptions,
@@ -248,6 +285,8 @@ CASES = (
         ),
         ['unknown'],
         'config_files',
+        {},
+        'osc_lab: config_files in clouds.yaml.',
     ),
 )
 

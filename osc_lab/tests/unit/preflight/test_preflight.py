@@ -74,6 +74,44 @@ class TestCheck(testtools.TestCase):
         )
         self.assertEqual({'number': 1}, failed.evidence)
 
+    def test_findings_are_whole(self):
+        self.assertEqual(
+            [
+                finding.Finding('even', 'n', Result.OK, 'even'),
+                finding.Finding(
+                    'even',
+                    'n',
+                    Result.SKIPPED,
+                    'nothing to look at',
+                    'Use --ssh.',
+                ),
+            ],
+            [*Even().judge(2), *Even().judge(None)],
+        )
+        self.assertEqual('api', Even.source)
+
+    def test_without_a_channel_nothing_is_advised(self):
+        class Plain(Even):
+            channel = check.Check.channel
+
+        (skipped,) = Plain().judge(None)
+        self.assertEqual('', skipped.remedy)
+
+    def test_words_are_an_interface(self):
+        self.assertEqual(
+            ['ok', 'skipped', 'warning', 'unknown', 'failed'], list(Result)
+        )
+        self.assertEqual(
+            ['api', 'libvirt', 'ovsdb', 'shell'], list(finding.Source)
+        )
+        self.assertEqual(
+            ('Check', 'Subject', 'Result', 'Message', 'Remedy'),
+            finding.COLUMNS,
+        )
+        self.assertEqual(
+            (*finding.COLUMNS, 'Source', 'Evidence'), finding.LONG_COLUMNS
+        )
+
     def test_rows_are_safe(self):
         item = finding.Finding('c', 'a\x1b', Result.OK, 'b\n')
         self.assertEqual(('c', r'a\x1b', 'ok', r'b\n', ''), finding.row(item))
@@ -92,10 +130,14 @@ class TestReport(testtools.TestCase):
             ((Result.UNKNOWN, Result.FAILED), False, code.CHECK_FAILED),
         ):
             self.assertEqual(expected, findings(*results).exit_code(strict))
+        self.assertEqual(code.DONE, findings(Result.WARNING).exit_code())
 
     def test_ignored_failures_become_warnings(self):
         ran = findings(Result.FAILED, Result.FAILED, Result.UNKNOWN)
-        self.assertEqual(1, ran.ignoring(['c0']).count(Result.FAILED))
+        self.assertEqual(
+            [Result.WARNING, Result.FAILED, Result.UNKNOWN],
+            [item.result for item in ran.ignoring(['c0']).findings],
+        )
         everything = ran.ignoring(['all'])
         self.assertEqual(0, everything.count(Result.FAILED))
         self.assertEqual(1, everything.count(Result.UNKNOWN))
@@ -120,6 +162,10 @@ class TestRunner(testtools.TestCase):
             [item.result for item in ran.findings],
         )
         self.assertIn('ZeroDivisionError: boom', ran.findings[0].message)
+        self.assertIn('no answer', ran.findings[2].message)
+        for broken in (ran.findings[0], ran.findings[2]):
+            self.assertEqual('subject', broken.subject)
+            self.assertIn('bug', broken.remedy)
 
 
 class TestRegistry(testtools.TestCase):
@@ -134,8 +180,10 @@ class TestRegistry(testtools.TestCase):
             points.append(point)
         with mock.patch(
             'importlib.metadata.entry_points', return_value=points
-        ):
-            return registry.load()
+        ) as listed:
+            found = registry.load()
+        listed.assert_called_once_with(group='osc_lab.preflight.checks')
+        return found
 
     def test_broken_entry_points_are_findings(self):
         def missing():
@@ -154,8 +202,29 @@ class TestRegistry(testtools.TestCase):
         self.assertEqual(
             [Result.UNKNOWN] * 3, [item.result for item in loaded.broken]
         )
+        for words, item in zip(
+            (
+                'ModuleNotFoundError: No module named x',
+                'TypeError: somebody:wrong is not a Check',
+                'ValueError: the id even is taken',
+            ),
+            loaded.broken,
+            strict=True,
+        ):
+            self.assertIn(words, item.message)
+            self.assertEqual('somebody', item.subject)
+            self.assertIn('the package somebody', item.remedy)
         ran = runner.run(loaded, 2, 's')
         self.assertEqual(4, len(ran.findings))
+
+    def test_broken_entry_point_of_no_package(self):
+        point = mock.Mock(dist=None, load=lambda: dict)
+        point.name = 'lost'
+        with mock.patch(
+            'importlib.metadata.entry_points', return_value=[point]
+        ):
+            (item,) = registry.load().broken
+        self.assertEqual('unknown', item.subject)
 
     def test_choose(self):
         loaded = registry.Registry((Broken(), Even()))
@@ -166,7 +235,21 @@ class TestRegistry(testtools.TestCase):
             ['even'],
             [item.id for item in loaded.choose([], ['broken']).checks],
         )
-        error = self.assertRaises(
-            exceptions.InvalidInput, loaded.choose, [], ['evn']
-        )
-        self.assertIn('--skip-check', str(error))
+        for option, only, skip in (
+            ('--check', ['evn'], []),
+            ('--skip-check', [], ['evn']),
+        ):
+            error = self.assertRaises(
+                exceptions.InvalidInput, loaded.choose, only, skip
+            )
+            self.assertIn(f'{option}: there is no check "evn"', str(error))
+            self.assertIn('--list-checks', error.remedy)
+
+    def test_choose_among_the_broken(self):
+        lost = [
+            finding.Finding(name, 's', Result.UNKNOWN, 'm') for name in 'ab'
+        ]
+        loaded = registry.Registry((Even(),), tuple(lost))
+        chosen = loaded.choose(['a'], [])
+        self.assertEqual(((), (lost[0],)), (chosen.checks, chosen.broken))
+        self.assertEqual((lost[1],), loaded.choose([], ['a']).broken)

@@ -1,0 +1,346 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The audit: every doubt, and silence about what is right."""
+
+import dataclasses
+
+import testtools
+
+from osc_lab.encryption import audit
+from osc_lab.encryption import mark
+from osc_lab.encryption import model
+
+GOOD = model.Encryption('luks', 'aes-xts-plain64', 256, 'front-end')
+TYPE = model.VolumeType('i', 'N', encryption=GOOD)
+PLAIN = dataclasses.replace(TYPE, encryption=None)
+
+
+def encryption(**changes):
+    return dataclasses.replace(
+        TYPE, encryption=dataclasses.replace(GOOD, **changes)
+    )
+
+
+class AuditTest(testtools.TestCase):
+    def told(self, found, subject='type N (i)'):
+        """Return (check, result, evidence) of findings that are whole."""
+        rows = []
+        for item in found:
+            self.assertEqual((subject, 'api'), (item.subject, item.source))
+            for text in (item.message, item.remedy):
+                self.assertIsInstance(text, str)
+                self.assertNotEqual('', text)
+                self.assertNotIn('None', text)
+            rows.append((item.check, item.result.value, dict(item.evidence)))
+            self.message, self.remedy = item.message, item.remedy
+        return rows
+
+    def says(self, words, row, found, remedy='', **more):
+        """See that there is one finding, and what it says."""
+        self.assertEqual([row], self.told(found, **more))
+        self.assertIn(words, self.message)
+        self.assertIn(remedy, self.remedy)
+
+
+class TestWords(testtools.TestCase):
+    def test_unencrypted_is_no_promise(self):
+        for text in (
+            'LUKS gold',
+            'confidential',
+            'Encrypted',
+            'with a cipher',
+        ):
+            self.assertTrue(audit.promises(text), text)
+        for text in (
+            None,
+            '',
+            'gold',
+            'not encrypted',
+            'without LUKS',
+            'Unencrypted',
+            'no real cipher',
+            'non-encrypted',
+            "isn't at all encrypted",
+            'NOT LUKS',
+        ):
+            self.assertFalse(audit.promises(text), text)
+
+
+class TestType(AuditTest):
+    def test_what_is_right(self):
+        for item in (
+            TYPE,
+            PLAIN,
+            dataclasses.replace(TYPE, description='encrypted'),
+            encryption(cipher='aes-xts-plain64', key_size=512),
+        ):
+            self.assertEqual([], self.told(audit.judge_type(item)))
+
+    def test_half_made(self):
+        """Nothing else about it matters."""
+        item = dataclasses.replace(
+            encryption(provider='x'), description=str(mark.new('h', 1))
+        )
+        self.says(
+            'half-made',
+            ('type-unfinished', 'failed', {}),
+            audit.judge_type(item),
+            'delete the type',
+        )
+
+    def test_extra_specs_that_look_like_an_encryption(self):
+        specs = {'x-luks': '1', 'Encryption': 'y', 'cipher': 'z', 'a': 'b'}
+        evidence = {'extra_specs': ['Encryption', 'cipher', 'x-luks']}
+        self.says(
+            'plain data: extra specs Encryption, cipher, x-luks',
+            ('type-extra-specs', 'failed', evidence),
+            audit.judge_type(
+                dataclasses.replace(PLAIN, name='N', extra_specs=specs)
+            ),
+            'preset luks',
+        )
+        self.says(
+            'Encryption, cipher, x-luks do not encrypt',
+            ('type-extra-specs', 'warning', evidence),
+            audit.judge_type(dataclasses.replace(TYPE, extra_specs=specs)),
+            'Remove them',
+        )
+
+    def test_extra_specs_say_more_than_the_name(self):
+        item = dataclasses.replace(
+            PLAIN, description='LUKS', extra_specs={'luks': '1'}
+        )
+        (found,) = audit.judge_type(item)
+        self.assertEqual('type-extra-specs', found.check)
+
+    def test_plain_although_it_says_otherwise(self):
+        for field, subject, changes in (
+            ('name', 'type LUKS (i)', {'name': 'LUKS'}),
+            ('description', 'type N (i)', {'description': 'encrypted'}),
+            (
+                'name',
+                'type LUKS (i)',
+                {'name': 'LUKS', 'description': 'encrypted'},
+            ),
+        ):
+            self.says(
+                f'Its {field} says',
+                ('type-not-encrypted', 'failed', {'field': field}),
+                audit.judge_type(dataclasses.replace(PLAIN, **changes)),
+                'rename',
+                subject=subject,
+            )
+
+    def test_provider(self):
+        for check, result, name, words in (
+            ('type-no-op', 'failed', 'NoOpEncryptor', 'in clear'),
+            ('type-provider', 'failed', 'lukz', 'not known'),
+            ('type-provider', 'warning', 'LuksEncryptor', 'means luks'),
+            ('type-provider', 'warning', 'plain', 'means plain'),
+        ):
+            self.says(
+                words,
+                (check, result, {'provider': name}),
+                audit.judge_type(encryption(provider=name)),
+                'new type' if check == 'type-no-op' else 'Use luks',
+            )
+            self.assertIn(f'"{name}"', self.message)
+        self.assertEqual(
+            [], self.told(audit.judge_type(encryption(provider='luks2')))
+        )
+
+    def test_control_location(self):
+        self.says(
+            '"back-end"',
+            (
+                'type-control-location',
+                'warning',
+                {'control_location': 'back-end'},
+            ),
+            audit.judge_type(encryption(control_location='back-end')),
+            'front-end',
+        )
+
+    def test_cipher(self):
+        for cipher, result, words in (
+            ('aes-xts', 'failed', '"aes-xts" is not known'),
+            ('aes-xts-plain', 'warning', 'aes-xts-plain is weak: the IV'),
+        ):
+            self.says(
+                words,
+                ('type-cipher', result, {'cipher': cipher}),
+                audit.judge_type(encryption(cipher=cipher)),
+                'aes-xts-plain64',
+            )
+        (found,) = audit.judge_type(encryption(cipher=None))
+        self.assertEqual('type-cipher', found.check)
+        self.assertEqual({'cipher': None}, found.evidence)
+
+    def test_key_size(self):
+        self.says(
+            '128 is not a key size of aes-xts-plain64',
+            ('type-key-size', 'failed', {'key_size': 128}),
+            audit.judge_type(encryption(key_size=128)),
+            '256, 512',
+        )
+
+    def test_all_doubts_at_once(self):
+        item = dataclasses.replace(
+            encryption(
+                provider='plain',
+                cipher='aes-xts-plain',
+                key_size=1,
+                control_location='x',
+            ),
+            extra_specs={'luks': '1'},
+        )
+        self.assertEqual(
+            [
+                'type-extra-specs',
+                'type-provider',
+                'type-control-location',
+                'type-cipher',
+                'type-key-size',
+            ],
+            [found.check for found in audit.judge_type(item)],
+        )
+
+
+class TestTypes(AuditTest):
+    def test_twins(self):
+        other = dataclasses.replace(TYPE, id='j')
+        third = dataclasses.replace(TYPE, id='k', name='M')
+        self.says(
+            'Type i has the same name',
+            ('type-twins', 'failed', {'other': 'i'}),
+            audit.judge_names([TYPE, other, third]),
+            'by ID',
+            subject='type N (j)',
+        )
+
+    def test_defaults(self):
+        types = {'i': PLAIN, 'good': TYPE}
+        for default, by_project, who in (
+            ('i', {}, 'every project'),
+            (None, {'p1': 'i', 'p2': 'good'}, 'project p1'),
+        ):
+            self.says(
+                f'default of {who} and does not',
+                ('default-type', 'warning', {'default_of': who}),
+                audit.judge_defaults(types, default, by_project),
+                'tell the users',
+            )
+        found = audit.judge_defaults(types, 'i', {'b': 'i', 'a': 'i'})
+        self.assertEqual(
+            ['every project', 'project a', 'project b'],
+            [item.evidence['default_of'] for item in found],
+        )
+
+    def test_defaults_that_encrypt_or_are_hidden(self):
+        found = audit.judge_defaults({'i': TYPE}, 'i', {'p': 'hidden'})
+        self.assertEqual([], list(found))
+
+
+class TestVolumes(AuditTest):
+    """Volumes, their keys, and backups."""
+
+    def volumes(self, secrets=frozenset(), knows=False):
+        self.asked = []
+
+        def look(key):
+            self.asked.append(key)
+            return knows
+
+        return audit.Volumes({'i': TYPE, 'plain': PLAIN}, secrets, 'p', look)
+
+    def judge(self, volumes, name='vol', **changes):
+        item = model.Volume('v', name, 'available', 1, 'i', True, 'key')
+        return self.told(
+            volumes.judge(dataclasses.replace(item, **changes)),
+            f'volume {name or "-"} (v)',
+        )
+
+    def test_plain_ones(self):
+        volumes = self.volumes()
+        for type_id in (None, 'plain', 'hidden'):
+            self.assertEqual(
+                [], self.judge(volumes, type_id=type_id, encrypted=False)
+            )
+        self.assertEqual(
+            [('volume-not-encrypted', 'failed', {'type': 'N'})],
+            self.judge(volumes, encrypted=False),
+        )
+        self.assertIn('its type N encrypts', self.message)
+        self.assertEqual(4, volumes.count)
+
+    def test_fixed_key(self):
+        for key in (None, model.ZERO_KEY):
+            self.assertEqual(
+                [('volume-zero-key', 'warning', {})],
+                self.judge(self.volumes(), name='', key_id=key),
+            )
+        self.assertEqual([], self.asked)
+
+    def test_while_it_is_made_or_goes_it_may_have_no_key(self):
+        for status in ('creating', 'error', 'error_deleting', 'deleting'):
+            self.assertEqual(
+                [], self.judge(self.volumes(), key_id=None, status=status)
+            )
+
+    def test_key_that_barbican_knows(self):
+        self.assertEqual([], self.judge(self.volumes({'key'})))
+        self.assertEqual([], self.asked)
+
+    def test_key_that_came_after_the_list(self):
+        self.assertEqual([], self.judge(self.volumes(knows=True)))
+        self.assertEqual(['key'], self.asked)
+
+    def test_key_that_is_gone(self):
+        for project in (None, 'p'):
+            volumes = self.volumes()
+            self.assertEqual(
+                [('volume-key-unknown', 'failed', {'key_id': 'key'})],
+                self.judge(volumes, project_id=project),
+            )
+            self.assertEqual(0, volumes.not_looked_up)
+        self.assertIn('from a backup of Barbican', self.remedy)
+
+    def test_nobody_may_look(self):
+        self.assertEqual([], self.judge(self.volumes(knows=None)))
+        for volumes, project in (
+            (self.volumes(None), 'p'),
+            (self.volumes(), 'other'),
+        ):
+            self.assertEqual([], self.judge(volumes, project_id=project))
+            self.assertEqual([], self.judge(volumes, project_id=project))
+            self.assertEqual(2, volumes.not_looked_up)
+        self.assertEqual([], self.asked)
+
+    def test_backups(self):
+        volumes = self.volumes({'key'})
+        self.judge(volumes)
+        self.judge(volumes, id='z', key_id=None, status='creating')
+
+        def told(volume_id, key_id, name='b'):
+            backup = model.Backup('b', name, volume_id, key_id)
+            return self.told(
+                volumes.judge_backup(backup), f'backup {name or "-"} (b)'
+            )
+
+        self.assertEqual([], told('v', 'copy'))
+        self.assertEqual([], told('plain', None))
+        for key in (None, model.ZERO_KEY):
+            self.assertEqual([('backup-no-key', 'failed', {})], told('v', key))
+            self.assertEqual(
+                [('backup-zero-key', 'warning', {})], told('z', key, '')
+            )
