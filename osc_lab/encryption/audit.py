@@ -239,7 +239,7 @@ def judge_defaults(
     :param default: id of the type that cinder.conf names
     :param by_project: project id -> id of its own default type
     """
-    rows = [(_('every project'), default)] if default else []
+    rows = [(_('every project'), default)]
     rows += [
         (_('project %s') % project, type_id)
         for project, type_id in sorted(by_project.items())

@@ -36,50 +36,73 @@ GOOD = attached.Seen(
 
 
 class TestJudge(testtools.TestCase):
-    def judge(self, **changes):
+    def judge(self, wished=WISHED, **changes):
         return attached.judge(
             VOLUME,
-            WISHED,
-            proof.Proof('api', 'barbican'),
+            wished,
+            proof.Proof('api', 'barbican', ('before',)),
             dataclasses.replace(GOOD, **changes),
         )
 
-    def fails(self, text, **changes):
+    def fails(self, text, remedy='logs of nova-compute', **changes):
         error = self.assertRaises(
             exceptions.OperationFailed, self.judge, **changes
         )
-        self.assertIn(text, str(error))
+        self.assertIn('The proof on the host failed: ', error.message)
+        self.assertIn(text, error.message)
+        self.assertIn(remedy, error.remedy)
 
     def test_good(self):
         found = self.judge()
         self.assertEqual(
             ('attach', 'barbican'), (found.level, found.key_manager)
         )
-        self.assertIn('512 bits', found.notes[0])
-        self.assertIn('2097152 bytes', found.notes[1])
+        before, cipher, size = found.notes
+        self.assertEqual('before', before)
+        self.assertIn('aes-xts-plain64, 512 bits', cipher)
+        self.assertIn('2097152 bytes', size)
 
     def test_no_encryption_in_the_domain(self):
-        self.fails('libvirt has no', disk=attached.Disk('/x', '', False))
-        self.fails('libvirt has no', disk=attached.Disk('/x', 'luks', False))
+        for disk in (('/x', '', True), ('/x', 'luks', False)):
+            self.fails(
+                'libvirt has no encryption for the disk /x',
+                disk=attached.Disk(*disk),
+            )
+
+    def test_only_luks_is_opened_by_libvirt(self):
+        """os-brick opens the others on the host."""
+        wished = dataclasses.replace(WISHED, provider='luks2')
+        found = self.judge(wished, disk=attached.Disk('/x', '', False))
+        self.assertEqual('attach', found.level)
 
     def test_no_header(self):
         for kind in ('blank', 'none', 'qcow2-plain'):
-            self.fails(kind, header=header.Header(kind))
+            self.fails(
+                f'/dev/x has no LUKS header: it is {kind}',
+                header=header.Header(kind),
+            )
 
     def test_marker(self):
-        self.fails('stands in clear', marker='clear')
-        self.fails('never came', marker='empty')
+        self.fails('clear in /dev/x', marker='clear')
+        self.fails('never came to /dev/x', marker='empty')
 
     def test_shrunk(self):
-        self.fails('shrank', guest=2**18)
+        least = 2**30 - 16 * 2**20
+        self.fails(
+            f'sees {least - 1} bytes of {2**30}',
+            'use another backend',
+            guest=least - 1,
+        )
+        found = self.judge(guest=least)
+        self.assertIn(f'{16 * 2**20} bytes', found.notes[-1])
 
     def test_size_that_is_right_or_unknown_is_no_note(self):
         for guest in (2**30, None):
-            self.assertEqual(1, len(self.judge(guest=guest).notes))
+            self.assertEqual(2, len(self.judge(guest=guest).notes))
 
     def test_other_cipher(self):
         self.fails(
-            'not aes-xts-plain64',
+            'The header says aes-cbc-plain, not aes-xts-plain64',
             header=header.Header('luks1', 'aes-cbc-plain', 64, 2**21),
         )
 
@@ -87,13 +110,15 @@ class TestJudge(testtools.TestCase):
         found = self.judge(
             header=header.Header('luks1', 'aes-xts-plain64', 32, 2**21)
         )
-        self.assertIn('256 bits, the type 512', found.notes[0])
+        self.assertIn('256 bits, the type 512', found.notes[1])
 
     def test_unknown_place(self):
         found = self.judge(
             header=header.Header('qcow2-luks'), marker='unknown'
         )
         self.assertIn('no marker', found.notes[-1])
+        # Its header does not tell the cipher.
+        self.assertEqual(3, len(found.notes))
 
 
 class TestHeader(testtools.TestCase):

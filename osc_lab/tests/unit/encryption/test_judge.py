@@ -33,38 +33,76 @@ class TestCompare(testtools.TestCase):
         'i', 'n', 'text', False, {'a': '1'}, GOOD, frozenset({'p', 'q'})
     )
 
-    def fields(self, **changes):
+    def compare(self, wish=None, **changes):
         found = dataclasses.replace(self.FOUND, **changes)
-        return [item.field for item in compare.differences(found, self.WISH)]
+        return compare.differences(
+            found, dataclasses.replace(self.WISH, **(wish or {}))
+        )
 
     def test_as_wished(self):
-        self.assertEqual([], self.fields())
+        self.assertEqual([], self.compare())
+        legacy = dataclasses.replace(GOOD, provider='LuksEncryptor')
+        self.assertEqual([], self.compare(encryption=legacy))
 
     def test_each_field(self):
-        for changes, field in (
-            ({'encryption': None}, 'encryption'),
-            ({'is_public': True}, 'is_public'),
-            ({'description': None}, 'description'),
-            ({'extra_specs': {}}, 'property a'),
-            ({'extra_specs': {'a': '2'}}, 'property a'),
-            ({'projects': None}, 'projects'),
-            ({'projects': frozenset({'q'})}, 'projects'),
+        for changes, difference in (
+            (
+                {'encryption': None},
+                ('encryption', 'none: it stores plain data', 'yes'),
+            ),
+            ({'is_public': True}, ('is_public', 'True', 'False')),
+            ({'description': None}, ('description', '', 'text')),
+            ({'description': 'x'}, ('description', 'x', 'text')),
+            ({'extra_specs': {}}, ('property a', '', '1')),
+            ({'extra_specs': {'a': '2'}}, ('property a', '2', '1')),
+            ({'projects': None}, ('projects', 'not shared with', 'p')),
+            (
+                {'projects': frozenset({'q'})},
+                ('projects', 'not shared with', 'p'),
+            ),
         ):
-            self.assertEqual([field], self.fields(**changes))
-        for name, value in (
-            ('provider', 'plain'),
-            ('cipher', None),
-            ('key_size', 512),
-            ('control_location', 'back-end'),
+            self.assertEqual([difference], self.compare(**changes))
+        for name, value, found, wished in (
+            ('provider', 'plain', 'plain', 'luks'),
+            ('provider', 'NoOpEncryptor', 'NoOpEncryptor', 'luks'),
+            ('cipher', None, 'None', 'aes-xts-plain64'),
+            ('key_size', 512, '512', '256'),
+            ('control_location', 'back-end', 'back-end', 'front-end'),
         ):
             other = dataclasses.replace(GOOD, **{name: value})
-            self.assertEqual([name], self.fields(encryption=other))
+            self.assertEqual(
+                [(name, found, wished)], self.compare(encryption=other)
+            )
+
+    def test_all_projects_are_named_and_properties_sorted(self):
+        wish = {
+            'projects': frozenset({'b', 'a', 'q'}),
+            'properties': {'y': '1', 'x': '2'},
+        }
+        self.assertEqual(
+            ['property x', 'property y', 'projects'],
+            [item.field for item in self.compare(wish)],
+        )
+        self.assertEqual('a b', self.compare(wish)[-1].wished)
 
     def test_what_nobody_can_see_or_asked_for_is_no_difference(self):
-        self.assertEqual([], self.fields(is_public=None))
-        careless = dataclasses.replace(self.WISH, description=None)
-        found = dataclasses.replace(self.FOUND, description='other')
-        self.assertEqual([], compare.differences(found, careless))
+        self.assertEqual([], self.compare(is_public=None))
+        careless = {'description': None}
+        self.assertEqual([], self.compare(careless, description='other'))
+        none = {'description': ''}
+        self.assertEqual([], self.compare(none, description=None))
+
+    def test_a_public_type_is_shared_with_everybody(self):
+        wish = {'is_public': True}
+        found = {'is_public': True, 'projects': None}
+        self.assertEqual([], self.compare(wish, **found))
+
+    def test_sentence(self):
+        found = self.compare(is_public=True, description=None)
+        self.assertEqual(
+            'is_public is "True", not "False"; description is "", not "text"',
+            compare.sentence(found),
+        )
 
 
 class TestPresets(testtools.TestCase):

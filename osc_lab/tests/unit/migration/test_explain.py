@@ -17,6 +17,8 @@ import testtools
 from osc_lab.access import remote_probe
 from osc_lab.migration import explain
 from osc_lab.migration import facts
+from osc_lab.migration import record
+from osc_lab.preflight import finding
 
 #: As they stand in events and in the log of nova-compute.
 TEXTS = (
@@ -69,7 +71,58 @@ TEXTS = (
         'Live migration not completed after 800 seconds',
         'convergence',
     ),
+    ('Failed to verify peer certificate', 'libvirt-tls'),
+    ('TLS handshake failed', 'libvirt-tls'),
+    ('Unable to access credentials /etc/pki/qemu', 'qemu-processes'),
+    ('Permission denied (publickey)', 'libvirt-auth'),
+    ("Failed to connect to 'cmp2:49215': timed out", 'migration-ports'),
+    (
+        'hostname on destination resolved to localhost, but migration '
+        'requires an FQDN',
+        'libvirt-identity',
+    ),
+    (
+        "Unable to resolve address 'cmp2' service '49152': Name or service "
+        'not known',
+        'libvirt-identity',
+    ),
+    (
+        "Unable to resolve address 'cmp2' service '16509': Name or service "
+        'not known',
+        'libvirt-listen',
+    ),
+    ('End of file while reading data: Input/output error', 'libvirt-listen'),
+    ("argument key 'host' must not have null value", 'migration-options'),
+    ('flags TUNNELLED are refused', 'migration-options'),
+    ('the machine type is not there', 'machine-type'),
+    ('the CPU is incompatible with host CPU', 'cpu'),
+    ('CPU model Icelake is not known by hypervisor', 'cpu'),
+    ("Cannot access storage file '/media/cd.iso'", 'guest-devices'),
+    ("Could not open '/media/cd.iso'", 'guest-devices'),
+    ("domain 'x' already exists with uuid 1", 'domain-conflict'),
+    ("domain 'x' is already active", 'domain-conflict'),
+    ('No space left on device', 'migration-storage'),
+    ('exception.DiskSpace', 'migration-storage'),
+    ('Migration without shared storage is unsafe', 'migration-storage'),
+    ('PortBindingFailed: Binding failed', 'port-binding'),
+    ('timed out waiting for network-vif-plugged', 'port-binding'),
+    ('ServerGroup policy was violated', 'server-group'),
+    ('soft-affinity', 'server-group'),
+    ('Lack of memory on cmp2', 'destination-capacity'),
+    ('Exceeded max scheduling attempts 3', 'destination-capacity'),
     ('No valid host was found. ', 'destination-capacity'),
+)
+
+#: What Nova answers at once.
+REFUSED = (
+    ('Instance 1 is locked', 'server-lock'),
+    (
+        "Cannot 'os-migrateLive' instance 1 while it is in vm_state stopped",
+        'server-state',
+    ),
+    ('while it is in power_state 4', 'server-state'),
+    ("Policy doesn't allow it to be performed", 'caller-rights'),
+    ('You are not allowed', 'caller-rights'),
 )
 
 
@@ -78,6 +131,110 @@ class TestCause(testtools.TestCase):
         for text, check in TEXTS:
             self.assertEqual(check, explain.cause(text), text)
         self.assertIsNone(explain.cause('something else'))
+
+    def test_refusals(self):
+        for text, check in REFUSED:
+            self.assertEqual(check, explain.refusal(text), text)
+        self.assertIsNone(explain.refusal('Conflict'))
+
+    def test_findings(self):
+        """One for each cause, from whoever said it first."""
+        first, second = TEXTS[0][0], TEXTS[3][0]
+        said = [
+            ('event', first),
+            ('log', first + ' again'),
+            ('log', 'of no known cause'),
+            ('log', second),
+        ]
+        listen, auth = explain.findings('s1', said, {'libvirt-auth': 'pass'})
+        self.assertEqual(
+            finding.Finding(
+                'libvirt-listen',
+                's1',
+                finding.Result.FAILED,
+                f'event: {first}',
+                'See "openstack server event show".',
+                finding.Source.API,
+                {'text': first},
+            ),
+            listen,
+        )
+        self.assertEqual(
+            ('libvirt-auth', f'log: {second}', 'pass'),
+            (auth.check, auth.message, auth.remedy),
+        )
+
+    def test_what_was_said(self):
+        """Failed events, then lines of the log, each text once."""
+
+        def event(name, result, details, host='a'):
+            return record.Event(name, host, result, details, True)
+
+        action = record.Action(
+            'req-1',
+            'live-migration',
+            '',
+            0.0,
+            (
+                event(
+                    'compute_live', 'Error', 'Traceback\n  line\nBoom: no\n'
+                ),
+                event('conductor', 'Error', 'Halt: all', host=''),
+                event('fine', 'Success', 'not told'),
+                event('silent', 'Error', ''),
+                event('again', 'Error', 'Boom: no'),
+            ),
+        )
+        lines = [
+            'a b libvirtError: refused  ',
+            'a b libvirtError: refused',
+            'Live Migration failure: x',
+            'Live migration failed: y',
+            'Pre live migration failed at z',
+            'Live migration not completed after 800 s',
+            'KeyManagerError: k',
+            'Some Exception: e',
+            'Halt: all',
+            'nothing to tell',
+        ]
+        log = 'log of nova-compute'
+        self.assertEqual(
+            [
+                ('compute_live (a)', 'Boom: no'),
+                ('conductor', 'Halt: all'),
+                (log, 'libvirtError: refused'),
+                (log, 'Live Migration failure: x'),
+                (log, 'Live migration failed: y'),
+                (log, 'Pre live migration failed at z'),
+                (log, 'Live migration not completed after 800 s'),
+                (log, 'KeyManagerError: k'),
+                (log, 'Exception: e'),
+            ],
+            explain.reasons(action, lines),
+        )
+        self.assertEqual([], explain.reasons(None))
+
+    def test_last_line(self):
+        self.assertEqual('b', explain.last_line('a\n b \n\n'))
+        self.assertEqual('', explain.last_line(' \n'))
+
+    def test_as_of_now(self):
+        items = [
+            finding.Finding('cpu', 'b', result, 'lacks vme', 'choose')
+            for result in finding.Result
+        ]
+        self.assertEqual(
+            [
+                finding.Finding(
+                    'cpu',
+                    'b',
+                    finding.Result.FAILED,
+                    'No valid host; seen now: lacks vme',
+                    'choose',
+                )
+            ],
+            explain.as_of_now(items),
+        )
 
     def test_what_waited_for_libvirt(self):
         text = TEXTS[2][0]
@@ -104,12 +261,29 @@ class TestCause(testtools.TestCase):
         remedies = {'libvirt-listen': 'open', 'libvirt-tls': 'renew'}
         (item,) = explain.silent(running, remedies)
         self.assertEqual(
-            ('b', 'libvirt-listen', 'open'),
-            (item.subject, item.check, item.remedy),
+            finding.Finding(
+                'libvirt-listen',
+                'b',
+                finding.Result.FAILED,
+                'libvirt there does not answer now: no answer in time',
+                'open',
+                finding.Source.LIBVIRT,
+            ),
+            item,
         )
-        text = "authentication failed: Failed to verify peer's certificate"
-        (item,) = explain.silent({'b': facts.Gap(text)}, remedies)
-        self.assertEqual(('libvirt-tls', 'renew'), (item.check, item.remedy))
+        for text, check, remedy in (
+            ("Failed to verify peer's certificate", 'libvirt-tls', 'renew'),
+            ('authentication failed', 'libvirt-auth', ''),
+            (
+                'the CPU is incompatible with host CPU',
+                'libvirt-listen',
+                'open',
+            ),
+        ):
+            (item,) = explain.silent({'b': facts.Gap(text)}, remedies)
+            self.assertEqual((check, remedy), (item.check, item.remedy))
+        found = explain.silent({'z': running['b'], 'y': running['b']}, {})
+        self.assertEqual(['y', 'z'], [item.subject for item in found])
 
 
 class TestLog(testtools.TestCase):

@@ -55,18 +55,64 @@ class TestHealth(testtools.TestCase):
             entry = self.one(neutron, **changes)
             self.assertEqual(expected, entry.health.value)
 
-    def test_its_port_belongs_to_it(self):
-        entry = self.one()
-        self.assertEqual(['row-output'], [port.uuid for port in entry.ports])
+    def test_all_problems_are_kept(self):
+        entry = self.one(
+            samples.neutron(id='another'),
+            LATER,
+            output_port=None,
+            select_src=(),
+            select_dst=(),
+        )
+        self.assertEqual(
+            {'expired', 'orphan', 'no-output', 'blind'}, entry.problems
+        )
+
+    def test_words_of_the_column_are_an_interface(self):
+        self.assertEqual(
+            [
+                *('expired', 'orphan', 'no-output', 'blind', 'idle', 'ok'),
+                *('foreign', 'unreachable'),
+            ],
+            list(health.Health),
+        )
+
+    def test_where_it_is(self):
+        port = samples.own_port()
+        (entry,) = entries([samples.mirror()], [(port, 'row-bridge')])
+        self.assertEqual(
+            ('cmp1', 'br-int', 'row-bridge', (port,)),
+            (entry.host, entry.bridge, entry.bridge_uuid, entry.ports),
+        )
+        self.assertEqual('ok', entry.health)
+
+    def test_a_foreign_one_is_not_judged(self):
+        found = entries([samples.mirror(False, output_port=None)])
+        (entry,) = health.with_ports(found, {})
+        self.assertEqual([entry], found)
+        self.assertEqual('foreign', entry.health)
 
     def test_a_port_that_lost_its_mirror(self):
-        (entry,) = entries([], [(samples.own_port(), 'row-bridge')])
-        self.assertIsNone(entry.mirror)
-        self.assertEqual('br-int', entry.bridge)
-        self.assertEqual(health.Health.BLIND, entry.health)
+        port = samples.own_port()
+        for bridge, name in (('row-bridge', 'br-int'), ('gone', '')):
+            found = entries([], [(port, bridge)])
+            (entry,) = health.with_ports(found, {})
+            self.assertEqual(
+                health.Entry(
+                    'cmp1',
+                    None,
+                    (port,),
+                    name,
+                    bridge,
+                    health.Maker.OSC_LAB,
+                    health.Health.BLIND,
+                    frozenset((health.Health.BLIND,)),
+                ),
+                entry,
+            )
         self.assertEqual([entry], health.to_prune([entry], False, True, False))
-        (entry,) = entries([], [(samples.own_port(), 'row-bridge')], LATER)
+        (entry,) = entries([], [(port, 'row-bridge')], LATER)
         self.assertEqual(health.Health.EXPIRED, entry.health)
+        self.assertEqual({'expired', 'blind'}, entry.problems)
 
 
 class TestMaker(testtools.TestCase):

@@ -18,6 +18,7 @@ import testtools
 
 from osc_lab import exceptions
 from osc_lab.mirroring import judge
+from osc_lab.mirroring import marks
 from osc_lab.mirroring import model
 from osc_lab.mirroring import targets
 from osc_lab.tests.unit.mirroring import samples
@@ -27,7 +28,9 @@ class JudgeTest(testtools.TestCase):
     def refused(self, text, function, *args, kind=exceptions.Conflict):
         error = self.assertRaises(kind, function, *args)
         self.assertIn(text, error.message)
-        self.assertNotEqual('', error.remedy)
+        self.assertNotIn('None', str(error))
+        self.assertTrue(error.remedy)
+        return error
 
 
 class TestPort(JudgeTest):
@@ -36,15 +39,21 @@ class TestPort(JudgeTest):
         moving = samples.neutron(moving_to='cmp2')
         for host in ('cmp1', 'cmp2'):
             self.assertEqual(host, judge.port(moving, host))
+        for vnic_type in ('normal', 'macvtap-ovs', 'virtio-forwarder-ovs'):
+            self.assertEqual(
+                'cmp1', judge.port(samples.neutron(vnic_type=vnic_type))
+            )
 
     def test_refused(self):
         for text, host, changes in (
-            ('not plugged in', '', {'host': ''}),
+            ('port web is not plugged in (vif_type ovs)', '', {'host': ''}),
+            ('(vif_type unbound)', '', {'vif_type': ''}),
+            (f'port {samples.PORT_ID} is', '', {'name': '', 'host': ''}),
             ('not plugged in', '', {'vif_type': 'unbound'}),
             ('not plugged in', '', {'vif_type': 'binding_failed'}),
             ('vnic_type direct', '', {'vnic_type': 'direct'}),
             ('vnic_type vdpa', '', {'vnic_type': 'vdpa'}),
-            ('moving from cmp1', '', {'moving_to': 'cmp2'}),
+            ('moving from cmp1 to cmp2', '', {'moving_to': 'cmp2'}),
             ('is on cmp1, not on cmp9', 'cmp9', {}),
         ):
             self.refused(text, judge.port, samples.neutron(**changes), host)
@@ -61,47 +70,65 @@ class TestAttachment(JudgeTest):
         self.assertIs(patch, self.choose(patch))
 
     def test_working_one_of_two(self):
-        good = samples.attachment()
-        broken = samples.attachment(ofport=-1, error='No such device')
-        self.assertIs(good, self.choose(broken, good))
+        good = samples.attachment(ofport=1)
+        for broken in (
+            samples.attachment(ofport=-1),
+            samples.attachment(ofport=0),
+            samples.attachment(ofport=None),
+            samples.attachment(error='No such device'),
+        ):
+            self.assertIs(good, self.choose(broken, good))
+            self.assertIs(broken, self.choose(broken))
 
     def test_refused(self):
-        self.refused('has no interface of port', self.choose)
-        self.refused(
-            'several interfaces',
-            self.choose,
-            samples.attachment(),
-            samples.attachment(name='qvo'),
-        )
+        self.refused('on cmp1 has no interface of port web', self.choose)
+        for ofport in (3, -1):
+            self.refused(
+                'Port web has several interfaces on cmp1: tapone, qvo',
+                self.choose,
+                samples.attachment(ofport=ofport),
+                samples.attachment(ofport=ofport, name='qvo'),
+            )
+        unnamed = samples.neutron(name='')
+        for candidates in ((), (samples.attachment(),) * 2):
+            self.refused(
+                samples.PORT_ID, judge.attachment, candidates, unnamed, 'cmp1'
+            )
 
 
 class TestExisting(JudgeTest):
     def test_same_wish(self):
         mirror = samples.mirror()
-        found = samples.attachment([mirror])
+        other = samples.mirror(False, uuid='other', name='o')
+        found = samples.attachment([other, mirror])
         self.assertIs(mirror, judge.existing(found, samples.wish()))
         self.assertIsNone(judge.existing(found, samples.wish(name='other')))
         self.assertTrue(judge.same_source(mirror, found))
+        moved = samples.mirror(select_src=('x',), select_dst=())
+        self.assertFalse(judge.same_source(moved, found))
 
     def test_name_in_use(self):
         wish = samples.wish()
+
+        def marked(**changes):
+            ours = marks.encode(samples.marked(**changes))
+            return samples.mirror(external_ids=ours)
+
         for mirror in (
             samples.mirror(False),
             samples.mirror(snaplen=64),
             samples.mirror(filter='icmp'),
+            marked(port='another'),
+            marked(direction='in'),
+            marked(target='gre:192.0.2.1'),
+            marked(purpose='capture'),
         ):
             self.refused(
-                'different mirror named m',
+                'bridge br-int has a different mirror named m',
                 judge.existing,
                 samples.attachment([mirror]),
                 wish,
             )
-        self.refused(
-            'different mirror',
-            judge.existing,
-            samples.attachment([samples.mirror()]),
-            samples.wish(direction='in'),
-        )
 
 
 class TestLimits(JudgeTest):
@@ -111,18 +138,23 @@ class TestLimits(JudgeTest):
             for number in range(model.MAX_MIRRORS)
         ]
         judge.room(samples.attachment(mirrors[1:]))
-        self.refused('32 mirrors', judge.room, samples.attachment(mirrors))
+        self.refused(
+            'bridge br-int has 32 mirrors',
+            judge.room,
+            samples.attachment(mirrors),
+        )
 
     def test_snaplen(self):
         for value in (None, 14, 65535):
             self.assertEqual(value, judge.snaplen(value))
         for value in (-1, 0, 13, 65536):
-            self.refused(
-                '--snaplen',
+            error = self.refused(
+                f'--snaplen: {value} bytes',
                 judge.snaplen,
                 value,
                 kind=exceptions.InvalidInput,
             )
+            self.assertIn('14 to 65535', error.remedy)
 
     def test_filter(self):
         self.assertEqual('icmp', judge.flow_filter('icmp'))
@@ -137,9 +169,10 @@ class TestLimits(JudgeTest):
     def test_burden(self):
         device = targets.parse('interface')
         tunnel = targets.parse('gre:192.0.2.1')
-        self.assertEqual('', judge.burden(device, 10, 2e9))
-        self.assertIn('link', judge.burden(tunnel, 10, 2e9))
-        self.assertIn('CPU', judge.burden(device, 1e6, 10))
+        self.assertEqual('', judge.burden(device, 100_000, 2e9))
+        self.assertEqual('', judge.burden(tunnel, 10, 1e9))
+        self.assertIn('link', judge.burden(tunnel, 10, 1e9 + 1))
+        self.assertIn('100001 packets/s', judge.burden(device, 100_001, 10))
 
 
 class TestOutput(JudgeTest):
@@ -156,7 +189,7 @@ class TestOutput(JudgeTest):
 
     def test_refused(self):
         for text, candidate in (
-            ('has no port watch', None),
+            ('bridge br-int has no port watch', None),
             ('has no port watch', self.candidate('another')),
             ('mirrored port itself', self.candidate(uuid='row-port')),
             ('the bridge itself', self.candidate(name='br-int')),
@@ -192,9 +225,10 @@ class TestOutput(JudgeTest):
         receives = {'rx_packets': 2, 'tx_packets': 1}
         judge.quiet('watch', before, before, (), 'u')
         judge.quiet('watch', before, sends, ('u',), 'u')
+        judge.quiet('watch', {}, {}, (), 'u')
         for after, outputs in ((sends, ()), (receives, ('u',))):
             self.refused(
-                'carries traffic',
+                'port watch cannot receive copies: it carries traffic',
                 judge.quiet,
                 'watch',
                 before,
@@ -203,12 +237,19 @@ class TestOutput(JudgeTest):
                 'u',
             )
 
+    def test_what_was_never_counted_before(self):
+        for key in ('rx_packets', 'tx_packets'):
+            self.refused(
+                'carries traffic', judge.quiet, 'watch', {}, {key: 1}, (), 'u'
+            )
+
     def test_vlan(self):
         judge.vlan(samples.attachment(), 5, ())
-        self.refused(
-            'in use by tap',
+        error = self.refused(
+            'VLAN 5 of br-int is in use by a, b, c',
             judge.vlan,
             samples.attachment(),
             5,
-            ('tap',),
+            ('a', 'b', 'c', 'd'),
         )
+        self.assertNotIn('d', error.message.rpartition('by')[2])

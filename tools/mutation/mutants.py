@@ -1,0 +1,155 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Mutants of a module: each is the module with one small change.
+
+The changes are mutmut's.  Its own runner is not used: it leaves out text by
+whole lines, with the decisions that share them, and changes neither
+decorated functions nor what stands outside of functions.
+
+These are left out, for no test should notice them: type hints, imports,
+docstrings, decorators, what is logged, and translated text; what is put
+into that text stays in.  A string is changed in one way.
+"""
+
+import collections.abc
+import dataclasses
+import itertools
+import pathlib
+
+import libcst
+from libcst import matchers
+from libcst import metadata
+from mutmut.mutation import mutators
+
+#: How many words are shown before and after a change.
+AROUND = 3
+
+_LOG = matchers.Name('LOG')
+_HINTS = (
+    matchers.Name('dict')
+    | matchers.Name('tuple')
+    | matchers.Attribute(matchers.Name('typing'))
+    | matchers.Attribute(
+        matchers.Attribute(matchers.Name('collections'), matchers.Name('abc'))
+    )
+)
+_LEFT_OUT = (
+    # Type hints.
+    matchers.Annotation()
+    | matchers.Assign(value=matchers.Subscript(_HINTS))
+    | matchers.Assign(value=matchers.Call(_HINTS))
+    | matchers.If(matchers.Attribute(attr=matchers.Name('TYPE_CHECKING')))
+    # No behaviour.
+    | matchers.Import()
+    | matchers.ImportFrom()
+    | matchers.Decorator()
+    | matchers.Expr(matchers.SimpleString())
+    # What is logged.
+    | matchers.Expr(matchers.Call(matchers.Attribute(_LOG)))
+    | matchers.Assign([matchers.AssignTarget(_LOG)])
+    # Translated text.
+    | matchers.Call(matchers.Name('_'))
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    """One change of one module.
+
+    :param path: of the module
+    :param function: the name of the method or function; empty outside
+    :param line: where the change is
+    :param lines: those of the function's body; empty outside of functions
+    """
+
+    path: pathlib.Path
+    function: str
+    line: int
+    lines: range
+    tree: libcst.Module = dataclasses.field(repr=False)
+    before: libcst.CSTNode = dataclasses.field(repr=False)
+    after: libcst.CSTNode = dataclasses.field(repr=False)
+
+    def code(self) -> str:
+        """Return the source of the changed module."""
+        changed = self.tree.deep_replace(self.before, self.after)
+        assert isinstance(changed, libcst.Module)
+        code: str = changed.code
+        return code
+
+    def change(self) -> str:
+        """Return what is changed, on one line, without line numbers."""
+        before, after = _differing(self.tree.code, self.code())
+        return f'{self.function or "module"}: {before} -> {after}'
+
+
+def of(path: pathlib.Path) -> list[Mutant]:
+    """Return all mutants of a module."""
+    wrapper = metadata.MetadataWrapper(
+        libcst.parse_module(path.read_text(encoding='utf-8'))
+    )
+    positions = wrapper.resolve(metadata.PositionProvider)
+    found = []
+    queue: list[tuple[libcst.CSTNode, str, int, range]] = [
+        (wrapper.module, '', 1, range(0))
+    ]
+    while queue:
+        node, name, line, lines = queue.pop()
+        if matchers.matches(node, _LEFT_OUT):
+            continue
+        place = positions.get(node)
+        if place is not None:
+            line = place.start.line
+        for after in _changed(node):
+            found.append(
+                Mutant(path, name, line, lines, wrapper.module, node, after)
+            )
+        if isinstance(node, libcst.ClassDef | libcst.FunctionDef):
+            name = f'{name}.{node.name.value}'.lstrip('.')
+        body = getattr(node, 'body', None)
+        for child in node.children:
+            inside = lines
+            if isinstance(node, libcst.FunctionDef) and child is body:
+                place = positions[child]
+                inside = range(place.start.line, place.end.line + 1)
+            queue.append((child, name, line, inside))
+    return sorted(found, key=lambda mutant: mutant.line)
+
+
+def _changed(
+    node: libcst.CSTNode,
+) -> collections.abc.Iterator[libcst.CSTNode]:
+    for kind, operator in mutators.mutation_operators:
+        if isinstance(node, kind):
+            one = kind is libcst.BaseString
+            yield from itertools.islice(operator(node), 1 if one else None)
+
+
+def _differing(before: str, after: str) -> tuple[str, str]:
+    """Return the words of two texts that differ, and some around them."""
+    words, others = before.split(), after.split()
+    start = _common(words, others)
+    end = _common(words[start:][::-1], others[start:][::-1])
+    first, last = max(0, start - AROUND), max(0, end - AROUND)
+    return (
+        ' '.join(words[first : len(words) - last]),
+        ' '.join(others[first : len(others) - last]),
+    )
+
+
+def _common(some: list[str], others: list[str]) -> int:
+    pairs = enumerate(zip(some, others, strict=False))
+    return next(
+        (index for index, (one, other) in pairs if one != other),
+        min(len(some), len(others)),
+    )

@@ -1,0 +1,129 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""What became of the mutants: counts by module, survivors with reasons."""
+
+import collections
+import collections.abc
+import dataclasses
+import typing
+
+from tools.mutation import trial
+
+HEADINGS = ('Module', 'Mutants', 'Killed', 'Timed out', 'Survived', 'Share')
+
+
+@dataclasses.dataclass
+class Module:
+    """The mutants of one module.
+
+    :param name: its path in the repository
+    :param survivors: the changes that no test noticed
+    """
+
+    name: str
+    counts: collections.Counter[trial.Outcome] = dataclasses.field(
+        default_factory=collections.Counter
+    )
+    survivors: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def share(self) -> float:
+        """How many of its mutants were noticed, from 0 to 1."""
+        survived = self.counts[trial.Outcome.SURVIVED]
+        return 1 - survived / max(1, self.counts.total())
+
+    def cells(self) -> tuple[str, ...]:
+        numbers = (
+            self.counts.total(),
+            self.counts[trial.Outcome.KILLED],
+            self.counts[trial.Outcome.TIMED_OUT],
+            self.counts[trial.Outcome.SURVIVED],
+        )
+        return (
+            self.name,
+            *(f'{number:,}' for number in numbers),
+            f'{self.share:.1%}',
+        )
+
+
+def total(modules: collections.abc.Iterable[Module]) -> Module:
+    """Return the sum of modules."""
+    whole = Module('all')
+    for module in modules:
+        whole.counts.update(module.counts)
+        whole.survivors += module.survivors
+    return whole
+
+
+@dataclasses.dataclass(frozen=True)
+class Reason:
+    """Why changes of a module survive."""
+
+    module: str
+    why: str
+    changes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, item: collections.abc.Mapping[str, typing.Any]) -> 'Reason':
+        return cls(item['module'], item['why'], tuple(item['changes']))
+
+
+def unexplained(
+    modules: collections.abc.Iterable[Module],
+    reasons: collections.abc.Iterable[Reason],
+) -> list[str]:
+    """Return the survivors without a reason, and reasons without one."""
+    given: dict[str, collections.Counter[str]] = collections.defaultdict(
+        collections.Counter
+    )
+    for reason in reasons:
+        given[reason.module].update(reason.changes)
+    found = []
+    for module in modules:
+        seen = collections.Counter(module.survivors)
+        known = given[module.name]
+        for text, items in (
+            ('has no reason', seen - known),
+            ('is no survivor', known - seen),
+        ):
+            found += [f'{module.name}: {one} {text}' for one in items]
+    return found
+
+
+def rest(
+    machine: collections.abc.Mapping[str, typing.Any],
+    minutes: float,
+    modules: collections.abc.Sequence[Module],
+    reasons: collections.abc.Iterable[Reason],
+) -> str:
+    """Return the results as reStructuredText."""
+    lines = [
+        f'{machine["date"]}, {machine["processors"]} processors '
+        f'({machine["model"]}), {machine["memory_gib"]} GiB,',
+        f'Python {machine["python"]}, load {machine["load"]} before the '
+        f'start; {minutes:.0f} minutes.',
+        '',
+        '.. list-table::',
+        '   :header-rows: 1',
+        '   :widths: 44 12 12 12 12 12',
+        '',
+    ]
+    rows = [module.cells() for module in (*modules, total(modules))]
+    for cells in (HEADINGS, *rows):
+        for index, cell in enumerate(cells):
+            lines.append(f'   {" " if index else "*"} - {cell}')
+    lines += ['', 'What survives, and why:']
+    for reason in sorted(reasons, key=lambda item: item.module):
+        lines += ['', f'``{reason.module}``: {reason.why}', '']
+        lines += [f'* ``{change}``' for change in reason.changes]
+    return '\n'.join(lines) + '\n'
