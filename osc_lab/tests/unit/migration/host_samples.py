@@ -98,7 +98,7 @@ def conf(**libvirt_options):
 
 
 def attempt(reach, origin='a', target='qemu+tcp://b/system', text='text'):
-    return facts.Attempt(origin, target, reach, text)
+    return facts.Attempt(origin, target, reach, text, 1.23456)
 
 
 def way(**changes):
@@ -186,14 +186,17 @@ def source_conf(**values):
 
 def tls(**changes):
     """Return facts with TLS on and one changed server certificate."""
-    values = conf(live_migration_scheme='tls')
+    return certified((CA, CLIENT), (CA, certificate(**changes)))
+
+
+def certified(mine, other=None, **values):
+    """Return facts with TLS on and these certificates at both ends."""
+    options = conf(live_migration_scheme='tls', **values)
     return pair(
         source={
-            'shell': shell(
-                options=values, certificates=(CA, CLIENT), files=HERE
-            )
+            'shell': shell(options=options, certificates=mine, files=HERE)
         },
-        there={'shell': shell(certificates=(CA, certificate(**changes)))},
+        there={'shell': shell(certificates=mine if other is None else other)},
     )
 
 

@@ -13,6 +13,8 @@
 
 """The checks of the way to libvirt: who listens, and who may."""
 
+import dataclasses
+
 from osc_lab.migration.checks import certificates
 from osc_lab.migration.checks import libvirt
 from osc_lab.tests.unit.migration import check_cases
@@ -25,14 +27,14 @@ CASES = (
         hosts.reached(hosts.REACH.REFUSED),
         ['failed'],
         'firewall',
-        {'from': '', 'reach': 'refused', 'seconds': 0.0},
+        {'from': '', 'reach': 'refused', 'seconds': 1.235},
     ),
     (
         libvirt.LibvirtListen,
         hosts.reached(hosts.REACH.TIMEOUT),
         ['failed'],
         'hangs',
-        {'from': '', 'reach': 'timeout', 'seconds': 0.0},
+        {'from': '', 'reach': 'timeout', 'seconds': 1.235},
         'libvirtd (or virtqemud), which hangs.',
     ),
     (
@@ -40,14 +42,14 @@ CASES = (
         hosts.from_source(hosts.REACH.REFUSED),
         ['failed'],
         'from a',
-        {'from': 'a', 'reach': 'refused', 'seconds': 0.0},
+        {'from': 'a', 'reach': 'refused', 'seconds': 1.235},
     ),
     (
         libvirt.LibvirtListen,
         hosts.from_source(hosts.REACH.UNRESOLVED),
         ['failed'],
         '/etc/hosts',
-        {'from': 'a', 'reach': 'unresolved', 'seconds': 0.0},
+        {'from': 'a', 'reach': 'unresolved', 'seconds': 1.235},
         'on the destination.',
     ),
     (
@@ -55,14 +57,14 @@ CASES = (
         hosts.from_source(hosts.REACH.UNREACHABLE),
         ['failed'],
         'cannot be reached',
-        {'from': 'a', 'reach': 'unreachable', 'seconds': 0.0},
+        {'from': 'a', 'reach': 'unreachable', 'seconds': 1.235},
     ),
     (
         libvirt.LibvirtListen,
         hosts.from_source(hosts.REACH.AUTH),
         [],
         '',
-        {'from': '', 'reach': 'open', 'seconds': 0.0},
+        {'from': '', 'reach': 'open', 'seconds': 1.235},
     ),
     (
         libvirt.LibvirtAuth,
@@ -158,6 +160,110 @@ CASES = (
         'no server',
     ),
     (certificates.LibvirtTls, hosts.tls(), [], ''),
+    (
+        certificates.LibvirtTls,
+        hosts.tls(not_after=hosts.NOW),
+        ['warning'],
+        'in 0 days',
+        {'path': '/etc/pki/libvirt/servercert.pem', 'days_left': 0},
+    ),
+    (
+        certificates.LibvirtTls,
+        hosts.tls(not_after=hosts.NOW + 86400 * 14 - 1),
+        ['warning'],
+        'in 13 days',
+        {'path': '/etc/pki/libvirt/servercert.pem', 'days_left': 13},
+    ),
+    (
+        certificates.LibvirtTls,
+        hosts.tls(not_after=hosts.NOW + 86400 * 14, not_before=hosts.NOW),
+        [],
+        '',
+    ),
+    (
+        certificates.LibvirtTls,
+        hosts.tls(not_after=hosts.NOW - 86400 * 1.5),
+        ['failed'],
+        'expired 1 days ago',
+        {'path': '/etc/pki/libvirt/servercert.pem', 'days_left': -2},
+    ),
+    (
+        certificates.LibvirtTls,
+        hosts.tls(names=frozenset()),
+        ['failed'],
+        'but for -',
+        {'path': '/etc/pki/libvirt/servercert.pem', 'days_left': 115},
+    ),
+    (
+        certificates.LibvirtTls,
+        hosts.tls(names=frozenset({'d', 'c'})),
+        ['failed'],
+        'but for c, d.',
+        {'path': '/etc/pki/libvirt/servercert.pem', 'days_left': 115},
+    ),
+    (
+        certificates.LibvirtTls,
+        hosts.tls(stack='qemu', not_after=0, names=frozenset()),
+        ['failed'],
+        'no server certificate for libvirt',
+    ),
+    (
+        certificates.LibvirtTls,
+        hosts.certified(()),
+        ['failed'] * 4,
+        'no ca certificate for libvirt',
+    ),
+    (
+        certificates.LibvirtTls,
+        hosts.certified((hosts.CA,), (hosts.certificate(),)),
+        ['failed', 'failed'],
+        'no client certificate for libvirt',
+    ),
+    (
+        certificates.LibvirtTls,
+        hosts.certified(
+            (hosts.CA, hosts.CLIENT),
+            (hosts.CA, hosts.certificate()),
+            live_migration_with_native_tls=True,
+        ),
+        ['failed'] * 4,
+        'no server certificate for qemu',
+    ),
+    (
+        certificates.LibvirtTls,
+        hosts.certified(hosts.GAP),
+        ['unknown', 'unknown'],
+        '',
+    ),
+    (
+        certificates.LibvirtTls,
+        hosts.pair(there={'shell': hosts.shell(certificates=hosts.GAP)}),
+        [],
+        'good',
+    ),
+    (
+        certificates.LibvirtTls,
+        hosts.certified((hosts.CA, hosts.CLIENT), hosts.GAP),
+        ['unknown'],
+        '',
+    ),
+    (
+        certificates.LibvirtTls,
+        hosts.certified(
+            (hosts.CA, dataclasses.replace(hosts.CLIENT, signed_by='')),
+            (hosts.CA, hosts.certificate()),
+        ),
+        ['failed'],
+        'clientcert.pem is not signed',
+        {'path': '/etc/pki/libvirt/clientcert.pem', 'days_left': 115},
+    ),
+    (
+        certificates.LibvirtTls,
+        hosts.pair(source={'reach': hosts.attempt(hosts.REACH.TLS, '')}),
+        ['failed'],
+        'TLS fails at qemu+tcp://b/system: text.',
+        {'origin': ''},
+    ),
     (
         libvirt.LibvirtIdentity,
         hosts.pair(

@@ -166,7 +166,7 @@ CASES = (
         ),
         ['failed'],
         'dropped',
-        {'target': 'b:49152', 'reach': 'timeout', 'seconds': 0.0},
+        {'target': 'b:49152', 'reach': 'timeout', 'seconds': 1.235},
     ),
     (
         options.MigrationPorts,
@@ -181,7 +181,7 @@ CASES = (
         ),
         ['failed'],
         'rejected',
-        {'target': 'b:49152', 'reach': 'refused', 'seconds': 0.0},
+        {'target': 'b:49152', 'reach': 'refused', 'seconds': 1.235},
     ),
     (
         options.MigrationPorts,
