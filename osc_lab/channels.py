@@ -85,7 +85,9 @@ OVSDB = (
         ),
     ),
     Option(
-        'ovsdb_ca_cert', '<file>', _('CA certificate that OVSDB must show')
+        'ovsdb_ca_cert',
+        '<file>',
+        _('Certificate of the CA that signed the one of OVSDB'),
     ),
     Option('ovsdb_cert', '<file>', _('Client certificate for OVSDB')),
     Option('ovsdb_key', '<file>', _('Private key for OVSDB')),

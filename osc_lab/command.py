@@ -31,8 +31,23 @@ if typing.TYPE_CHECKING:
     import openstack.connection
 
 
+class _Paragraphs(argparse.HelpFormatter):
+    """Keeps paragraphs apart, and indented ones as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return '\n\n'.join(
+            part
+            if part.startswith(' ')
+            else super(_Paragraphs, self)._fill_text(part, width, indent)
+            for part in text.split('\n\n')
+        )
+
+
 class Command(command.Command):
     """Base of a command without a result to format."""
+
+    #: Calls that the help shows.
+    examples: typing.ClassVar[tuple[str, ...]] = ()
 
     #: The shell would log in before the arguments are parsed, and print
     #: errors of its own; see authenticate().
@@ -44,14 +59,32 @@ class Command(command.Command):
     #: What run() returns after complete output.
     exit_code: exceptions.ExitCode = exceptions.ExitCode.DONE
 
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        # cliff's own does the rest.
+        formatter: typing.Any = parser.formatter_class
+
+        class HelpFormatter(_Paragraphs, formatter):
+            pass
+
+        parser.formatter_class = HelpFormatter
+        return parser
+
     def get_epilog(self) -> str:
-        """Name the plugin, as cliff does after a look at every package."""
-        said = [
-            self._epilog,
+        """Return what the help ends with, as reStructuredText."""
+        calls = '\n'.join(f'  {line}' for line in self.examples)
+        codes = '; '.join(
+            f'{code:d} {code.meaning}' for code in exceptions.ExitCode
+        )
+        parts = [
+            _('Examples::') if calls else '',
+            calls,
+            _('Exit status: %s.') % codes,
             *(hook.obj.get_epilog() for hook in self._hooks if hook.obj),
+            # cliff reads the metadata of every package for this.
+            _('This command is provided by the osc-lab plugin.'),
         ]
-        plugin = _('This command is provided by the osc-lab plugin.')
-        return '\n\n'.join(filter(None, (*said, plugin)))
+        return '\n\n'.join(filter(None, parts))
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command and return its exit code."""

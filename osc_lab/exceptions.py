@@ -15,17 +15,33 @@
 import enum
 import unicodedata
 
+from osc_lab.i18n import _
+
 
 class ExitCode(enum.IntEnum):
-    """What a command's exit status means."""
+    """A command's exit status, and what it means.
 
-    DONE = 0
-    COULD_NOT_RUN = 1
-    USAGE = 2
-    CHECK_FAILED = 3
-    UNDECIDED = 4
-    OPERATION_FAILED = 5
-    INTERRUPTED = 130
+    The help of every command and the documents say it in these words.
+    """
+
+    meaning: str
+
+    DONE = 0, _('done, or every check passed')
+    COULD_NOT_RUN = 1, _('could not run')
+    USAGE = 2, _('wrong command line, nothing was changed')
+    CHECK_FAILED = 3, _('a check failed, or something is not as asked')
+    UNDECIDED = (
+        4,
+        _('undecided: a check could not look, or warned with --strict'),
+    )
+    OPERATION_FAILED = 5, _('it began and failed, what was done is undone')
+    INTERRUPTED = 130, _('interrupted')
+
+    def __new__(cls, value: int, meaning: str) -> 'ExitCode':
+        code = int.__new__(cls, value)
+        code._value_ = value
+        code.meaning = meaning
+        return code
 
 
 def printable(text: object) -> str:

@@ -31,6 +31,7 @@ import sphinx.util.docutils
 
 from osc_lab import channels
 from osc_lab.encryption import presets
+from osc_lab import exceptions
 from osc_lab.preflight import check
 from osc_lab.preflight import registry
 
@@ -179,6 +180,8 @@ def commands() -> str:
     group = importlib.metadata.entry_points(group='openstack.lab.v1')
     for point in sorted(group, key=lambda item: item.name):
         description = point.load()(None, None).get_description()
+        # More may follow.
+        description = description.partition('\n')[0].rstrip('.')
         name = point.name.replace('_', ' ')
         text += f'**openstack {name}**\n    {escape(description)}\n\n'
     return text
@@ -234,6 +237,18 @@ class Commands(sphinx.util.docutils.SphinxDirective):
         return self.parse_text_to_nodes(commands())
 
 
+class ExitCodes(sphinx.util.docutils.SphinxDirective):
+    """``.. registered-exit-codes::`` stands for what they mean."""
+
+    def run(self) -> list[nodes.Node]:
+        return self.parse_text_to_nodes(
+            ''.join(
+                f'**{code:d}**\n    {escape(code.meaning)}\n\n'
+                for code in exceptions.ExitCode
+            )
+        )
+
+
 class Options(sphinx.util.docutils.SphinxDirective):
     """``.. registered-options::`` stands for the access to hosts."""
 
@@ -243,6 +258,7 @@ class Options(sphinx.util.docutils.SphinxDirective):
 
 def setup(app: sphinx.application.Sphinx) -> dict[str, typing.Any]:
     app.add_directive('registered-commands', Commands)
+    app.add_directive('registered-exit-codes', ExitCodes)
     app.add_directive('registered-options', Options)
     app.connect('config-inited', write)
     return {'parallel_read_safe': True, 'parallel_write_safe': True}

@@ -35,7 +35,10 @@ def _add_snaplen(parser: argparse.ArgumentParser) -> None:
         '--snaplen',
         metavar='<bytes>',
         type=int,
-        help=_('Keep that much of each packet, 14 to 65535 bytes'),
+        help=_(
+            'Keep only that much of each packet, 14 to 65535 bytes (default: '
+            'all)'
+        ),
     )
 
 
@@ -44,7 +47,9 @@ def add_create(parser: argparse.ArgumentParser) -> None:
     add_port(parser)
     add_direction(parser)
     parser.add_argument(
-        '--name', metavar='<name>', help=_('Name of the mirror')
+        '--name',
+        metavar='<name>',
+        help=_('Name of the mirror (default: one with the name of the port)'),
     )
     parser.add_argument(
         '--to',
@@ -81,7 +86,10 @@ def add_create(parser: argparse.ArgumentParser) -> None:
         '--host',
         metavar='<host>',
         default='',
-        help=_('The host, for a port that is moving'),
+        help=_(
+            'Compute service host where the port is looked for, needed only '
+            'while its server moves (default: what Neutron says)'
+        ),
     )
     parser.add_argument(
         '--wait',
@@ -165,8 +173,8 @@ def add_capture(parser: argparse.ArgumentParser) -> None:
         metavar='<count>',
         type=int,
         help=_(
-            'Go on in another file when the size is reached and keep the '
-            'last ones; a number is put into the name of each file'
+            'Do not stop at --max-size but go on in another file, and keep '
+            'that many, the last ones; a number is put into their names'
         ),
     )
     _add_snaplen(parser)
@@ -183,14 +191,17 @@ def add_capture(parser: argparse.ArgumentParser) -> None:
         '--host',
         metavar='<host>',
         default='',
-        help=_('The host, for a port that is moving'),
+        help=_(
+            'Compute service host where the port is looked for, needed only '
+            'while its server moves (default: what Neutron says)'
+        ),
     )
 
 
 def add_port(
     parser: argparse.ArgumentParser,
     metavar: str = '<port>',
-    text: str = _('Name or ID of the port'),
+    text: str = _('Name or ID of the port; or use --server or --address'),
 ) -> None:
     """Add the ways to name a port."""
     group = parser.add_mutually_exclusive_group(required=True)

@@ -29,8 +29,18 @@ if typing.TYPE_CHECKING:
 
 class CapturePortMirror(port_mirror.Base):
     _description = _(
-        'Capture the packets of a port, or of a mirror, to a file, to the '
-        'standard output or to Wireshark'
+        'Capture the packets of a port to a file, to the standard output or '
+        'to Wireshark.\n\n'
+        'A mirror is made for the time of the capture and tcpdump runs on '
+        'the host, so it takes --ssh. Ctrl-C ends it; nothing stays behind.'
+    )
+    examples = (
+        'openstack port mirror capture web1-port --file web1.pcap',
+        'openstack port mirror capture --server web1 --wireshark',
+        'openstack port mirror capture web1-port --packets 20 \\\n'
+        '      --capture-filter "icmp or arp" --file - | tcpdump -n -r -',
+        'openstack port mirror capture --server web1 --both-ends db1 \\\n'
+        '      --file pair.pcapng',
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -205,6 +215,11 @@ class ShowPortTopology(port_mirror.Base):
         'Show the way of packets from the device of a port through the '
         'switches of its host'
     )
+    examples = (
+        'openstack port topology show web1-port',
+        'openstack port topology show --server web1 \\\n'
+        '      --format-graph svg > web1.svg',
+    )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         from osc_lab.commands import port_arguments
@@ -224,7 +239,10 @@ class ShowPortTopology(port_mirror.Base):
             '--host',
             metavar='<host>',
             default='',
-            help=_('The host, for a port that is moving'),
+            help=_(
+                'Compute service host where the port is looked for, needed '
+                'only while its server moves (default: what Neutron says)'
+            ),
         )
         port_arguments.add_access(parser)
         return parser

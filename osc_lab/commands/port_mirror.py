@@ -68,7 +68,16 @@ class Base(command.Command):
 class CreatePortMirror(Base, command.ShowOne):
     _description = _(
         'Copy the packets of a port to a device on its host, or through a '
-        'tunnel'
+        'tunnel.\n\n'
+        'The host is looked up; the mirror is added in one transaction that '
+        'leaves those of others alone, and ends by itself after --ttl. A '
+        'second run finds the mirror of the first.'
+    )
+    examples = (
+        'openstack port mirror create web1-port --direction in',
+        'openstack port mirror create --server web1 --ttl 15m --dry-run',
+        'openstack port mirror create --address 192.0.2.17 \\\n'
+        '      --to gre:198.51.100.9:7',
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -121,6 +130,10 @@ class CreatePortMirror(Base, command.ShowOne):
 
 class ListPortMirror(Base, command.Lister):
     _description = _('List the mirrors of all hosts, read from the hosts')
+    examples = (
+        'openstack port mirror list',
+        'openstack port mirror list --all --host cmp1 --long',
+    )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         from osc_lab.commands import port_arguments
@@ -159,6 +172,7 @@ class ListPortMirror(Base, command.Lister):
 
 class ShowPortMirror(Base, command.ShowOne):
     _description = _('Show a mirror and whether it works')
+    examples = ('openstack port mirror show watch',)
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         from osc_lab.commands import port_arguments
@@ -183,7 +197,12 @@ class ShowPortMirror(Base, command.ShowOne):
 
 
 class DeletePortMirror(Base):
-    _description = _('Delete mirrors that "port mirror create" made')
+    _description = _(
+        'Delete mirrors that "port mirror create" made.\n\n'
+        'What was made with a mirror goes with it, also when the mirrored '
+        'port is gone. Mirrors of others are refused.'
+    )
+    examples = ('openstack port mirror delete watch',)
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         from osc_lab.commands import port_arguments
@@ -226,7 +245,15 @@ class DeletePortMirror(Base):
 
 
 class PrunePortMirror(Base, command.Lister):
-    _description = _('Remove mirrors that are over or have lost their port')
+    _description = _(
+        'Remove mirrors that are over or have lost their port.\n\n'
+        'Without --expired and --orphans both kinds go. Mirrors of others '
+        'are only touched with --foreign.'
+    )
+    examples = (
+        'openstack port mirror prune --dry-run',
+        'openstack port mirror prune --orphans --host cmp1',
+    )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         from osc_lab.commands import port_arguments

@@ -30,7 +30,19 @@ Table = tuple[tuple[str, ...], typing.Iterable[tuple[typing.Any, ...]]]
 class LiveMigrate(command.Lister):
     _description = _(
         'Move a running server to another host: know before, watch during, '
-        'verify after'
+        'verify after.\n\n'
+        'Checks first, and starts nothing when one fails; then asks Nova, '
+        'shows how it goes, and looks where the guest runs in the end. What '
+        'the APIs do not tell is seen on the hosts with --ssh, --libvirt-uri '
+        'and --ovsdb; without them those checks are "skipped".'
+    )
+    examples = (
+        'openstack server migrate live web1 --preflight',
+        'openstack server migrate live web1 --host cmp2 --wait',
+        'openstack server migrate live web1 --preflight --forecast \\\n'
+        "      --ssh 'root@{host}' --libvirt-uri 'qemu+tls://{host}/system'",
+        'openstack server migrate live --explain 17',
+        'openstack server migrate live --list-checks --fit-width',
     )
 
     _offline = False
@@ -43,7 +55,10 @@ class LiveMigrate(command.Lister):
             'server',
             metavar='<server>',
             nargs='?',
-            help=_('Server to migrate (name or ID)'),
+            help=_(
+                'Server to migrate (name or ID); not needed with '
+                '--list-checks and --explain'
+            ),
         )
         parser.add_argument(
             '--host',
@@ -152,7 +167,9 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='<id>',
         action='append',
         default=[],
-        help=_('Make this check alone (may be repeated)'),
+        help=_(
+            'Make this check alone (may be repeated); --list-checks names them'
+        ),
     )
     group.add_argument(
         '--skip-check',
@@ -187,7 +204,10 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--bandwidth',
         metavar='<mib-per-second>',
-        help=_('Bandwidth to reckon with; without it that of nova.conf'),
+        help=_(
+            'Bandwidth that --forecast reckons with (default: '
+            'live_migration_bandwidth of nova.conf)'
+        ),
     )
     group.add_argument(
         '--list-checks',
@@ -219,7 +239,10 @@ def _follow_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--timeout',
         metavar='<seconds>',
-        help=_('Follow for so long at most; the migration goes on'),
+        help=_(
+            'Follow for so long at most (default: to its end); the '
+            'migration goes on'
+        ),
     )
     group.add_argument(
         '--on-stall',
@@ -232,7 +255,10 @@ def _follow_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--explain',
         metavar='<migration-or-request-id>',
-        help=_('Tell how a migration of the past ended, and why'),
+        help=_(
+            'Tell how a migration of the past ended, and why; "openstack '
+            'server migration list" has the IDs'
+        ),
     )
     group.add_argument(
         '--repair',

@@ -42,6 +42,18 @@ _COLUMNS = (
 )
 
 
+def _described(encryption: str) -> str:
+    return (
+        _(
+            'Make a volume type whose volumes are encrypted with %s.\n\n'
+            'It is published after a volume of it was made, looked at and '
+            'removed; when a step fails, all is undone. A type of that name '
+            'that is there already is compared and left alone.'
+        )
+        % encryption
+    )
+
+
 class _Preset(command.ShowOne):
     """Base of the commands that make a type from a preset."""
 
@@ -76,12 +88,12 @@ class _Preset(command.ShowOne):
         )
         parser.add_argument(
             '--control-location',
-            metavar='<location>',
+            metavar='<end>',
             help=_('front-end (default) or back-end'),
         )
         parser.add_argument(
             '--description',
-            metavar='<description>',
+            metavar='<text>',
             help=_('Description of the volume type'),
         )
         parser.add_argument(
@@ -352,31 +364,40 @@ class _Preset(command.ShowOne):
 
 
 class PresetLuks(_Preset):
-    _description = _(
-        'Make a volume type whose volumes are encrypted with LUKS; a type '
-        'that is there already is compared and left alone'
+    _description = _described('LUKS')
+    examples = (
+        'openstack volume encryption preset luks --dry-run',
+        'openstack volume encryption preset luks --name fast \\\n'
+        '      --property volume_backend_name=ceph',
+        'openstack volume encryption preset luks \\\n'
+        '      --verify attach --server web1',
     )
     preset = 'luks'
 
 
 class PresetLuksAes256(_Preset):
-    _description = _(
-        'Make a volume type whose volumes are encrypted with LUKS and '
-        'AES-256; a type that is there already is compared and left alone'
+    _description = _described('LUKS and AES-256')
+    examples = (
+        'openstack volume encryption preset luks-aes256 --dry-run',
+        'openstack volume encryption preset luks-aes256 \\\n'
+        '      --private --project blue',
     )
     preset = 'luks-aes256'
 
 
 class PresetLuks2(_Preset):
-    _description = _(
-        'Make a volume type whose volumes are encrypted with LUKS2; a type '
-        'that is there already is compared and left alone'
+    _description = _described('LUKS2')
+    examples = (
+        'openstack volume encryption preset luks2 --dry-run',
+        'openstack volume encryption preset luks2 \\\n'
+        '      --verify attach --server web1',
     )
     preset = 'luks2'
 
 
 class PresetList(command.Lister):
     _description = _('List the presets for encrypted volume types')
+    examples = ('openstack volume encryption preset list',)
     cloud_required = False
 
     def take_action(
@@ -408,6 +429,7 @@ class PresetList(command.Lister):
 
 class PresetShow(command.ShowOne):
     _description = _('Show one preset for encrypted volume types')
+    examples = ('openstack volume encryption preset show luks',)
     cloud_required = False
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

@@ -31,7 +31,13 @@ if typing.TYPE_CHECKING:
 class Audit(command.Lister):
     _description = _(
         'List every volume type, volume and backup whose data may not be '
-        'encrypted, or not be readable'
+        'encrypted, or not be readable.\n\n'
+        'Nothing is changed. Each row is a finding: "failed" is wrong, '
+        '"warning" is weak or old.'
+    )
+    examples = (
+        'openstack volume encryption audit --all-projects',
+        'openstack volume encryption audit --type LUKS --strict --long',
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

@@ -37,7 +37,14 @@ def _key_size(text: str | None) -> int | None:
 class KeyCheck(command.Lister):
     _description = _(
         'Check that nova and cinder have the same sound key on all hosts; '
-        'no key is ever shown'
+        'no key is ever shown.\n\n'
+        'For clouds without Barbican, whose key is fixed_key in the '
+        'configuration of the services. It is read on the hosts, so this '
+        'takes --ssh.'
+    )
+    examples = (
+        "openstack volume encryption key check --ssh 'root@{host}'",
+        'openstack volume encryption key check --host local --key-size 512',
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -130,6 +137,7 @@ class KeyGenerate(command.ShowOne):
         'Write a new random key into two files, one for nova and one for '
         'cinder, to be put into their configuration folders on all hosts'
     )
+    examples = ('openstack volume encryption key generate --output keys',)
     cloud_required = False
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

@@ -305,24 +305,14 @@ class TestPresets(testtools.TestCase):
 
 
 class TestExitCodes(testtools.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.codes = {int(code) for code in exceptions.ExitCode}
+    def test_pages_are_made_from_the_enumeration(self):
+        for page in ('cli/exit-codes.rst', 'cli/man/openstack-lab.rst'):
+            text = (DOC / page).read_text(encoding='utf-8')
+            self.assertIn('\n.. registered-exit-codes::\n', text, page)
 
-    def test_reference(self):
-        text = (DOC / 'cli/exit-codes.rst').read_text(encoding='utf-8')
-        self.assertEqual(
-            self.codes,
-            {int(code) for code in re.findall(r'^   \* - (\d+)$', text, re.M)},
-        )
-
-    def test_manual_page(self):
-        text = (DOC / 'cli/man/openstack-lab.rst').read_text(encoding='utf-8')
-        text = text.partition('EXIT STATUS')[2].partition('FILES')[0]
-        self.assertEqual(
-            self.codes,
-            {int(code) for code in re.findall(r'^(\d+)$', text, re.M)},
-        )
+    def test_each_says_what_it_means(self):
+        for code in exceptions.ExitCode:
+            self.assertGreater(len(code.meaning), 8)
 
 
 class TestTroubleshooting(testtools.TestCase):

@@ -16,11 +16,15 @@ import argparse
 import configparser
 import importlib
 import pathlib
+import re
+import shlex
 from unittest import mock
 
+import fixtures
 import testtools
 
 import osc_lab
+from osc_lab import exceptions
 
 SETUP = pathlib.Path(osc_lab.__file__).parent.parent / 'setup.cfg'
 
@@ -93,18 +97,57 @@ class TestCommands(testtools.TestCase):
     def test_every_command_has_a_description(self):
         for name, command in commands():
             description = command(mock.Mock(), None).get_description()
-            self.assertGreater(len(description), 20, name)
-            self.assertFalse(description.endswith('.'), name)
+            # The shell's list of commands shows the first line.
+            line, _newline, more = description.partition('\n')
+            self.assertGreater(len(line), 20, name)
+            self.assertEqual(bool(more), line.endswith('.'), name)
 
     def test_every_option_has_help(self):
         for name, command in commands():
             for action in self.parser(name, command)._actions:
                 self.assertTrue(action.help, f'{name}: {action.dest}')
 
-    def test_help_renders(self):
+    def test_help_fits_a_terminal(self):
+        self.useFixture(fixtures.EnvironmentVariable('COLUMNS', '80'))
+        # argparse does not break what is in brackets; these are not ours.
+        stock = re.compile(r' +\[(-f|--quote|--sort-ascending) .*\]')
         for name, command in commands():
             text = self.parser(name, command).format_help()
-            self.assertIn('openstack', text)
+            self.assertIn(f'usage: openstack {name.replace("_", " ")}', text)
+            wide = [
+                line
+                for line in text.splitlines()
+                if len(line) > 80 and not stock.fullmatch(line)
+            ]
+            self.assertEqual([], wide, name)
+
+    def test_help_keeps_paragraphs_and_examples(self):
+        self.useFixture(fixtures.EnvironmentVariable('COLUMNS', '60'))
+        for name, command in commands():
+            text = self.parser(name, command).format_help()
+            for example in command.examples:
+                self.assertIn(f'\n  {example}\n', text, name)
+            description = command(mock.Mock(), None).get_description()
+            for part in description.split('\n\n'):
+                self.assertIn(f'\n\n{part[:40]}', text, name)
+
+    def test_examples_are_calls_of_the_command(self):
+        for name, command in commands():
+            call = 'openstack ' + name.replace('_', ' ')
+            parser = self.parser(name, command)
+            self.assertTrue(command.examples, name)
+            for example in command.examples:
+                self.assertTrue(example.startswith(call), example)
+                line = example.replace('\\\n', ' ').removeprefix(call)
+                words = shlex.split(re.split(r' [|>] ', line)[0])
+                # Ends the test when they cannot be parsed.
+                parser.parse_args(words)
+
+    def test_help_tells_each_exit_status(self):
+        for name, command in commands():
+            epilog = command(mock.Mock(), None).get_epilog()
+            for code in exceptions.ExitCode:
+                self.assertIn(f'{code:d} {code.meaning}', epilog, name)
 
     def test_help_names_the_plugin_without_a_search(self):
         # cliff would read the metadata of every package that is installed.
@@ -113,7 +156,7 @@ class TestCommands(testtools.TestCase):
             side_effect=AssertionError('searched'),
         ):
             for name, command in commands():
-                self.assertEqual(
+                self.assertEndsWith(
                     'This command is provided by the osc-lab plugin.',
                     self.parser(name, command).epilog,
                 )
