@@ -217,19 +217,7 @@ class Flow:
             reference, self._options.server
         )
         seen = result.past(server, record, action)
-        names = [seen.before.host]
-        if record is not None and record.destination:
-            names.append(record.destination)
-        hypervisors = self._compute.hypervisors()
-        ends = [
-            facts_.Host(
-                name,
-                facts_.Gap(''),
-                hypervisors.get(name) or facts_.Gap(''),
-            )
-            for name in dict.fromkeys(names)
-            if name
-        ]
+        ends = self._ends(seen)
         running = self._aftermath.running(server, ends)
         findings = []
         if not seen.moved and ends:
@@ -242,30 +230,49 @@ class Flow:
             code = exceptions.ExitCode.OPERATION_FAILED
         return report_.Report((first, *findings)), code
 
+    def _ends(self, seen: drive.Outcome) -> list[facts_.Host]:
+        """Return the source, and the destination or what it may be.
+
+        Nova names none before both ends have answered.
+        """
+        names = [seen.before.host]
+        if seen.record is not None and seen.record.destination:
+            names.append(seen.record.destination)
+        elif seen.left_running:
+            names += [
+                name
+                for name, service in sorted(self._compute.services().items())
+                if service.up and service.enabled
+            ]
+        return self._named(names)
+
+    def _named(
+        self, names: collections.abc.Iterable[str]
+    ) -> list[facts_.Host]:
+        """Return hosts with what a channel needs to know of them."""
+        hypervisors = self._compute.hypervisors()
+        return [
+            facts_.Host(
+                name,
+                facts_.Gap(''),
+                hypervisors.get(name) or facts_.Gap(''),
+            )
+            for name in dict.fromkeys(names)
+            if name
+        ]
+
     # -- repair
 
     def repair(self) -> Answer:
         """Set a server right whose guest runs where Nova says."""
         server = self._compute.server(self._options.server)
-        hypervisors = self._compute.hypervisors()
         names = {server.host}
         for body in self._compute.migrations(
             most=5, instance_uuid=server.id, migration_type='live-migration'
         ):
             record = record_.record(body)
-            names |= {record.source, record.destination} - {''}
-        running = self._aftermath.running(
-            server,
-            [
-                facts_.Host(
-                    name,
-                    facts_.Gap(''),
-                    hypervisors.get(name) or facts_.Gap(''),
-                )
-                for name in sorted(names)
-                if name
-            ],
-        )
+            names |= {record.source, record.destination}
+        running = self._aftermath.running(server, self._named(sorted(names)))
         item = repair.repairable(server, running)
         code = exceptions.ExitCode.CHECK_FAILED
         if item.result is finding.Result.OK:

@@ -123,6 +123,17 @@ class TestMigrate(migrations.CommandTest):
         self.assertIn('names no destination', item['message'])
         self.assertIn('--preflight', item['remedy'])
 
+    def test_no_destination_yet_and_libvirt_is_silent(self):
+        self.cloud.migrations = [self.step('accepted', dest_compute=None)]
+        self.cloud.services[2]['status'] = 'disabled'
+        # Nothing listens on port 1.
+        uri = ('--libvirt-uri', 'qemu+tcp://127.0.0.1:1/system')
+        found = self.findings('vm1', '--explain', '5', *uri, status=4)
+        self.assertEqual(
+            {('libvirt-listen', 'host1'), ('libvirt-listen', 'host2')},
+            self.by_result(found),
+        )
+
     def test_refused_by_the_conductor(self):
         self.event_failed(
             'conductor_live_migrate_instance',
