@@ -20,6 +20,7 @@ talks to the cloud, so bad input costs no request.
 
 import argparse
 import collections.abc
+import re
 import typing
 
 from osc_lib.command import command
@@ -32,13 +33,18 @@ if typing.TYPE_CHECKING:
 
 
 class _Paragraphs(argparse.HelpFormatter):
-    """Keeps paragraphs apart, and indented ones as they are."""
+    """Keeps paragraphs apart, and indented ones as they are.
+
+    The documents read two colons before these; people need one.
+    """
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return '\n\n'.join(
             part
             if part.startswith(' ')
-            else super(_Paragraphs, self)._fill_text(part, width, indent)
+            else super(_Paragraphs, self)._fill_text(
+                re.sub('::$', ':', part), width, indent
+            )
             for part in text.split('\n\n')
         )
 

@@ -22,6 +22,7 @@ from unittest import mock
 
 import fixtures
 import testtools
+from testtools import matchers
 
 import osc_lab
 from osc_lab import exceptions
@@ -156,9 +157,9 @@ class TestCommands(testtools.TestCase):
             side_effect=AssertionError('searched'),
         ):
             for name, command in commands():
-                self.assertEndsWith(
-                    'This command is provided by the osc-lab plugin.',
+                self.assertThat(
                     self.parser(name, command).epilog,
+                    matchers.EndsWith('provided by the osc-lab plugin.'),
                 )
 
     def test_only_long_options(self):
