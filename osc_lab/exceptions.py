@@ -51,11 +51,14 @@ def printable(text: object) -> str:
     format, surrogate and line separator character becomes a visible
     escape.
     """
+    shown = str(text)
+    if shown.isprintable():
+        return shown
     return ''.join(
         char
         if unicodedata.category(char) not in ('Cc', 'Cf', 'Cs', 'Zl', 'Zp')
         else char.encode('unicode_escape').decode('ascii')
-        for char in str(text)
+        for char in shown
     )
 
 
