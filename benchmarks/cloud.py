@@ -76,7 +76,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if name == 'identity':
             if path.endswith('/tokens'):
                 token = fake_cloud.token(cloud, lambda item: f'{url}/{item}')
-                return 201, token, {'X-Subject-Token': 't'}
+                return 201, token, {'X-Subject-Token': self.server.token}
             version = {
                 'id': 'v3.14',
                 'status': 'stable',
@@ -100,6 +100,7 @@ class Server(http.server.ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    token = 't'  # noqa: S105
 
     def __init__(self, cloud: fake_cloud.Cloud, delay: float) -> None:
         super().__init__(('127.0.0.1', 0), Handler)

@@ -18,9 +18,14 @@ import logging
 import os
 import pathlib
 import re
+import shutil
 import stat
 import struct
+import subprocess
+import sys
 from unittest import mock
+
+from benchmarks import cloud
 
 import fixtures
 import testtools
@@ -477,6 +482,127 @@ class TestMirrors(mirrors.MirrorTest):
         (self.folder / 'calls.fail').touch()
         self.mirror('create', 'one', '--wait', '0', status=1)
         self.assertTrue(self.secrecy.watch.children)
+
+
+class TestProcess(mirrors.MirrorTest):
+    """The shell in a process, and programs that tell what they are given."""
+
+    #: What is started here, or by the local shell of the last command.
+    PROGRAMS = ('ssh', 'dot', 'wireshark', 'sh', 'python3', 'virsh')
+
+    def setUp(self):
+        super().setUp()
+        self.canaries = canary.Canaries()
+        self.server = self.enter(cloud.serve(self.cloud))
+        self.server.token = self.canaries['token']
+        self.home = self.folder / 'home'
+        self.home.mkdir()
+        self.record = self.folder / 'record'
+        self.record.touch()
+        (self.folder / 'told').mkdir()
+        drain = self.folder / 'drain'
+        drain.write_text('#!/bin/sh\nexec cat >/dev/null\n')
+        drain.chmod(0o755)
+        for name in self.PROGRAMS:
+            self.stand_in(name)
+        self.configuration = self.folder / 'nova.conf'
+        values = {
+            name: self.canaries[name]
+            for name in re.findall(r'{(\w+)}', NOVA_CONF)
+        }
+        self.configuration.write_text(NOVA_CONF.format_map(values))
+        header = struct.pack('<IHHiIII', 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1)
+        record = struct.pack('<IIII', 1, 2, 4, 4) + b'ping'
+        (self.folder / 'calls.pcap').write_bytes(header + 3 * record)
+        (self.folder / 'calls.status').write_text('124')
+
+    def enter(self, context):
+        value = context.__enter__()
+        self.addCleanup(context.__exit__, None, None, None)
+        return value
+
+    def stand_in(self, name):
+        program = shutil.which(name) or self.folder / 'drain'
+        path = self.folder / 'told' / name
+        path.write_text(
+            canary.STAND_IN.format(record=self.record, program=program)
+        )
+        path.chmod(0o755)
+
+    def environment(self, **access):
+        secret = self.canaries
+        auth = {
+            'auth_url': f'{self.server.url}/identity/v3',
+            'username': 'u',
+            'project_name': 'p',
+            'user_domain_id': 'default',
+            'project_domain_id': 'default',
+            'password': secret['clouds-yaml'],
+        }
+        clouds = {
+            'test': {'auth': auth, 'region_name': 'R', 'osc_lab': access}
+        }
+        path = self.folder / 'clouds.yaml'
+        path.write_text(json.dumps({'clouds': clouds}))
+        return {
+            **os.environ,
+            'PATH': f'{self.folder}/told:{os.environ["PATH"]}',
+            'HOME': str(self.home),
+            'TMPDIR': str(self.home),
+            'OS_CLIENT_CONFIG_FILE': str(path),
+            'OS_CLOUD': 'test',
+            'OS_PASSWORD': secret['OS_PASSWORD'],
+        }
+
+    def look(self, *argv, status=0, **access):
+        log = self.home / 'log'
+        done = subprocess.run(
+            [
+                *(sys.executable, '-m', 'openstackclient.shell'),
+                *('--debug', '--log-file', str(log), *argv),
+            ],
+            env=self.environment(**access),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual(status, done.returncode, done.stderr[-3000:])
+        texts = [done.stdout, done.stderr, self.record.read_text()]
+        texts += [
+            path.read_text(errors='replace')
+            for path in self.home.rglob('*')
+            if path.is_file()
+        ]
+        for text in texts:
+            for line in text.splitlines():
+                self.assertEqual(set(), self.canaries.found(line), line)
+        return self.record.read_text()
+
+    def test_programs(self):
+        told = self.look(
+            *('port', 'mirror', 'capture', 'one', '--wireshark'),
+            **self.settings,
+        )
+        told += self.look(
+            *('port', 'topology', 'show', 'one', '--format-graph', 'svg'),
+            **self.settings,
+        )
+        for program in ('ssh', 'wireshark', 'dot'):
+            self.assertIn(f'{self.folder}/told/{program}', told)
+        self.assertNotIn('OS_CLOUD', told)
+
+    def test_probe_on_this_machine(self):
+        told = self.look(
+            *('server', 'migrate', 'live', 'vm', '--preflight'),
+            status=3,
+            ssh='local',
+            host_timeout=1,
+            config_files={
+                name: [str(self.configuration)] for name in self.HOSTS
+            },
+        )
+        self.assertIn(f'{self.folder}/told/python3', told)
+        self.assertIn('qemu+tcp://nova@host2/system', told)
 
 
 class TestAll(testtools.TestCase):
