@@ -32,6 +32,9 @@ _SHORTEST = 8
 #: Names of options of log-ins that hold a secret have one of these in them.
 _SECRET = ('password', 'token', 'secret', 'passcode')
 
+#: Headers whose value is as good as a password.
+_HEADERS = 'cookie2?|openstack-auth-receipt|x-(?:auth|subject|service)-token'
+
 _PATTERNS = (
     # The password of a URI, RFC 3986, 3.2.1.
     (
@@ -43,14 +46,20 @@ _PATTERNS = (
         re.compile(r'(?i)(authorization["\']?: ?["\']?\w+ )[\w+/=.~-]+'),
         rf'\1{_MASK}',
     ),
-    # Headers as keystoneauth logs them, one after the other on one line.
+    # Headers as keystoneauth logs them, one after the other on one line;
+    # of some it writes a digest.
     (
         re.compile(
-            r'(?i)\b(cookie2?|openstack-auth-receipt): '
-            r'.*?(?=\s[a-z][a-z0-9-]*: |"|$)',
+            rf'(?i)\b({_HEADERS}): (?!\{{SHA256\}})'
+            r'.*?(?=\s[a-z][a-z0-9-]*: |"(?:\s|$)|$)',
             re.MULTILINE,
         ),
         rf'\1: {_MASK}',
+    ),
+    # The same in JSON and in Python.
+    (
+        re.compile(rf'(?i)\b({_HEADERS})(["\']): ?(["\'])(?:\\.|(?!\3).)*\3'),
+        rf'\1\2: \3{_MASK}\3',
     ),
 )
 

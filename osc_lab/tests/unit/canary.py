@@ -196,7 +196,9 @@ class Watch(fixtures.Fixture):
         if fault == 'timeout':
             raise requests.exceptions.ReadTimeout(f'{request.headers}')
         said = [self.canaries[name] for name in self.echoed]
-        text = f'Bad request {request.headers}; {said}; {request.body}'
+        # The client sends back the cookies that it gets.
+        headers = {**request.headers, 'Cookie': self.canaries['cookie']}
+        text = f'{headers}; {json.dumps(headers)}; {said}; {request.body}'
         if isinstance(fault, int):
             return requests_mock.create_response(
                 request,
