@@ -143,11 +143,10 @@ class AggregatesAndZone(base.HostCheck):
             yield self.missing(host.name, service)
             return
         pinned = server.pinned_zone
-        if pinned is None or service.zone == (
-            server.zone if isinstance(pinned, facts_.Gap) else pinned
-        ):
+        wanted = server.zone if isinstance(pinned, facts_.Gap) else pinned
+        if pinned is None or service.zone == wanted:
             return
-        evidence: base.Evidence = {'zone': service.zone, 'wanted': server.zone}
+        evidence: base.Evidence = {'zone': service.zone, 'wanted': wanted}
         if isinstance(pinned, facts_.Gap):
             yield self.answer(
                 host.name,
@@ -163,10 +162,10 @@ class AggregatesAndZone(base.HostCheck):
                 host.name,
                 base.FAILED,
                 _(
-                    'The server was made for zone %(pinned)s, the host lies '
+                    'The server was made for zone %(wanted)s, the host lies '
                     'in %(zone)s.'
                 )
-                % {'pinned': pinned, 'zone': service.zone},
+                % evidence,
                 **evidence,
             )
 

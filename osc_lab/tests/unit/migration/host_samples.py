@@ -22,6 +22,7 @@ GIB = 1024**3
 NOW = 1_800_000_000.0
 REACH = facts.Reach
 GAP = facts.Gap('libvirt does not answer')
+UNSET = facts.Gap('No shell channel is set.', 'Use --ssh.', asked=False)
 
 DISK = facts.Disk(
     'disk',
@@ -29,7 +30,6 @@ DISK = facts.Disk(
     'vda',
     '/i/disk',
     'qcow2',
-    'none',
     False,
     False,
     False,
@@ -178,6 +178,21 @@ def domain(**changes):
 
 def disk(**changes):
     return domain(disks=(dataclasses.replace(DISK, **changes),))
+
+
+def away(source, files=None, **changes):
+    """Return facts with one disk, whose file the destination has not."""
+    one = dataclasses.replace(DISK, source=source, **changes)
+    known = {source: 'fs:1'}
+    return pair(
+        source={
+            'libvirt': connection(
+                'a', domain=dataclasses.replace(DOMAIN, disks=(one,))
+            ),
+            'shell': shell(files=known),
+        },
+        there={'shell': shell(files=files or {source: ''})},
+    )
 
 
 def source_conf(**values):

@@ -136,19 +136,22 @@ def volume(**changes):
     )
 
 
-def port(**changes):
+def ports(changes, *agents):
+    """Return facts with a changed port each, and with these agents."""
     found = clean()
+    [known] = found.network.ports
     return dataclasses.replace(
         found,
-        network=dataclasses.replace(
-            found.network,
-            ports=(dataclasses.replace(found.network.ports[0], **changes),),
+        network=facts.Network(
+            tuple(dataclasses.replace(known, **each) for each in changes),
+            agents,
         ),
     )
 
 
+def port(**changes):
+    return ports((changes,), agent('a'), agent('b'))
+
+
 def agents(*items):
-    found = clean()
-    return dataclasses.replace(
-        found, network=dataclasses.replace(found.network, agents=items)
-    )
+    return ports(({},), *items)

@@ -311,3 +311,4 @@ ALL = (
 class TestChecks(check_cases.HostCasesTest):
     CASES = CASES
     ALL = ALL
+    TWICE = (libvirt.LibvirtListen, libvirt.LibvirtAuth)

@@ -13,8 +13,6 @@
 
 """The checks of the destination, as the API and Placement tell."""
 
-import testtools
-
 from osc_lab.migration.checks import destination
 from osc_lab.migration.checks import placement
 from osc_lab.migration import facts
@@ -22,17 +20,29 @@ from osc_lab.preflight import finding
 from osc_lab.tests.unit.migration import check_cases
 from osc_lab.tests.unit.migration import samples
 
+DISABLED = 'COMPUTE_STATUS_DISABLED'
 GAP = facts.Gap('the service does not answer')
 NO_SHELL = facts.Gap('No shell channel is set.', asked=False)
 
 
-def group(policy, **members):
-    return samples.clean(groups=(facts.Group('g', policy, 1, members),))
+def group(policy, most=1, **members):
+    return samples.clean(groups=(facts.Group('g', policy, most, members),))
 
 
-def aggregate(**metadata):
-    return samples.clean(
-        aggregates=(facts.Aggregate('agg', frozenset({'b'}), metadata),)
+def aggregate(*others, host='b', specs=None, **metadata):
+    """Return facts with an aggregate, and what the flavor asks for."""
+    found = samples.flavor(
+        **{
+            f'aggregate_instance_extra_specs__{key}': value
+            for key, value in (specs or {}).items()
+        }
+    )
+    return samples.dataclasses.replace(
+        found,
+        aggregates=(
+            facts.Aggregate('agg', frozenset({host}), metadata),
+            *others,
+        ),
     )
 
 
@@ -124,6 +134,30 @@ CASES = (
         {},
         'Use --ssh.',
     ),
+    (
+        destination.SameCell,
+        samples.clean(source=samples.host('a', shell=GAP)),
+        ['unknown'],
+        'does not answer',
+    ),
+    (
+        destination.DestinationService,
+        samples.destination(
+            service=samples.service(enabled=False, disabled_reason='')
+        ),
+        ['failed'],
+        'disabled (no reason given)',
+        {'disabled_reason': ''},
+        'set --enable b nova-compute',
+    ),
+    (
+        destination.SameCell,
+        cells('', 'x'),
+        ['unknown'],
+        'transport_url',
+        {},
+        'list_hosts" by hand.',
+    ),
     (destination.SameCell, cells('x', 'x'), [], 'same'),
     (destination.SameCell, cells('x', 'y'), ['failed'], 'another cell'),
     (
@@ -144,8 +178,8 @@ CASES = (
         destination.AggregatesAndZone,
         samples.server(pinned_zone='east'),
         ['failed'],
-        'east',
-        {'zone': 'nova', 'wanted': 'nova'},
+        'made for zone east, the host lies in nova',
+        {'zone': 'nova', 'wanted': 'east'},
     ),
     (
         destination.AggregatesAndZone,
@@ -167,6 +201,56 @@ CASES = (
         ['failed'],
         'other projects',
         {'aggregate': 'agg'},
+    ),
+    (
+        destination.AggregatesAndZone,
+        aggregate(host='c', filter_tenant_id='p2'),
+        [],
+        'let it in',
+    ),
+    (
+        destination.AggregatesAndZone,
+        aggregate(filter_tenant_id='p2', filter_tenant_id_2='p3, p1'),
+        [],
+        '',
+    ),
+    (
+        destination.AggregatesAndZone,
+        aggregate(
+            facts.Aggregate('x', frozenset({'b'}), {'ssd': 'no, true'}),
+            specs={'ssd': 'true', 'gpu': '2'},
+            gpu='2',
+        ),
+        [],
+        '',
+    ),
+    (
+        destination.AggregatesAndZone,
+        aggregate(host='c', specs={'ssd': 'true'}, ssd='true'),
+        ['warning'],
+        'ssd=true',
+        {},
+        'choose a host of such an aggregate.',
+    ),
+    (
+        destination.AggregatesAndZone,
+        samples.flavor(hw__ssd='true', aggregate_instance_extra_specs__a='1'),
+        ['warning'],
+        'a=1',
+        {},
+        'choose a host of such an aggregate.',
+    ),
+    (
+        destination.AggregatesAndZone,
+        samples.destination(service=GAP),
+        ['unknown'],
+        'not answer',
+    ),
+    (
+        destination.AggregatesAndZone,
+        samples.server(pinned_zone=GAP),
+        [],
+        'let it in',
     ),
     (
         destination.AggregatesAndZone,
@@ -224,6 +308,49 @@ CASES = (
         '',
         {'group': 'g', 'members_there': ['s2']},
     ),
+    (
+        destination.ServerGroup,
+        group('anti-affinity', 2, s2='b', s3='c'),
+        [],
+        'allows it',
+        {'group': 'g', 'members_there': ['s2']},
+    ),
+    (
+        destination.ServerGroup,
+        group('anti-affinity', 2, s3='b', s2='b'),
+        ['failed'],
+        '2 of its members',
+        {'group': 'g', 'members_there': ['s2', 's3']},
+    ),
+    (
+        destination.ServerGroup,
+        group('affinity'),
+        [],
+        'allows it',
+        {'group': 'g', 'members_there': []},
+    ),
+    (
+        destination.ServerGroup,
+        group('soft-affinity'),
+        [],
+        'allows it',
+        {'group': 'g', 'members_there': []},
+    ),
+    (
+        destination.ServerGroup,
+        group('soft-affinity', s2='c'),
+        ['warning'],
+        'soft-affinity',
+        {'group': 'g', 'members_there': []},
+    ),
+    (
+        destination.ServerGroup,
+        group('soft-anti-affinity', s2='c'),
+        [],
+        'allows it',
+        {'group': 'g', 'members_there': []},
+    ),
+    (destination.ServerGroup, samples.clean(), [], 'in no group'),
     (destination.ServerGroup, samples.clean(groups=GAP), ['unknown'], ''),
     (
         placement.DestinationCapacity,
@@ -261,6 +388,33 @@ CASES = (
         ['unknown'],
         '',
     ),
+    (
+        placement.DestinationCapacity,
+        samples.clean(demand=GAP),
+        ['unknown'],
+        '',
+    ),
+    (
+        placement.DestinationCapacity,
+        samples.destination(hypervisor=GAP),
+        ['unknown'],
+        '',
+    ),
+    (
+        placement.DestinationCapacity,
+        samples.clean(),
+        [],
+        'room for 256 MEMORY_MB, 1 VCPU.',
+        {'asked': {'VCPU': 1, 'MEMORY_MB': 256}},
+    ),
+    (
+        placement.DestinationCapacity,
+        disabled(provider=facts.Gap('unknown', 'ask somebody')),
+        ['failed'],
+        'does not allow it: unknown',
+        {},
+        'ask somebody',
+    ),
 )
 
 ALL = (
@@ -277,8 +431,8 @@ class TestChecks(check_cases.CasesTest):
     CLEAN = samples.clean
 
 
-class TestCapacity(testtools.TestCase):
-    def lacks(self, inventories, demand=None, traits=()):
+class TestCapacity(check_cases.CasesTest):
+    def lacks(self, inventories, demand=None, traits=(), **service):
         found = samples.clean(
             candidates=frozenset(),
             demand=demand or facts.Demand({'MEMORY_MB': 256}),
@@ -286,49 +440,138 @@ class TestCapacity(testtools.TestCase):
                 samples.host(
                     'b',
                     provider=facts.Provider(inventories, frozenset(traits)),
+                    service=samples.service(**service),
                 ),
             ),
         )
-        findings = list(placement.DestinationCapacity().judge(found))
+        return self.judge(placement.DestinationCapacity(), found)
+
+    def failed(self, *args, **kwargs):
+        findings = self.lacks(*args, **kwargs)
         for item in findings:
             self.assertIs(finding.Result.FAILED, item.result)
         return findings
 
     def test_too_little(self):
         item = facts.Inventory(1000, 100, 1.5, 1000, 1200)
-        [found] = self.lacks({'MEMORY_MB': item})
-        self.assertIn('106 MEMORY_MB too little', found.message)
-        self.assertEqual(150, found.evidence['free'])
+        [found] = self.failed({'MEMORY_MB': item})
+        self.assertIn(
+            '106 MEMORY_MB too little: 256 asked, 150 free '
+            '((1000 - 100 reserved) x 1.5 - 1200 used)',
+            found.message,
+        )
+        self.assertEqual(
+            {
+                'resource_class': 'MEMORY_MB',
+                'asked': 256,
+                'total': 1000,
+                'reserved': 100,
+                'allocation_ratio': 1.5,
+                'used': 1200,
+                'max_unit': 1000,
+                'free': 150,
+            },
+            found.evidence,
+        )
+        self.assertEqual(placement.DestinationCapacity.remedy, found.remedy)
 
     def test_disabled_and_too_little(self):
         found = disabled(provider=provider({'VCPU': 1, 'MEMORY_MB': 100}))
-        short, trait = placement.DestinationCapacity().judge(found)
+        short, trait = self.judge(placement.DestinationCapacity(), found)
         self.assertIn('156 MEMORY_MB too little', short.message)
         self.assertIn('enabled', trait.remedy)
+        self.assertIn('COMPUTE_STATUS_DISABLED', trait.message)
+
+    def test_exactly_enough(self):
+        """Then something else is in the way."""
+        item = facts.Inventory(256, 0, 1.0, 256, 0)
+        [found] = self.failed({'MEMORY_MB': item})
+        self.assertIn('nested', found.message)
 
     def test_more_than_one_server_may_have(self):
-        item = facts.Inventory(1000, 0, 16.0, 128, 0)
-        [found] = self.lacks({'MEMORY_MB': item})
-        self.assertIn('max_unit', found.message)
+        item = facts.Inventory(1000, 0, 16.0, 255, 0)
+        [found] = self.failed({'MEMORY_MB': item})
+        self.assertIn('256 MEMORY_MB asked', found.message)
+        self.assertIn('at most 255 (max_unit)', found.message)
 
     def test_no_such_class(self):
-        [found] = self.lacks({})
+        [found] = self.failed({})
         self.assertIn('no MEMORY_MB', found.message)
+        self.assertEqual(
+            {'resource_class': 'MEMORY_MB', 'asked': 256}, found.evidence
+        )
+
+    def test_each_class(self):
+        demand = facts.Demand({'VCPU': 1, 'DISK_GB': 2, 'MEMORY_MB': 3})
+        found = self.failed({'MEMORY_MB': samples.inventory(3)}, demand)
+        self.assertEqual(
+            ['DISK_GB', 'VCPU'],
+            [item.evidence['resource_class'] for item in found],
+        )
 
     def test_traits(self):
-        demand = facts.Demand({}, frozenset({'A'}), frozenset({'B'}))
-        found = self.lacks({}, demand, {'B'})
-        self.assertEqual(['A'], found[0].evidence['missing_traits'])
-        self.assertEqual(['B'], found[1].evidence['forbidden_traits'])
+        demand = facts.Demand({}, frozenset('DAC'), frozenset('EBX'))
+        missing, unwanted = self.failed({}, demand, {'B', 'E', 'D'})
+        self.assertIn('lacks the traits A, C.', missing.message)
+        self.assertEqual({'missing_traits': ['A', 'C']}, missing.evidence)
+        self.assertIn('forbidden traits B, E.', unwanted.message)
+        self.assertEqual({'forbidden_traits': ['B', 'E']}, unwanted.evidence)
+        for item in (missing, unwanted):
+            self.assertEqual(placement.DestinationCapacity.remedy, item.remedy)
+
+    def test_disabled_and_another_trait(self):
+        """Its service is not all that is in the way."""
+        for demand, traits, count in (
+            (
+                facts.Demand({}, frozenset('A'), frozenset({DISABLED})),
+                {DISABLED},
+                2,
+            ),
+            (
+                facts.Demand({}, forbidden=frozenset({DISABLED, 'B'})),
+                {DISABLED, 'B'},
+                1,
+            ),
+        ):
+            found = self.failed({}, demand, traits, enabled=False)
+            self.assertEqual(count, len(found))
+
+    def test_only_disabled(self):
+        demand = facts.Demand({}, forbidden=frozenset({DISABLED}))
+        for traits in ((), (DISABLED,), (DISABLED, 'A')):
+            [found] = self.lacks({}, demand, traits, enabled=False)
+            self.assertEqual('skipped', found.result)
+        [found] = self.lacks({}, demand, (DISABLED,))
+        self.assertEqual('failed', found.result)
 
     def test_nested(self):
-        [found] = self.lacks({'MEMORY_MB': samples.inventory(1000)})
-        self.assertIn('nested', found.message)
+        inventory = {'MEMORY_MB': samples.inventory(1000)}
+        [found] = self.failed(inventory)
+        self.assertIn('may lack it.', found.message)
+        self.assertIn('candidate list', found.remedy)
+        demand = facts.Demand(
+            {},
+            groups=(
+                facts.Granular('p', {'B': 2, 'A': 1}, frozenset({'Y', 'X'})),
+                facts.Granular('q', {'C': 3}),
+            ),
+        )
+        [found] = self.failed(inventory, demand)
+        self.assertIn('may lack 1 A, 2 B (X, Y); 3 C ().', found.message)
 
     def test_unknown_provider(self):
         found = samples.clean(
             candidates=frozenset(),
             destinations=(samples.host('b', provider=GAP),),
         )
-        [item] = placement.DestinationCapacity().judge(found)
+        [item] = self.judge(placement.DestinationCapacity(), found)
         self.assertIn(GAP.message, item.message)
+
+    def test_unknown_service(self):
+        """Nobody knows that it is disabled."""
+        found = samples.clean(
+            candidates=frozenset(),
+            destinations=(samples.host('b', service=GAP),),
+        )
+        [item] = self.judge(placement.DestinationCapacity(), found)
+        self.assertEqual('failed', item.result)

@@ -13,6 +13,8 @@
 
 """The checks of a guest: its devices, its disks, its QEMU."""
 
+import dataclasses
+
 import testtools
 
 from osc_lab.migration.checks import guest
@@ -20,6 +22,7 @@ from osc_lab.migration import facts
 from osc_lab.migration import storage
 from osc_lab.tests.unit.migration import check_cases
 from osc_lab.tests.unit.migration import host_samples as hosts
+from osc_lab.tests.unit.migration import samples
 
 #: (check, facts, results that are not ok, words in message or remedy)
 CASES = (
@@ -60,6 +63,141 @@ CASES = (
         hosts.disk(source='/i/disk.config', readonly=True),
         [],
         '',
+    ),
+    (
+        guest.GuestDevices,
+        hosts.domain(hostdevs=('pci', 'usb'), filesystems=('9p', 'x')),
+        ['failed'] * 4,
+        'passed through (usb)',
+    ),
+    (
+        guest.GuestDevices,
+        hosts.domain(
+            disks=(
+                hosts.DISK,
+                dataclasses.replace(
+                    hosts.DISK,
+                    device='cdrom',
+                    source='/iso',
+                    target='hdc',
+                    readonly=True,
+                ),
+                dataclasses.replace(hosts.DISK, volume_id='v', source='/v'),
+                dataclasses.replace(hosts.DISK, source=''),
+            )
+        ),
+        [],
+        'can travel',
+    ),
+    (
+        guest.GuestDevices,
+        hosts.away('/iso', device='cdrom', target='hdc', readonly=True),
+        ['failed'],
+        '/iso (cdrom hdc) is not there',
+        {'path': '/iso'},
+        'same path there.',
+    ),
+    (
+        guest.GuestDevices,
+        hosts.away('/base', target='vdb', readonly=True),
+        ['failed'],
+        '/base (disk vdb) is not there',
+        {'path': '/base'},
+        'Use --block-migration, or share the storage.',
+    ),
+    (
+        guest.MigrationStorage,
+        hosts.pair(source={'libvirt': hosts.GAP}),
+        ['unknown'],
+        'does not answer',
+    ),
+    (
+        guest.GuestDevices,
+        hosts.pair(source={'libvirt': hosts.GAP}),
+        ['unknown'],
+        'does not answer',
+    ),
+    (
+        guest.MigrationStorage,
+        hosts.pair(there={'shell': hosts.shell(files=hosts.HERE)}),
+        [],
+        'Both hosts share the disks',
+        {'copied': False},
+    ),
+    *(
+        (
+            guest.MigrationStorage,
+            hosts.pair(there={'shell': hosts.shell(free_bytes=free)}),
+            results,
+            words,
+            {
+                'virtual_bytes': hosts.GIB,
+                'allocated_bytes': hosts.GIB // 2,
+                'free_bytes': free,
+            },
+            'Use --ssh.' if free is None else '',
+        )
+        for free, results, words in (
+            (None, ['unknown'], 'itself. 1024 MiB are to be copied; how much'),
+            (hosts.GIB // 2 - 1, ['failed'], 'only 512 MiB are free'),
+            (hosts.GIB // 2, ['warning'], 'grow to 1024 MiB, only 512 MiB'),
+            (hosts.GIB - 1, ['warning'], 'grow to 1024 MiB'),
+            (hosts.GIB, [], '1024 MiB are to be copied, 1024 MiB are free'),
+            (
+                20 * hosts.GIB,
+                [],
+                'itself. 1024 MiB are to be copied, 20.0 GiB',
+            ),
+        )
+    ),
+    *(
+        (
+            guest.MigrationStorage,
+            hosts.pair(
+                there={
+                    'shell': hosts.UNSET,
+                    'hypervisor': dataclasses.replace(
+                        samples.host('b').hypervisor, disk_available_gib=gib
+                    ),
+                }
+            ),
+            results,
+            '',
+            {
+                'virtual_bytes': hosts.GIB,
+                'allocated_bytes': hosts.GIB // 2,
+                'free_bytes': free,
+            },
+            remedy,
+        )
+        for gib, free, results, remedy in (
+            (None, None, ['unknown'], 'Use --ssh.'),
+            (0, 0, ['failed'], ''),
+            (2, 2 * hosts.GIB, [], ''),
+        )
+    ),
+    (
+        guest.MigrationStorage,
+        hosts.pair(there={'shell': hosts.UNSET, 'hypervisor': hosts.GAP}),
+        ['unknown'],
+        'not known',
+        {
+            'virtual_bytes': hosts.GIB,
+            'allocated_bytes': hosts.GIB // 2,
+            'free_bytes': None,
+        },
+        'Use --ssh.',
+    ),
+    (
+        guest.MigrationStorage,
+        hosts.disk(size=None, allocation=None),
+        [],
+        '0 MiB are to be copied',
+        {
+            'virtual_bytes': 0,
+            'allocated_bytes': 0,
+            'free_bytes': 50 * hosts.GIB,
+        },
     ),
     (
         guest.MigrationStorage,
@@ -144,6 +282,64 @@ CASES = (
         'postcopy-ram',
         {'lacks': 'postcopy-ram'},
     ),
+    *(
+        (
+            guest.QemuMigrate,
+            hosts.pair(
+                source={
+                    'shell': hosts.shell(
+                        options=hosts.conf(**options),
+                        files=hosts.HERE,
+                        qemu=facts.Build(
+                            frozenset(), hosts.BUILD.commands - {command}
+                        ),
+                    )
+                },
+            ),
+            ['failed'],
+            lacks,
+            {'lacks': lacks},
+        )
+        for lacks, command, options in (
+            ('migrate', 'migrate', {}),
+            ('nbd-server-start', 'nbd-server-start', {}),
+            (
+                'auto-converge',
+                '',
+                {'live_migration_permit_auto_converge': True},
+            ),
+            ('multifd', '', {'live_migration_parallel_connections': 2}),
+            ('postcopy-ram', '', {'live_migration_permit_post_copy': True}),
+        )
+    ),
+    (
+        guest.QemuMigrate,
+        hosts.pair(
+            there={
+                'shell': hosts.shell(
+                    files=hosts.HERE,
+                    qemu=facts.Build(frozenset(), frozenset({'migrate'})),
+                )
+            }
+        ),
+        [],
+        'can do what it needs',
+    ),
+    (
+        guest.QemuMigrate,
+        hosts.pair(there={'shell': hosts.shell(qemu=None)}),
+        ['unknown'],
+        'QEMU there was not asked',
+    ),
+    (
+        guest.QemuMigrate,
+        hosts.pair(
+            source={'libvirt': hosts.GAP},
+            there={'shell': hosts.shell(qemu=None)},
+        ),
+        ['unknown'],
+        'libvirt does not answer',
+    ),
     (
         guest.QemuMigrate,
         hosts.pair(there={'shell': hosts.shell(qemu=hosts.GAP)}),
@@ -181,6 +377,41 @@ CASES = (
         {},
         'Look for it with "ps" there.',
     ),
+)
+
+CASES += tuple(
+    (
+        guest.QemuProcesses,
+        hosts.pair(
+            source={
+                'shell': hosts.shell(
+                    options=hosts.conf(live_migration_with_native_tls=True),
+                    certificates=certificates,
+                )
+            }
+        ),
+        results,
+        words,
+        {'started': hosts.NOW - 1000} if results == ['failed'] else {},
+    )
+    for certificates, results, words in (
+        (hosts.GAP, ['unknown'], 'does not answer'),
+        ((hosts.certificate(changed=hosts.NOW),), [], 'after its'),
+        (
+            (hosts.certificate(stack='qemu', changed=hosts.NOW - 1000),),
+            [],
+            'after its certificates came',
+        ),
+        (
+            (
+                hosts.certificate(stack='qemu', changed=hosts.NOW, path='/x'),
+                hosts.certificate(stack='qemu', changed=hosts.NOW, path='/y'),
+                hosts.certificate(stack='qemu'),
+            ),
+            ['failed'],
+            'before /x, /y came',
+        ),
+    )
 )
 
 ALL = (

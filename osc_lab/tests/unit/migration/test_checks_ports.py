@@ -65,6 +65,118 @@ CASES = (
         [],
         '',
     ),
+    (
+        network.PortBinding,
+        samples.clean(network=facts.Network((), GAP)),
+        [],
+        'no port',
+    ),
+    (network.PortBinding, samples.agents(*()), [], 'all 1 ports'),
+    (
+        network.PortBinding,
+        samples.clean(
+            network=facts.Network(samples.port().network.ports, GAP)
+        ),
+        ['unknown'],
+        'does not answer',
+    ),
+    (
+        network.PortBinding,
+        samples.port(vif_type='unheard-of', physical_network='physnet9'),
+        [],
+        'all 1 ports',
+    ),
+    (
+        network.PortBinding,
+        samples.agents(samples.agent('a'), samples.agent('b', admin_up=False)),
+        ['failed'],
+        'Open vSwitch agent is not alive there; port port1',
+        {'port': 'port1'},
+    ),
+    (
+        network.PortBinding,
+        samples.port(physical_network='physnet2', network_type='vxlan'),
+        ['failed'],
+        'physical network physnet2 of port port1',
+        {'port': 'port1'},
+    ),
+    (
+        network.PortBinding,
+        samples.ports(
+            ({'physical_network': 'physnet7', 'vif_type': 'hw_veb'},),
+            samples.agent(
+                'b',
+                type='NIC Switch agent',
+                device_mappings=frozenset({'physnet7'}),
+            ),
+        ),
+        [],
+        '',
+    ),
+    (
+        network.PortBinding,
+        samples.ports(
+            ({'vif_type': 'macvtap', 'network_type': 'vlan'},),
+            samples.agent('b', type='Macvtap agent'),
+        ),
+        [],
+        '',
+    ),
+    (
+        network.PortBinding,
+        samples.ports(
+            ({'vif_type': 'macvtap'},),
+            samples.agent('a', type='NIC Switch agent'),
+        ),
+        ['failed'],
+        'No Macvtap agent is there',
+        {'port': 'port1'},
+    ),
+    (
+        network.PortBinding,
+        samples.ports(
+            ({'vif_type': 'bridge'},),
+            samples.agent('a', type='Linux bridge agent'),
+        ),
+        ['failed'],
+        'No Linux bridge agent',
+        {'port': 'port1'},
+    ),
+    (
+        network.PortBinding,
+        samples.ports(
+            ({'vif_type': 'vhostuser'}, {'id': 'port2'}),
+            samples.agent('a', type='OVN Controller agent'),
+        ),
+        ['failed', 'failed'],
+        'No Open vSwitch agent is there for port port2',
+        {'port': 'port1'},
+    ),
+    (
+        network.PortBinding,
+        samples.port(network_type='geneve'),
+        ['failed'],
+        'no geneve tunnels, which port port1',
+        {'port': 'port1'},
+    ),
+    (
+        network.PortBinding,
+        samples.ports(
+            ({'network_type': 'geneve'},),
+            samples.agent(
+                'b', type='OVN Controller agent', tunnel_types=frozenset()
+            ),
+        ),
+        [],
+        '',
+    ),
+    (network.PortBinding, samples.port(network_type='vlan'), [], ''),
+    (
+        network.PortBinding,
+        samples.destination(hypervisor=GAP),
+        [],
+        'all 1 ports',
+    ),
     (network.PortBinding, samples.clean(network=GAP), ['unknown'], ''),
     (
         network.Mirrors,
@@ -87,7 +199,36 @@ CASES = (
         {},
         'Use --ovsdb.',
     ),
-    (storage.Volumes, samples.volume(), [], ''),
+    (storage.Volumes, samples.volume(), [], 'All 1 volumes'),
+    (storage.Volumes, samples.clean(), [], 'no volume'),
+    (
+        storage.Volumes,
+        samples.volume(name='', status='error'),
+        ['failed'],
+        'is error',
+        {'volume': 'v1'},
+        'openstack volume show v1',
+    ),
+    (
+        storage.Volumes,
+        samples.volume(multiattach=True),
+        [],
+        'as they should be',
+    ),
+    (
+        storage.Volumes,
+        samples.volume(attached_to=('s1', 's2')),
+        [],
+        'as they should be',
+    ),
+    (storage.VolumeSecrets, samples.volume(), [], 'No volume is encrypted'),
+    (storage.VolumeSecrets, samples.clean(volumes=GAP), ['unknown'], ''),
+    (
+        storage.VolumeSecrets,
+        samples.volume(name='', encrypted=True),
+        ['unknown'],
+        'has no key',
+    ),
     (
         storage.Volumes,
         samples.volume(status='error'),

@@ -15,7 +15,6 @@
 
 from osc_lab.migration.checks import server
 from osc_lab.migration import facts
-from osc_lab.preflight import finding
 from osc_lab.tests.unit.migration import check_cases
 from osc_lab.tests.unit.migration import samples
 
@@ -61,6 +60,48 @@ CASES = (
         'does not run',
         {'vm_state': 'active', 'task_state': None, 'power_state': 4},
         'openstack server start s1',
+    ),
+    *(
+        (
+            server.ServerState,
+            samples.server(vm_state=state),
+            ['failed'],
+            f'is {state}',
+            {'vm_state': state, 'task_state': None, 'power_state': 1},
+            f'openstack server {command} s1',
+        )
+        for state, command in (
+            ('stopped', 'start'),
+            ('suspended', 'resume'),
+            ('shelved', 'unshelve'),
+            ('shelved_offloaded', 'unshelve'),
+            ('rescued', 'unrescue'),
+            ('resized', 'resize confirm'),
+        )
+    ),
+    (
+        server.ServerState,
+        samples.server(vm_state='', status='SHUTOFF'),
+        ['failed'],
+        'is shutoff',
+        {'vm_state': '', 'task_state': None, 'power_state': 1},
+        'openstack server start s1',
+    ),
+    (
+        server.ServerState,
+        samples.server(status='REBOOT'),
+        [],
+        'is active',
+        {'vm_state': 'active', 'task_state': None, 'power_state': 1},
+    ),
+    (server.ServerLock, samples.clean(), [], 'not locked'),
+    (
+        server.ServerLock,
+        samples.server(locked=True),
+        ['failed'],
+        'locked (no reason given)',
+        {'locked_reason': ''},
+        'openstack server unlock s1, if',
     ),
     (
         server.ServerLock,
@@ -127,6 +168,67 @@ CASES = (
         'Detach the port first.',
     ),
     (
+        server.ServerFeatures,
+        samples.flavor(hw__tpm_version='2.0', hw__tpm_secret_security='x'),
+        ['failed'],
+        'the user ("x")',
+        {},
+        'from Nova 33 on.',
+    ),
+    (
+        server.ServerFeatures,
+        samples.server(image_properties={'hw_tpm_version': '1.2'}),
+        ['failed'],
+        'the user ("user")',
+        {},
+        'from Nova 33 on.',
+    ),
+    (
+        server.ServerFeatures,
+        samples.flavor(hw__mem_encryption='no', other__x='true'),
+        [],
+        'Nothing that cannot travel',
+    ),
+    (
+        server.ServerFeatures,
+        samples.server(image_properties=GAP),
+        [],
+        'flavor shows nothing that cannot travel; the service does not',
+    ),
+    (
+        server.ServerFeatures,
+        samples.server(image_properties=GAP, image_id=None),
+        [],
+        'Nothing that cannot travel',
+    ),
+    (
+        server.ServerFeatures,
+        samples.server(shares=GAP),
+        [],
+        'Nothing that cannot travel',
+    ),
+    (
+        server.ServerFeatures,
+        samples.clean(network=GAP),
+        [],
+        'Nothing that cannot travel',
+    ),
+    (
+        server.ServerFeatures,
+        samples.flavor(
+            accel__device_profile='x', pci_passthrough__alias='x:1'
+        ),
+        ['failed', 'warning'],
+        'accelerator',
+    ),
+    (
+        server.CallerRights,
+        samples.clean(),
+        [],
+        'is admin',
+        {'roles': ['admin']},
+    ),
+    (
         server.CallerRights,
         samples.clean(caller=facts.Caller('u', 'p1', frozenset({'member'}))),
         ['warning'],
@@ -182,19 +284,31 @@ class TestChecks(check_cases.CasesTest):
     ALL = ALL
     CLEAN = samples.clean
 
-    def test_member_without_rights(self):
-        found = samples.server(host='')
+    def rights(self, roles, project='p1', host='', asked=None):
         found = samples.dataclasses.replace(
-            found, caller=facts.Caller('u', 'p1', frozenset({'member'}))
+            samples.server(host=host),
+            caller=facts.Caller('u', project, frozenset(roles)),
+            request=facts.Request(host=asked),
         )
-        [item] = server.CallerRights().judge(found)
-        self.assertIs(finding.Result.FAILED, item.result)
+        [item] = self.judge(server.CallerRights(), found)
+        self.assertEqual({'roles': sorted(roles)}, item.evidence)
+        return item
+
+    def test_member_without_rights(self):
+        item = self.rights({'reader', 'member'})
+        self.assertEqual('failed', item.result)
+        self.assertIn('roles member, reader do not', item.message)
+        self.assertEqual(server.CallerRights.remedy, item.remedy)
+        self.assertIn('roles - do not', self.rights(()).message)
 
     def test_manager_may_without_naming_a_host(self):
-        caller = facts.Caller('u', 'p1', frozenset({'manager'}))
-        for host, result in ((None, 'ok'), ('b', 'warning')):
-            found = samples.clean(
-                caller=caller, request=facts.Request(host=host)
-            )
-            [item] = server.CallerRights().judge(found)
+        for result, words, changes in (
+            ('ok', 'manager of the project', {}),
+            ('failed', 'do not allow', {'asked': 'b'}),
+            ('failed', 'do not allow', {'project': 'p2'}),
+            ('warning', 'shows hosts to it', {'asked': 'b', 'host': 'a'}),
+            ('ok', 'manager of the project', {'host': 'a'}),
+        ):
+            item = self.rights({'manager'}, **changes)
             self.assertEqual(result, item.result)
+            self.assertIn(words, item.message)

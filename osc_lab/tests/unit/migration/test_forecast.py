@@ -357,7 +357,7 @@ class TestConvergence(testtools.TestCase):
 
     def test_copied_disks_take_their_time(self):
         disk = facts.Disk(
-            *('disk', 'file', 'vda', '/d', 'qcow2', 'none'),
+            *('disk', 'file', 'vda', '/d', 'qcow2'),
             *(False, False, False, ''),
             size=100 * 1024**3,
         )
