@@ -151,7 +151,6 @@ def _disk(element: ET.Element) -> facts.Disk:
         target=_attribute(element, 'target', 'dev'),
         source=path,
         format=_attribute(element, 'driver', 'type'),
-        cache=_attribute(element, 'driver', 'cache'),
         readonly=element.find('readonly') is not None,
         shareable=element.find('shareable') is not None,
         encrypted=element.find('source/encryption') is not None

@@ -337,7 +337,6 @@ class Disk:
     target: str
     source: str
     format: str
-    cache: str
     readonly: bool
     shareable: bool
     encrypted: bool

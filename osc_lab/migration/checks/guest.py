@@ -20,7 +20,6 @@ from osc_lab.migration import nova_options
 from osc_lab.migration import storage
 from osc_lab.preflight import finding
 
-_SAFE_CACHES = ('none', 'directsync')
 _GIB = 1024**3
 
 
@@ -91,30 +90,9 @@ class GuestDevices(base.HostCheck):
     def _media(
         self, facts: facts_.Facts, host: facts_.Host, domain: facts_.Domain
     ) -> base.Found:
-        block = storage.decide(facts, host).block
-        for disk in domain.disks:
-            if (
-                disk.copied
-                and not block
-                and disk.cache not in _SAFE_CACHES
-                and storage.on_local_disk(facts, host)
-            ):
-                yield self.answer(
-                    host.name,
-                    base.FAILED,
-                    _(
-                        'Disk %(disk)s is cached (%(cache)s) on storage that '
-                        'the hosts do not share: libvirt calls that unsafe.'
-                    )
-                    % {
-                        'disk': disk.target,
-                        'cache': disk.cache or _('default'),
-                    },
-                    _('Use --block-migration.'),
-                    disk=disk.target,
-                )
         if isinstance(host.shell, facts_.Gap):
             return
+        block = storage.decide(facts, host).block
         for disk in domain.disks:
             if not disk.local or not disk.source or (disk.copied and block):
                 continue
