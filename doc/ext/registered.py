@@ -41,7 +41,7 @@ SOURCES = {
     'api': 'the API of the cloud',
     'libvirt': 'libvirt on the hosts',
     'ovsdb': 'the Open vSwitch database of the hosts',
-    'shell': 'a shell on the hosts',
+    'shell': 'the hosts themselves, through a shell',
 }
 
 CHECK = """\
@@ -230,6 +230,13 @@ def write(app: sphinx.application.Sphinx, _config: typing.Any) -> None:
             path.write_text(text, encoding='utf-8')
 
 
+def unlink(_app: sphinx.application.Sphinx, doctree: nodes.document) -> None:
+    """Show "root@{host}" in help texts as text, not as an address."""
+    for node in list(doctree.findall(nodes.reference)):
+        if node.get('refuri', '').startswith('mailto:'):
+            node.parent.replace(node, node.children)
+
+
 class Commands(sphinx.util.docutils.SphinxDirective):
     """``.. registered-commands::`` stands for a list of all commands."""
 
@@ -261,4 +268,5 @@ def setup(app: sphinx.application.Sphinx) -> dict[str, typing.Any]:
     app.add_directive('registered-exit-codes', ExitCodes)
     app.add_directive('registered-options', Options)
     app.connect('config-inited', write)
+    app.connect('doctree-read', unlink)
     return {'parallel_read_safe': True, 'parallel_write_safe': True}

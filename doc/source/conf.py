@@ -46,6 +46,8 @@ copyright = 'OpenStack contributors'
 master_doc = 'index'
 exclude_patterns: list[str] = []
 pygments_style = 'native'
+# Blocks that name no language are no Python.
+highlight_language = 'none'
 # Two hyphens begin an option; they are no dash.
 smartquotes = False
 html_theme = 'openstackdocs'

@@ -227,10 +227,12 @@ def add_direction(parser: argparse.ArgumentParser) -> None:
     """Add the choice of packets."""
     parser.add_argument(
         '--direction',
+        metavar='<direction>',
         choices=('in', 'out', 'both'),
         default='both',
         help=_(
-            'Packets to the server, from the server, or both (default: both)'
+            'Packets to the server (in), from the server (out), or both '
+            '(default)'
         ),
     )
 

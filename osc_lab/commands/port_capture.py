@@ -228,11 +228,12 @@ class ShowPortTopology(port_mirror.Base):
         port_arguments.add_port(parser)
         parser.add_argument(
             '--format-graph',
+            metavar='<form>',
             choices=('text', 'dot', 'svg'),
             default='text',
             help=_(
-                'A tree of text, the language of Graphviz, or a picture '
-                '(default: text)'
+                'text (default) is a tree, dot the language of Graphviz, svg '
+                'a picture, which needs its program dot'
             ),
         )
         parser.add_argument(

@@ -246,10 +246,12 @@ def _follow_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         '--on-stall',
+        metavar='<action>',
         choices=('report', 'abort', 'force-complete'),
         default='report',
         help=_(
-            'What to do when what remains no longer shrinks (default: report)'
+            'What to do when what remains to be copied no longer shrinks: '
+            'report (default), abort or force-complete'
         ),
     )
     group.add_argument(

@@ -33,7 +33,7 @@ class LibvirtTls(base.BothEndsCheck):
         'Issue a new certificate with the name and address of the host, put '
         'it under /etc/pki and restart libvirtd.'
     )
-    source = finding.Source.LIBVIRT
+    source = finding.Source.SHELL
     channel = '--ssh'
 
     def source_host(

@@ -15,6 +15,7 @@
 from osc_lab.i18n import _
 from osc_lab.migration.checks import base
 from osc_lab.migration import facts as facts_
+from osc_lab.preflight import finding
 
 
 class DestinationService(base.HostCheck):
@@ -84,6 +85,7 @@ class SameCell(base.HostCheck):
         'of a host; the message queue in nova.conf does.'
     )
     remedy = _('Choose a host in the same cell.')
+    source = finding.Source.SHELL
     channel = '--ssh'
 
     def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:

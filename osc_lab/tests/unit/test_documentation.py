@@ -15,8 +15,10 @@
 import ast
 import collections.abc
 import fnmatch
+import importlib.metadata
 import re
 import shlex
+import typing
 from unittest import mock
 
 import testtools
@@ -69,6 +71,15 @@ def parsers():
         name.replace('_', ' '): command(app, None).get_parser(name)
         for name, command in points.commands()
     }
+
+
+def stock():
+    """Return the commands of the shell itself."""
+    yield from ('complete', 'help')
+    stock = importlib.metadata.distribution('python-openstackclient')
+    for point in stock.entry_points:
+        if point.group.startswith('openstack.'):
+            yield point.name.replace('_', ' ')
 
 
 def options(parser):
@@ -181,6 +192,30 @@ class TestCommands(testtools.TestCase):
                     )
         self.assertGreater(count, 2)
 
+    def test_all_else_is_of_the_stock_client(self):
+        known = {*parsers(), *stock()}
+        count = 0
+        for path, text in pages():
+            for line in lines(text):
+                words = line.split()[1:]
+                while words and words[0].startswith('--os-'):
+                    words = words[2:]
+                if not words or not re.fullmatch('[a-z]+', words[0]):
+                    # An option, or a placeholder.
+                    continue
+                count += 1
+                whole = ' '.join(words) + ' '
+                self.assertTrue(
+                    any(
+                        whole.startswith(f'{name} ')
+                        # A group of commands, as in "openstack port mirror".
+                        or name.startswith(whole)
+                        for name in known
+                    ),
+                    f'{path.name}: openstack {whole}',
+                )
+        self.assertGreater(count, 50)
+
 
 def blocks():
     """Yield (path, command, output) of each console block."""
@@ -236,6 +271,12 @@ class TestAccess(testtools.TestCase):
 class TestChecks(testtools.TestCase):
     """The pages of checks are made from the registry itself."""
 
+    SOURCES: typing.ClassVar = {
+        '': 'api',
+        '--ssh': 'shell',
+        '--ovsdb': 'ovsdb',
+    }
+
     def checks(self):
         return {
             points.load(reference).id
@@ -252,6 +293,9 @@ class TestChecks(testtools.TestCase):
             self.assertTrue(check.question.endswith('?'), name)
             for text in (check.reason, check.remedy):
                 self.assertGreater(len(text.split()), 2, name)
+            # The forecast is a part of what libvirt is asked.
+            source = self.SOURCES.get(check.channel, 'libvirt')
+            self.assertEqual(source, check.source, name)
 
     def test_documents_name_those_that_exist(self):
         known = self.checks() | {'all', 'ID', 'NAME', '<id>'}

@@ -108,6 +108,15 @@ class TestCommands(testtools.TestCase):
             for action in self.parser(name, command)._actions:
                 self.assertTrue(action.help, f'{name}: {action.dest}')
 
+    def test_every_choice_is_in_the_help(self):
+        for name, command in commands():
+            for group in self.parser(name, command)._action_groups:
+                if 'formatter' in (group.title or '').lower():
+                    continue
+                for action in group._group_actions:
+                    for choice in action.choices or ():
+                        self.assertIn(choice, action.help, name)
+
     def test_help_fits_a_terminal(self):
         self.useFixture(fixtures.EnvironmentVariable('COLUMNS', '80'))
         # argparse does not break what is in brackets; these are not ours.
