@@ -19,7 +19,6 @@ from osc_lab import command as command_
 from osc_lab.i18n import _
 from osc_lab.mirroring import amounts
 from osc_lab.mirroring import health
-from osc_lab.mirroring import host as host_
 from osc_lab.mirroring import judge
 from osc_lab.mirroring import maker
 
@@ -44,15 +43,12 @@ def warn(
 
 def seen(
     command: command_.Command,
-    host: host_.Host,
     made: maker.Made,
     rate: maker.Rate | None,
-    wait: float,
 ) -> health.Entry:
-    """Wait for the first packet; return the mirror as it is then.
+    """Tell what there is to know of a mirror, and return it.
 
-    :param rate: what the port carried before, None when not measured
-    :param wait: seconds
+    :param rate: what the port carried before; None when nobody waited
     """
     entry = made.entry
     assert entry.mirror is not None
@@ -64,29 +60,18 @@ def seen(
                 'Nothing on %s ends this mirror: after its time only '
                 '"openstack port mirror prune" removes it.'
             )
-            % host.name
+            % entry.host
         )
-    found = host_.await_packets(
-        host.database, entry.mirror.uuid, wait if made.new else 0
-    )
-    packets = found.packets if found else None
-    if not packets and wait > 0:
-        idle = rate is not None and rate.packets == 0
+    if rate is not None and not entry.mirror.packets:
         command.say(
             _('No packet seen yet: %s.')
             % (
                 _('the port carried none before either')
-                if idle
+                if rate.packets == 0
                 else _('look again with "openstack port mirror show"')
             )
         )
+    output = entry.mirror.output_name or made.device
     return dataclasses.replace(
-        entry,
-        mirror=dataclasses.replace(
-            entry.mirror,
-            packets=packets,
-            bytes=found.bytes if found else None,
-            output_name=entry.mirror.output_name or made.device,
-        ),
-        health=health.worst(entry.problems, packets),
+        entry, mirror=dataclasses.replace(entry.mirror, output_name=output)
     )

@@ -121,11 +121,8 @@ class CreatePortMirror(Base, command.ShowOne):
                 return table.PLAN, table.plan(
                     found, wish, network.creator(), rate
                 )
-            made = maker.make()
-            entry = port_creation.seen(
-                self, host, made, rate, parsed_args.wait
-            )
-            return table.SHOW, table.show(entry)
+            made = maker.make(parsed_args.wait)
+        return table.SHOW, table.show(port_creation.seen(self, made, rate))
 
 
 class ListPortMirror(Base, command.Lister):

@@ -220,9 +220,11 @@ class Maker:
             wish.output.uuid,
         )
 
-    def make(self) -> Made:
+    def make(self, wait: float = 0) -> Made:
         """Make the mirror, or find that it is there.
 
+        :param wait: seconds for its first packet; an interrupt until then
+            takes it away again
         :raises LabError: when it cannot be made; nothing is left then
         """
         found, _wish = self.look()
@@ -242,6 +244,9 @@ class Maker:
                 undo_command=guard.remove_by_hand(self._id, found.bridge.uuid),
             ),
             plan.Step(_('see that the port works'), self._verify),
+            plan.Step(
+                _('wait for the first packet'), lambda: self._await(wait)
+            ),
         )
         plan.Plan(steps).run()
         if self._existing is not None:
@@ -374,7 +379,13 @@ class Maker:
             time.sleep(0.05)
         if self._request.target.kind is targets.Kind.INTERFACE:
             self._bring_up(device)
-        self._read = self._host.database.mirror(self._row)
+
+    def _await(self, seconds: float) -> None:
+        if self._existing is not None:
+            return
+        self._read = host_.await_packets(
+            self._host.database, self._row, seconds
+        )
         if self._read is None:
             raise exceptions.OperationFailed(
                 _('The mirror was removed again by somebody else'),

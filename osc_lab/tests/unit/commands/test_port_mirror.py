@@ -15,6 +15,7 @@
 import datetime
 import json
 import os
+import signal
 from unittest import mock
 
 import fixtures
@@ -125,6 +126,22 @@ class TestCreate(mirrors.MirrorTest):
         )
         _out, err = self.run_command('create', 'one', '--wait', '0.3')
         self.assertIn('the port carried none before either', err)
+
+    def test_interrupted_while_it_waits(self):
+        before = self.database.rows()
+        asked = []
+
+        def interrupt(operations):
+            ours = self.ours()['Mirror'] and not asked
+            if ours and operations[0]['table'] == 'Mirror':
+                asked.append(self.ours())
+                os.kill(os.getpid(), signal.SIGINT)
+
+        self.database.before = interrupt
+        self.run_command('create', 'one', '--wait', '30', status=130)
+        self.assertEqual(1, len(asked))
+        self.assertEqual(before, self.database.rows())
+        self.assertIn('.timer', self.calls.read_text())
 
     def test_without_a_shell(self):
         del self.settings['ssh']
