@@ -22,6 +22,7 @@ import contextlib
 import dataclasses
 import os
 import shlex
+import socket
 import subprocess
 import tempfile
 import time
@@ -198,28 +199,45 @@ class Shell:
             return
         with tempfile.TemporaryDirectory(prefix='osc-lab-') as folder:
             path = os.path.join(folder, 'sock')
+            where = f'{path}:{remote_socket}'
+            # The end of its input ends it, also when we are killed; Ctrl-C
+            # does not: what is to be undone needs the way to the host.
             ssh = subprocess.Popen(
                 self.argv(
-                    [],
-                    '-N',
-                    '-o',
-                    'ExitOnForwardFailure=yes',
-                    '-L',
-                    f'{path}:{remote_socket}',
+                    ['cat'], '-o', 'ExitOnForwardFailure=yes', '-L', where
                 ),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 env=environment(),
+                start_new_session=True,
             )
             try:
                 self._wait_for(path, ssh)
                 yield path
             finally:
-                ssh.terminate()
-                ssh.wait()
-                if ssh.stderr:
-                    ssh.stderr.close()
+                self._end(ssh, path, where)
+
+    def _end(
+        self, ssh: 'subprocess.Popen[bytes]', path: str, where: str
+    ) -> None:
+        """End a forwarding, also in a master that goes on."""
+        ssh.terminate()
+        ssh.wait()
+        for stream in (ssh.stdin, ssh.stderr):
+            if stream:
+                stream.close()
+        if _listens(path):
+            # With ControlMaster another process has the socket.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                subprocess.run(
+                    self.argv([], '-O', 'cancel', '-L', where),
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    timeout=self._deadline,
+                    check=False,
+                    env=environment(),
+                )
 
     def _wait_for(self, path: str, ssh: 'subprocess.Popen[bytes]') -> None:
         limit = time.monotonic() + self._deadline
@@ -238,6 +256,12 @@ class Shell:
                     _('Check the host, or use --host-timeout.'),
                 )
             time.sleep(0.02)
+
+
+def _listens(path: str) -> bool:
+    """Return whether somebody listens at a Unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
 
 
 def last(text: str) -> str:
