@@ -28,18 +28,16 @@ SHOWN = {
         *('server-group', 'server-lock', 'server-state', 'source-service'),
         *('volume-secrets', 'volumes'),
     },
-    ('api', '--ssh'): {'same-cell'},
     ('libvirt', '--libvirt-uri'): {
         *('cpu', 'domain-conflict', 'guest-devices', 'host-memory'),
         *('libvirt-auth', 'libvirt-identity', 'libvirt-listen'),
         *('libvirt-version', 'machine-type', 'migration-storage'),
         'qemu-version',
     },
-    ('libvirt', '--ssh'): {'libvirt-tls'},
     ('libvirt', '--forecast'): {'convergence'},
     ('shell', '--ssh'): {
         *('migration-options', 'migration-ports', 'qemu-migrate'),
-        'qemu-processes',
+        *('qemu-processes', 'libvirt-tls', 'same-cell'),
     },
     ('ovsdb', '--ovsdb'): {'mirrors'},
 }
