@@ -43,7 +43,7 @@ _PATTERNS = (
     ),
     # RFC 7617 and RFC 6750, as a service may repeat it.
     (
-        re.compile(r'(?i)(authorization["\']?: ?["\']?\w+ )[\w+/=.~-]+'),
+        re.compile(r'(?i)(authorization\\*["\']?: ?\\*["\']?\w+ )[\w+/=.~-]+'),
         rf'\1{_MASK}',
     ),
     # Headers as keystoneauth logs them, one after the other on one line;
@@ -56,9 +56,12 @@ _PATTERNS = (
         ),
         rf'\1: {_MASK}',
     ),
-    # The same in JSON and in Python.
+    # The same in JSON, also in JSON that is text in JSON, and in Python.
     (
-        re.compile(rf'(?i)\b({_HEADERS})(["\']): ?(["\'])(?:\\.|(?!\3).)*\3'),
+        re.compile(
+            rf'(?i)\b({_HEADERS})(\\*["\']): ?(\\*["\'])'
+            r'(?:(?!\3)(?:\\.|.))*\3'
+        ),
         rf'\1\2: \3{_MASK}\3',
     ),
 )

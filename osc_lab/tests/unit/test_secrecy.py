@@ -40,6 +40,8 @@ class TestHidden(testtools.TestCase):
             "{'Cookie': 's=CANARY'}",
             '{"set-cookie": "s=\\"CANARY\\""}',
             "{'X-Auth-Token': 'CANARY'}",
+            '{"e": "{\\"Cookie\\": \\"CANARY\\", \\"a\\": 1}"}',
+            '{"e": "{\\"Authorization\\": \\"Basic CANARY\\"}"}',
             'X-Subject-Token: CANARY',
             "{'Authorization': 'Basic CANARY=='}",
             'Authorization: Bearer CANARY.a-b_c',
