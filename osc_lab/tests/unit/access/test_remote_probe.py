@@ -1,0 +1,334 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The probe, on this machine: real files, sockets and processes."""
+
+import contextlib
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+import uuid
+
+import fixtures
+import testtools
+
+from osc_lab.access import remote_probe
+
+#: A process that is found by its arguments; it ends with its input.
+WAITS = 'import sys; print(flush=True); sys.stdin.read()'
+
+
+class ProbeTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+
+    def write(self, name, text):
+        path = self.folder / name
+        path.write_text(text)
+        return str(path)
+
+    def program(self, name, text):
+        path = pathlib.Path(self.write(name, f'#!/bin/sh\n{text}\n'))
+        path.chmod(0o755)
+        self.useFixture(
+            fixtures.EnvironmentVariable(
+                'PATH', f'{self.folder}:{os.environ["PATH"]}'
+            )
+        )
+        return str(path)
+
+    def process(self, *argv, **kwargs):
+        """Start a process that waits, and return it when it runs."""
+        running = subprocess.Popen(
+            [sys.executable, *argv],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            **kwargs,
+        )
+
+        def end():
+            with running:
+                running.stdin.close()
+
+        self.addCleanup(end)
+        running.stdout.readline()
+        return running
+
+
+class TestConfiguration(ProbeTest):
+    def ask(self, *files):
+        wanted = {
+            'DEFAULT': ('host',),
+            'libvirt': ('live_migration_uri', 'cpu_mode'),
+        }
+        return remote_probe.configuration(
+            {'files': list(files), 'options': wanted}
+        )
+
+    def test_what_is_asked_for_and_nothing_else(self):
+        path = self.write(
+            'nova.conf',
+            '[DEFAULT]\nhost = a\npassword = x\n[libvirt]\ncpu_mode\n'
+            '[key_manager]\nfixed_key = x\n',
+        )
+        found = self.ask(path)
+        self.assertEqual(
+            {'DEFAULT': {'host': 'a'}, 'libvirt': {'cpu_mode': None}},
+            found['options'],
+        )
+        self.assertEqual(('', [path]), (found['cell'], found['files']))
+
+    def test_the_last_file_counts(self):
+        one = self.write('1', '[DEFAULT]\nhost = a\n')
+        two = self.write('2', '[DEFAULT]\nhost = b\n')
+        found = self.ask(one, two)
+        self.assertEqual('b', found['options']['DEFAULT']['host'])
+
+    def test_files_that_cannot_be_used(self):
+        broken = self.write('broken', 'no section\n')
+        found = self.ask(broken, str(self.folder / 'none'))
+        self.assertEqual([], found['files'])
+
+    def test_no_password_leaves(self):
+        path = self.write(
+            'nova.conf',
+            '[libvirt]\nlive_migration_uri = qemu+tcp://u:p@ss@%s/system\n',
+        )
+        self.assertEqual(
+            'qemu+tcp://u@%s/system',
+            self.ask(path)['options']['libvirt']['live_migration_uri'],
+        )
+
+    def cell(self, url):
+        path = self.write('c', f'[DEFAULT]\ntransport_url = {url}\n')
+        return self.ask(path)['cell']
+
+    def test_of_the_message_queue_the_place_counts(self):
+        one = self.cell('rabbit://u:p@h:1,u:p@i:1/v')
+        self.assertEqual(one, self.cell('rabbit://x:y@h:1,z:z@i:1/v'))
+        self.assertNotEqual(one, self.cell('rabbit://u:p@h:1,u:p@j:1/v'))
+        self.assertEqual(16, len(one))
+
+    def test_files_that_the_process_names(self):
+        one = self.write('1', '[DEFAULT]\nhost = a\n')
+        two = self.write('2', '[libvirt]\ncpu_mode = none\n')
+        program = self.write('nova-compute', WAITS)
+        argv = (program, f'--config-file={one}', '--config-file', two)
+        found = f'/proc/{self.process(*argv).pid}/cmdline'
+        # There may be another nova-compute on this machine.
+        self.useFixture(
+            fixtures.MonkeyPatch('glob.glob', lambda pattern: [found])
+        )
+        self.assertEqual([one, two], self.ask()['files'])
+
+
+class TestFiles(ProbeTest):
+    def test_space(self):
+        found = remote_probe.space(str(self.folder))
+        self.assertGreater(found['free'], 0)
+        self.assertEqual(str(self.folder.stat().st_dev), found['device'])
+        gone = remote_probe.space(str(self.folder / 'none'))
+        self.assertEqual({'error': 'No such file or directory'}, gone)
+
+    def test_identities(self):
+        one = self.write('1', '')
+        linked = str(self.folder / 'linked')
+        os.link(one, linked)
+        other, gone = self.write('2', ''), str(self.folder / 'none')
+        found = remote_probe.identities([one, linked, other, gone])
+        self.assertEqual(found[one], found[linked])
+        self.assertNotEqual(found[one], found[other])
+        self.assertEqual('', found[gone])
+
+    def test_no_private_key_leaves(self):
+        block = '-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----'
+        path = self.write(
+            'both.pem',
+            f'{block.format("one")}\n-----BEGIN PRIVATE KEY-----\nsecret\n'
+            f'-----END PRIVATE KEY-----\n{block.format("two")}\n',
+        )
+        gone = str(self.folder / 'none')
+        found = remote_probe.certificates([path, gone])
+        self.assertEqual(
+            f'{block.format("one")}\n{block.format("two")}',
+            found[path]['pem'],
+        )
+        self.assertEqual(os.stat(path).st_mtime, found[path]['changed'])
+        self.assertEqual('No such file or directory', found[gone]['error'])
+
+
+class TestGuest(ProbeTest):
+    def setUp(self):
+        super().setUp()
+        self.uuid = str(uuid.uuid4())
+
+    def test_start(self):
+        self.assertIsNone(remote_probe.guest_started(self.uuid))
+        self.process('-c', WAITS, '-uuid', self.uuid)
+        started = remote_probe.guest_started(self.uuid)
+        self.assertAlmostEqual(time.time(), started, delta=60)
+
+    def test_memory_that_was_touched(self):
+        size = 64 * 1024
+        code = (
+            f'import mmap; m = mmap.mmap(-1, {size} * 1024, '
+            f'mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS); '
+            f'm[: 8 << 20] = bytes(8 << 20); {WAITS}'
+        )
+        self.process('-c', code, '-uuid', self.uuid)
+        found = remote_probe.guest_memory(self.uuid, size)
+        self.assertTrue(8 * 1024 <= found < size, found)
+        self.assertIsNone(remote_probe.guest_memory(self.uuid, 1))
+        self.assertIsNone(remote_probe.guest_memory('other', size))
+
+
+class TestWays(ProbeTest):
+    def test_names(self):
+        found = remote_probe.resolved(['127.0.0.1', 'no.such.invalid'])
+        self.assertEqual(
+            {'127.0.0.1': '127.0.0.1', 'no.such.invalid': ''}, found
+        )
+
+    def test_connect(self):
+        with socket.create_server(('127.0.0.1', 0)) as listener:
+            port = listener.getsockname()[1]
+            found = remote_probe.connect('127.0.0.1', port, 5)
+        self.assertEqual('open', found['text'])
+        found = remote_probe.connect('127.0.0.1', port, 5)
+        self.assertEqual('Connection refused', found['text'])
+
+    def test_connect_to_what_is_silent(self):
+        with socket.socket() as listener:
+            listener.bind(('127.0.0.1', 0))
+            listener.listen(0)
+            where = listener.getsockname()
+            with contextlib.ExitStack() as stack:
+                # The queue is full, so nobody else is answered.
+                for _number in range(4):
+                    full = stack.enter_context(socket.socket())
+                    full.setblocking(False)
+                    full.connect_ex(where)
+                found = remote_probe.connect(*where, 0.2)
+        self.assertEqual('timed out', found['text'])
+
+    def virsh(self, text, **kwargs):
+        self.program('virsh', text)
+        return remote_probe.virsh('qemu+tcp://h/system', 5, **kwargs)
+
+    def test_libvirt(self):
+        found = self.virsh('echo "$*" >"$0.args"; echo "$LIBVIRT_AUTH_FILE"')
+        self.assertEqual('open', found['text'])
+        self.assertEqual(
+            '-c qemu+tcp://h/system hostname\n',
+            (self.folder / 'virsh.args').read_text(),
+        )
+
+    def test_libvirt_that_refuses(self):
+        found = self.virsh(
+            'echo "error: failed to connect to the hypervisor" >&2\n'
+            'echo "error: Cannot recv data: reset" >&2; echo more >&2; exit 1'
+        )
+        self.assertEqual('Cannot recv data: reset', found['text'])
+        self.assertEqual('it failed', self.virsh('exit 1')['text'])
+
+    def test_without_a_password(self):
+        text = '[ "$LIBVIRT_AUTH_FILE" = /dev/null ]'
+        self.assertEqual('open', self.virsh(text, secrets=False)['text'])
+        self.assertEqual('it failed', self.virsh(text)['text'])
+
+    def test_libvirt_that_hangs(self):
+        self.program('virsh', 'exec sleep 30')
+        found = remote_probe.virsh('x', 0.2)
+        self.assertEqual('timed out', found['text'])
+
+    def test_no_client(self):
+        self.useFixture(fixtures.EnvironmentVariable('PATH', str(self.folder)))
+        self.assertIsNone(remote_probe.virsh('x', 5))
+
+
+class TestQemu(ProbeTest):
+    def test_what_a_build_can_do(self):
+        answers = (
+            {'QMP': {}},
+            {'return': {}},
+            {'return': [{'capability': 'xbzrle', 'state': False}]},
+            {'return': [{'name': 'migrate'}, {'name': 'quit'}, {}]},
+        )
+        lines = '\n'.join(json.dumps(item) for item in answers)
+        path = self.program('qemu', f"cat <<'END'\nnoise\n{lines}\n1\nEND")
+        self.assertEqual(
+            {'capabilities': ['xbzrle'], 'commands': ['migrate']},
+            remote_probe.qemu(path, 5),
+        )
+
+    def test_none(self):
+        self.assertIsNone(remote_probe.qemu('qemu', 5))
+        found = remote_probe.qemu(str(self.folder / 'none'), 5)
+        self.assertIn('No such file', found['error'])
+
+
+class TestLog(ProbeTest):
+    def test_lines_about_a_migration(self):
+        server, request = str(uuid.uuid4()), f'req-{uuid.uuid4()}'
+        log = self.write(
+            'nova-compute.log',
+            f'1 INFO [{request}] {server} Migration begins\n'
+            f'2 INFO [{request}] {server} something else\n'
+            f'3 ERROR [{request}] {"x" * 2000}\n'
+            f'4 ERROR [req-{uuid.uuid4()}] {server} of another\n',
+        )
+        program = self.write('nova-compute', WAITS)
+        with open(log, 'a') as stream:
+            self.process(program, stderr=stream)
+        found = remote_probe.log_lines(server, request)
+        self.assertEqual(['1', '3'], [line[0] for line in found])
+        self.assertEqual(1000, len(found[1]))
+        found = remote_probe.log_lines(server, '')
+        self.assertEqual(['1', '4'], [line[0] for line in found])
+
+
+class TestMain(ProbeTest):
+    """As it is sent: the source is an argument, and so is the request."""
+
+    def start(self, **request):
+        source = pathlib.Path(remote_probe.__file__).read_text()
+        return subprocess.Popen(
+            [sys.executable, '-c', source, json.dumps(request)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def test_questions_at_once(self):
+        with self.start(
+            space=str(self.folder), connect=[['127.0.0.1', 1, 1]], resolved=[]
+        ) as process:
+            found = json.loads(process.communicate()[0])
+        self.assertEqual(socket.gethostname(), found['hostname'])
+        self.assertAlmostEqual(time.time(), found['time'], delta=60)
+        self.assertGreater(found['space']['free'], 0)
+        self.assertEqual('Connection refused', found['connect'][0]['text'])
+        self.assertEqual({}, found['resolved'])
+
+    def test_listens_until_its_input_ends(self):
+        with socket.create_server(('', 0)) as taken:
+            busy = taken.getsockname()[1]
+            with self.start(listen=[[busy, 0], 30]) as process:
+                ports = json.loads(process.stdout.readline())['listening']
+                self.assertEqual([0], ports)
+                process.stdin.close()
+                self.assertEqual(0, process.wait(20))
