@@ -11,61 +11,41 @@
 # under the License.
 
 
-"""What libvirt says of a guest, with a stand-in for its library."""
+"""What libvirt says of a guest and its host, and what it refuses."""
 
-import types
+import socket
+import sys
 
 import fixtures
 import testtools
 
 from osc_lab.access import libvirt
 from osc_lab import exceptions
+from osc_lab.migration import domain_xml
+from osc_lab.migration import facts
+from osc_lab.tests.unit import fake_libvirt
 
-#: The names and numbers of libvirt-domain.h.
-CONSTANTS = {
-    'VIR_DOMAIN_RUNNING': 1,
-    'VIR_DOMAIN_BLOCKED': 2,
-    'VIR_DOMAIN_PAUSED': 3,
-    'VIR_DOMAIN_PAUSED_MIGRATION': 2,
-    'VIR_DOMAIN_PAUSED_STARTING_UP': 11,
-    'VIR_DOMAIN_PAUSED_POSTCOPY': 12,
-    'VIR_DOMAIN_PAUSED_POSTCOPY_FAILED': 13,
-}
 PAUSED, SHUTOFF = 3, 5
-NO_DOMAIN = 42
+UUID = '11111111-aaaa-4aaa-8aaa-111111111111'
+LIBRARY = libvirt.library
 
 
-class Error(Exception):
-    def __init__(self, code):
-        super().__init__('what libvirt says')
-        self.code = code
-
-    def get_error_code(self):
-        return self.code
-
-
-class TestRuns(testtools.TestCase):
-    def runs(self, answer):
-        def state():
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        library = types.SimpleNamespace(
-            libvirtError=Error,
-            open=lambda uri: types.SimpleNamespace(
-                lookupByUUIDString=lambda uuid: types.SimpleNamespace(
-                    state=state
-                )
-            ),
-            **CONSTANTS,
-        )
+class LibvirtTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.guest = fake_libvirt.Guest(UUID)
+        self.host = fake_libvirt.Host('a', self.guest)
+        self.useFixture(fake_libvirt.Library(a=self.host))
         self.useFixture(
-            fixtures.MonkeyPatch(
-                'osc_lab.access.libvirt.library', lambda: library
-            )
+            fixtures.MonkeyPatch('time.sleep', lambda seconds: None)
         )
-        return libvirt.Connection('test:///').runs('uuid')
+        self.connection = libvirt.Connection('test:///a')
+
+
+class TestRuns(LibvirtTest):
+    def runs(self, answer):
+        self.guest.state_ = answer
+        return self.connection.runs(UUID)
 
     def test_one_that_runs_or_was_paused_by_somebody(self):
         for answer in ([1, 1], [2, 0], [PAUSED, 1]):
@@ -75,7 +55,192 @@ class TestRuns(testtools.TestCase):
         for reason in (2, 11, 12, 13):
             self.assertFalse(self.runs([PAUSED, reason]), reason)
         self.assertFalse(self.runs([SHUTOFF, 1]))
-        self.assertFalse(self.runs(Error(NO_DOMAIN)))
+        self.assertFalse(self.connection.runs('other'))
 
     def test_libvirt_that_does_not_say(self):
-        self.assertRaises(exceptions.AccessError, self.runs, Error(1))
+        self.assertRaises(
+            exceptions.AccessError, self.runs, fake_libvirt.Error()
+        )
+
+
+class TestConnection(LibvirtTest):
+    def test_closes_what_is_gone_already(self):
+        self.connection.close()
+        self.assertEqual(1, self.host.closed)
+
+    def test_refused(self):
+        self.host.refuses = fake_libvirt.Error('authentication failed')
+        error = self.assertRaises(
+            exceptions.AccessError, libvirt.Connection, 'test:///a'
+        )
+        self.assertEqual('authentication failed', str(error))
+
+    def test_no_library(self):
+        self.useFixture(
+            fixtures.MonkeyPatch('osc_lab.access.libvirt.library', LIBRARY)
+        )
+        self.useFixture(fixtures.MonkeyPatch('sys.modules', dict(sys.modules)))
+        sys.modules['libvirt'] = None
+        error = self.assertRaises(
+            exceptions.MissingLibrary, libvirt.Connection, 'test:///a'
+        )
+        self.assertIn('osc-lab[libvirt]', str(error))
+
+    def test_source(self):
+        found = self.connection.source(UUID)
+        self.assertEqual(
+            ('test:///a', 'a', 'of-a', 9000000, 7002022, (1 << 20) + 1),
+            (
+                *(found.uri, found.hostname, found.host_uuid),
+                *(found.version, found.qemu_version, found.free_kib),
+            ),
+        )
+        self.assertIn('<model>EPYC</model>', found.host_cpu_xml)
+        self.assertEqual(('tainted: custom',), found.domain.tainted)
+        (disk,) = found.domain.disks
+        self.assertEqual(
+            (1 << 30, 1 << 20, ('/i/base',)),
+            (disk.size, disk.allocation, disk.backing),
+        )
+
+    def test_source_that_tells_less(self):
+        self.host.memory = fake_libvirt.Error()
+        self.guest.texts = fake_libvirt.Error()
+        found = self.connection.source(UUID)
+        self.assertIsNone(found.free_kib)
+        self.assertEqual((), found.domain.tainted)
+        found = self.connection.source('other')
+        self.assertEqual(facts.Gap('Domain not found'), found.domain)
+
+    def test_host_that_tells_nothing(self):
+        for answer in (fake_libvirt.Error(), '<no/>', '<!DOCTYPE x []><x/>'):
+            self.host.capabilities = answer
+            self.assertRaises(
+                exceptions.AccessError, self.connection.source, UUID
+            )
+
+
+class TestDestination(LibvirtTest):
+    def setUp(self):
+        super().setUp()
+        self.domain = domain_xml.domain(self.guest.XMLDesc(0))
+        self.guests = dict(self.host.guests)
+        self.host.guests.clear()
+
+    def look(self, cpu='<cpu><model>EPYC</model></cpu>'):
+        return self.connection.destination(self.domain, cpu)
+
+    def test_good_one(self):
+        found = self.look()
+        self.assertEqual(
+            ('identical', 'identical', True, ()),
+            (found.cpu, found.host_cpu, found.machine_ok, found.conflicts),
+        )
+        self.assertEqual({'EPYC', 'qemu64'}, found.cpu_models)
+
+    def test_without_a_guest(self):
+        found = self.connection.destination(None, '')
+        self.assertEqual(('a', None), (found.hostname, found.cpu))
+
+    def test_cpu_without_a_model(self):
+        self.assertEqual('identical', self.look('<cpu/>').host_cpu)
+        self.assertIsNone(self.look('').host_cpu)
+
+    def test_cpu_that_is_less(self):
+        missing = fake_libvirt.Error('missing features: avx512', 91)
+        self.host.compared = [0, missing]
+        found = self.look()
+        self.assertEqual(
+            ('incompatible', 'missing features: avx512'),
+            (found.cpu, found.cpu_text),
+        )
+        self.assertEqual('incompatible', found.host_cpu)
+
+    def test_cpu_that_is_more_or_unknown(self):
+        self.host.compared = [2]
+        self.assertEqual('superset', self.look().cpu)
+        self.host.compared = [7]
+        self.assertEqual('incompatible', self.look().cpu)
+        self.host.compared = [fake_libvirt.Error('unsupported')]
+        self.assertEqual(facts.Gap('unsupported'), self.look().cpu)
+
+    def test_machine_type(self):
+        for code in (8, 67):
+            self.host.models = fake_libvirt.Error('no', code)
+            self.assertIs(False, self.look().machine_ok)
+        self.host.models = fake_libvirt.Error('forbidden', 29)
+        found = self.look()
+        self.assertEqual(
+            (facts.Gap('forbidden'), frozenset()),
+            (found.machine_ok, found.cpu_models),
+        )
+
+    def test_another_guest_in_the_way(self):
+        self.host.guests.update(self.guests)
+        (found,) = self.look().conflicts
+        self.assertEqual(
+            ('instance-00000001', UUID, True),
+            (found.name, found.uuid, found.active),
+        )
+
+
+class TestJob(LibvirtTest):
+    def test_statistics(self):
+        self.guest.jobs = [{'type': 2, 'memory_total': 5}]
+        self.assertEqual(5, self.connection.job(UUID)['memory_total'])
+        found = self.connection.job(UUID, completed=True)
+        self.assertEqual(5, found['memory_total'])
+
+    def test_none(self):
+        self.assertEqual({}, self.connection.job(UUID))
+        self.guest.jobs = [fake_libvirt.Error()]
+        self.assertEqual({}, self.connection.job(UUID))
+        self.assertEqual({}, self.connection.job('other'))
+
+    def test_dirty_pages(self):
+        # 3 MiB in each of two seconds.
+        self.assertEqual(1536.0, self.connection.dirty_pages(UUID, 2))
+
+    def test_dirty_pages_that_cannot_be_measured(self):
+        self.guest.rates = fake_libvirt.Error('not supported')
+        error = self.assertRaises(
+            exceptions.AccessError, self.connection.dirty_pages, UUID, 1
+        )
+        self.assertEqual('not supported', str(error))
+
+    def test_dirty_pages_that_never_come(self):
+        self.guest.rates = [{}]
+        moments = iter(range(0, 1000, 5))
+        self.useFixture(
+            fixtures.MonkeyPatch('time.monotonic', lambda: next(moments))
+        )
+        error = self.assertRaises(
+            exceptions.AccessError, self.connection.dirty_pages, UUID, 1
+        )
+        self.assertIn('did not finish', str(error))
+
+
+class TestProbe(testtools.TestCase):
+    def reach(self, uri):
+        return libvirt.probe(uri, 5).reach
+
+    def test_what_has_no_socket_is_left_to_libvirt(self):
+        for uri in ('test:///default', 'qemu+unix:///system', 'qemu+x://h/'):
+            self.assertIs(facts.Reach.OPEN, self.reach(uri))
+
+    def test_socket(self):
+        with socket.create_server(('127.0.0.1', 0)) as listener:
+            port = listener.getsockname()[1]
+            uri = f'qemu+tcp://127.0.0.1:{port}/system'
+            self.assertIs(facts.Reach.OPEN, self.reach(uri))
+        self.assertIs(facts.Reach.REFUSED, self.reach(uri))
+
+    def test_name_and_time(self):
+        uri = 'qemu+tls://no.such.invalid/system'
+        self.assertIs(facts.Reach.UNRESOLVED, self.reach(uri))
+
+        def late(where, deadline):
+            raise TimeoutError
+
+        with fixtures.MonkeyPatch('socket.create_connection', late):
+            self.assertIs(facts.Reach.TIMEOUT, self.reach(uri))
