@@ -65,7 +65,7 @@ class Curve:
     def __call__(self, seconds: float) -> float:
         points = self.points
         index = bisect.bisect_right(points, (seconds, math.inf))
-        index = min(max(index, 1), len(points) - 1)
+        index = min(index, len(points) - 1)
         (t0, d0), (t1, d1) = points[index - 1], points[index]
         slope = (d1 - d0) / (t1 - t0)
         return min(self.most, d0 + slope * (seconds - t0))

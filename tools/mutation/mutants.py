@@ -17,8 +17,9 @@ whole lines, with the decisions that share them, and changes neither
 decorated functions nor what stands outside of functions.
 
 These are left out, for no test should notice them: type hints, imports,
-docstrings, decorators, what is logged, and translated text; what is put
-into that text stays in.  A string is changed in one way.
+asserts that narrow types, docstrings, decorators, what is logged, and
+translated text; what is put into that text stays in.  A string is changed in
+one way, and False does not become None, which is as false.
 """
 
 import collections.abc
@@ -44,11 +45,12 @@ _HINTS = (
     )
 )
 _LEFT_OUT = (
-    # Type hints.
+    # Type hints, and asserts, which narrow types.
     matchers.Annotation()
     | matchers.Assign(value=matchers.Subscript(_HINTS))
     | matchers.Assign(value=matchers.Call(_HINTS))
     | matchers.If(matchers.Attribute(attr=matchers.Name('TYPE_CHECKING')))
+    | matchers.Assert()
     # No behaviour.
     | matchers.Import()
     | matchers.ImportFrom()
@@ -59,6 +61,9 @@ _LEFT_OUT = (
     | matchers.Assign([matchers.AssignTarget(_LOG)])
     # Translated text.
     | matchers.Call(matchers.Name('_'))
+)
+_FALSE = matchers.Assign(value=matchers.Name('False')) | matchers.AnnAssign(
+    value=matchers.Name('False')
 )
 
 
@@ -130,7 +135,10 @@ def _changed(
     node: libcst.CSTNode,
 ) -> collections.abc.Iterator[libcst.CSTNode]:
     for kind, operator in mutators.mutation_operators:
-        if isinstance(node, kind):
+        if isinstance(node, kind) and not (
+            operator is mutators.operator_assignment
+            and matchers.matches(node, _FALSE)
+        ):
             one = kind is libcst.BaseString
             yield from itertools.islice(operator(node), 1 if one else None)
 

@@ -204,6 +204,32 @@ def tls(**changes):
     return certified((CA, CLIENT), (CA, certificate(**changes)))
 
 
+def shared_conf(volumes=(), **values):
+    """Return facts with shared disks, options and volumes."""
+    return dataclasses.replace(
+        pair(
+            source={'shell': shell(options=conf(**values), files=HERE)},
+            there={'shell': shell(files=HERE)},
+        ),
+        server=samples.server(volume_ids=volumes).server,
+    )
+
+
+def cpu(model, mode, **changes):
+    """Return facts with a CPU of the guest, and what is seen there."""
+    return pair(
+        source={
+            'libvirt': connection(
+                'a',
+                domain=dataclasses.replace(
+                    DOMAIN, cpu_model=model, cpu_mode=mode
+                ),
+            )
+        },
+        there={'libvirt': connection('b', **changes)},
+    )
+
+
 def certified(mine, other=None, **values):
     """Return facts with TLS on and these certificates at both ends."""
     options = conf(live_migration_scheme='tls', **values)
@@ -219,5 +245,5 @@ def reached(reach):
     return pair(there={'reach': attempt(reach, ''), 'libvirt': GAP})
 
 
-def from_source(reach):
-    return pair(there={'way': way(libvirt=attempt(reach))})
+def from_source(reach, **changes):
+    return pair(there={'way': way(libvirt=attempt(reach, **changes))})

@@ -66,6 +66,105 @@ CASES = (
         '',
         {'from': '', 'reach': 'open', 'seconds': 1.235},
     ),
+    *(
+        (
+            libvirt.LibvirtListen,
+            hosts.from_source(reach, target='qemu+tcp://b/system?x=?'),
+            results,
+            words,
+            {'from': 'a' if results else '', 'reach': told, 'seconds': 1.235},
+            remedy,
+        )
+        for reach, results, words, told, remedy in (
+            (
+                hosts.REACH.REFUSED,
+                ['failed'],
+                'Nothing listens at qemu+tcp://b/system, or a firewall '
+                'rejects it (from a): text.',
+                'refused',
+                '',
+            ),
+            (
+                hosts.REACH.TIMEOUT,
+                ['failed'],
+                'No answer at qemu+tcp://b/system in time (from a)',
+                'timeout',
+                'open the port in the firewall',
+            ),
+            (
+                hosts.REACH.UNRESOLVED,
+                ['failed'],
+                'The name in qemu+tcp://b/system is unknown (from a)',
+                'unresolved',
+                'live_migration_inbound_addr',
+            ),
+            (
+                hosts.REACH.ERROR,
+                ['failed'],
+                'qemu+tcp://b/system cannot be reached (from a): text.',
+                'error',
+                '',
+            ),
+            (
+                hosts.REACH.TLS,
+                [],
+                'answers at qemu+tcp://b/system, from a.',
+                'open',
+                '',
+            ),
+            (
+                hosts.REACH.OPEN,
+                [],
+                'answers at qemu+tcp://b/system, from this machine.',
+                'open',
+                '',
+            ),
+        )
+    ),
+    (
+        libvirt.LibvirtListen,
+        hosts.pair(there={'way': hosts.GAP}),
+        ['unknown'],
+        'does not answer',
+    ),
+    (
+        libvirt.LibvirtListen,
+        hosts.pair(there={'way': hosts.UNSET}),
+        [],
+        'from this machine',
+        {'from': '', 'reach': 'open', 'seconds': 1.235},
+    ),
+    (
+        libvirt.LibvirtListen,
+        hosts.pair(source={'reach': hosts.attempt(hosts.REACH.TIMEOUT, '')}),
+        ['failed'],
+        'from this machine',
+        {'from': '', 'reach': 'timeout', 'seconds': 1.235},
+        'open the port in the firewall',
+    ),
+    (
+        libvirt.LibvirtAuth,
+        hosts.pair(
+            source={'reach': hosts.attempt(hosts.REACH.AUTH, '', text='t.')}
+        ),
+        ['failed'],
+        'libvirt refuses this caller: t.',
+        {'reach': 'auth'},
+    ),
+    (
+        libvirt.LibvirtAuth,
+        hosts.pair(there={'way': hosts.GAP}),
+        [],
+        'lets this caller in',
+    ),
+    (
+        libvirt.LibvirtAuth,
+        hosts.pair(
+            there={'way': hosts.way(uri='qemu+tls://b/system', unguarded=True)}
+        ),
+        [],
+        'lets the source in',
+    ),
     (
         libvirt.LibvirtAuth,
         hosts.reached(hosts.REACH.AUTH),
@@ -293,6 +392,49 @@ CASES = (
     ),
     (
         libvirt.LibvirtIdentity,
+        hosts.pair(),
+        [],
+        'is b.test, with a UUID of its own',
+    ),
+    (
+        libvirt.LibvirtIdentity,
+        hosts.pair(
+            there={'libvirt': hosts.connection('b', hostname='localhost2.x')}
+        ),
+        [],
+        'is localhost2.x',
+    ),
+    (
+        libvirt.LibvirtIdentity,
+        hosts.pair(there={'way': hosts.GAP}),
+        [],
+        'is b.test',
+    ),
+    *(
+        (
+            libvirt.LibvirtIdentity,
+            hosts.pair(**{end: {'libvirt': hosts.GAP}}),
+            ['unknown'],
+            'does not answer',
+        )
+        for end in ('source', 'there')
+    ),
+    (
+        libvirt.LibvirtIdentity,
+        hosts.pair(
+            there={
+                'libvirt': hosts.connection(
+                    'b', hostname='a.test', host_uuid='uuid-a'
+                ),
+                'way': hosts.way(data_resolved=''),
+            }
+        ),
+        ['failed'] * 3,
+        'does not know the name b.test.',
+        {'hostname': 'a.test'},
+    ),
+    (
+        libvirt.LibvirtIdentity,
         hosts.pair(there={'way': hosts.way(data_resolved='')}),
         ['failed'],
         'does not know',
@@ -312,3 +454,29 @@ class TestChecks(check_cases.HostCasesTest):
     CASES = CASES
     ALL = ALL
     TWICE = (libvirt.LibvirtListen, libvirt.LibvirtAuth)
+
+    def test_each_place(self):
+        """Who asks is told apart, and what could not be asked is silent."""
+        for facts, told in (
+            (
+                hosts.pair(),
+                [
+                    ('a', 'lets this caller in'),
+                    ('b', 'lets this caller in'),
+                    ('b', 'lets the source in'),
+                ],
+            ),
+            (
+                hosts.pair(there={'way': hosts.way(complete=False)}),
+                [('a', 'lets this caller in'), ('b', 'lets this caller in')],
+            ),
+            (
+                hosts.from_source(hosts.REACH.REFUSED),
+                [('a', 'lets this caller in'), ('b', 'lets this caller in')],
+            ),
+        ):
+            found = self.judge(libvirt.LibvirtAuth(), facts)
+            self.assertEqual(len(told), len(found))
+            for (subject, words), item in zip(told, found, strict=True):
+                self.assertEqual(subject, item.subject)
+                self.assertIn(words, item.message)

@@ -519,6 +519,14 @@ class TestCapacity(check_cases.CasesTest):
         for item in (missing, unwanted):
             self.assertEqual(placement.DestinationCapacity.remedy, item.remedy)
 
+    def test_one_kind_of_trait(self):
+        for demand in (
+            facts.Demand({}, frozenset('A')),
+            facts.Demand({}, forbidden=frozenset('B')),
+        ):
+            [item] = self.failed({}, demand, {'B'})
+            self.assertIn('traits', item.message)
+
     def test_disabled_and_another_trait(self):
         """Its service is not all that is in the way."""
         for demand, traits, count in (

@@ -19,6 +19,9 @@ from osc_lab.migration import facts
 from osc_lab.tests.unit.migration import check_cases
 from osc_lab.tests.unit.migration import host_samples as hosts
 
+#: The flags of every live migration.
+LIVE = ('LIVE', 'PEER2PEER', 'UNDEFINE_SOURCE', 'PERSIST_DEST')
+
 #: (check, facts, results that are not ok, words in message or remedy)
 CASES = (
     (
@@ -27,6 +30,152 @@ CASES = (
         ['failed'],
         '8.0.0',
         {'source': 9000000, 'destination': 8000000},
+    ),
+    (
+        hypervisor.LibvirtVersion,
+        hosts.pair(),
+        [],
+        'libvirt 9.0.0 to 9.0.0.',
+        {'source': 9000000, 'destination': 9000000},
+    ),
+    (
+        hypervisor.LibvirtVersion,
+        hosts.pair(there={'libvirt': hosts.connection('b', version=9000001)}),
+        [],
+        'libvirt 9.0.0 to 9.0.1.',
+        {'source': 9000000, 'destination': 9000001},
+    ),
+    (
+        hypervisor.QemuVersion,
+        hosts.pair(source={'libvirt': hosts.GAP}),
+        ['unknown'],
+        'does not answer',
+    ),
+    (
+        hypervisor.QemuVersion,
+        hosts.pair(),
+        [],
+        'QEMU 7.2.22 to 7.2.22.',
+        {'source': 7002022, 'destination': 7002022},
+    ),
+    (
+        hypervisor.MachineType,
+        hosts.pair(),
+        [],
+        'has pc-7.2',
+    ),
+    *(
+        (
+            check,
+            hosts.pair(there={'libvirt': hosts.connection('b', **changes)}),
+            ['unknown'],
+            words,
+        )
+        for check, changes, words in (
+            (hypervisor.MachineType, {'machine_ok': hosts.GAP}, 'not answer'),
+            (hypervisor.Cpu, {'cpu': None}, 'was not compared'),
+        )
+    ),
+    *(
+        (check, hosts.pair(**{end: {'libvirt': hosts.GAP}}), ['unknown'], '')
+        for check in (
+            hypervisor.MachineType,
+            hypervisor.Cpu,
+            hypervisor.DomainConflict,
+            hypervisor.HostMemory,
+        )
+        for end in ('source', 'there')
+    ),
+    *(
+        (
+            hypervisor.Cpu,
+            hosts.cpu(model, mode, **changes),
+            results,
+            words,
+            {'cpu': model} if results else {},
+        )
+        for model, mode, changes, results, words in (
+            ('EPYC', 'x', {}, [], "guest's CPU EPYC."),
+            ('', 'host-model', {}, [], "guest's CPU host-model."),
+            ('', '', {}, [], "guest's CPU default."),
+            (
+                'EPYC',
+                'x',
+                {'cpu': 'incompatible', 'cpu_text': ''},
+                ['failed'],
+                'CPU EPYC: incompatible.',
+            ),
+            (
+                '',
+                'host-model',
+                {'cpu': 'incompatible', 'cpu_text': 'lacks vme.'},
+                ['failed'],
+                'CPU host-model: lacks vme.',
+            ),
+            ('EPYC', '', {'cpu_models': frozenset({'EPYC'})}, [], 'EPYC'),
+            ('', 'm', {'cpu_models': frozenset({'EPYC'})}, [], 'CPU m'),
+            ('EPYC', '', {'host_cpu': 'superset'}, [], 'provides'),
+        )
+    ),
+    (
+        hypervisor.Cpu,
+        hosts.pair(
+            there={
+                'libvirt': hosts.connection('b', host_cpu='incompatible'),
+                'shell': hosts.UNSET,
+            }
+        ),
+        ['warning'],
+        "guest's CPU EPYC, but Nova",
+        {},
+        'on the destination.',
+    ),
+    (
+        hypervisor.DomainConflict,
+        hosts.pair(),
+        [],
+        'are free',
+    ),
+    (
+        hypervisor.DomainConflict,
+        hosts.pair(
+            there={
+                'libvirt': hosts.connection(
+                    'b',
+                    conflicts=(
+                        facts.Conflict('instance-1', 'x', True),
+                        facts.Conflict('i', 'y', False),
+                    ),
+                )
+            }
+        ),
+        ['failed', 'failed'],
+        'instance-1 (x) is running there',
+        {'uuid': 'x', 'active': True},
+    ),
+    *(
+        (
+            hypervisor.HostMemory,
+            hosts.pair(
+                there={'libvirt': hosts.connection('b', free_kib=free)}
+            ),
+            results,
+            words,
+            {'free_kib': free, 'needed_kib': 262144},
+        )
+        for free, results, words in (
+            (262144, [], '256 MiB are free for 256 MiB.'),
+            (262143, ['failed'], 'Only 256 MiB are free there'),
+            (20 * 1024**2, [], '20.0 GiB are free for 256 MiB.'),
+        )
+    ),
+    (
+        hypervisor.HostMemory,
+        hosts.pair(there={'libvirt': hosts.connection('b', free_kib=None)}),
+        ['unknown'],
+        'does not say',
+        {},
+        'Look with "free" there.',
     ),
     (
         hypervisor.QemuVersion,
@@ -199,6 +348,336 @@ CASES = (
         'a refusal says nothing',
         {},
         'Use --ssh for the destination, too.',
+    ),
+    *(
+        (
+            options.MigrationPorts,
+            hosts.pair(
+                there={
+                    'way': hosts.way(
+                        data=tuple(
+                            hosts.attempt(reach, target=f'b:4915{number}')
+                            for number, reach in enumerate(reaches, 2)
+                        ),
+                    )
+                }
+            ),
+            results,
+            words,
+            {'target': target, 'reach': reach, 'seconds': 1.235}
+            if target
+            else {},
+        )
+        for reaches, results, words, target, reach in (
+            (
+                (hosts.REACH.OPEN, hosts.REACH.ERROR),
+                ['failed'],
+                'b:49153 from a: text.',
+                'b:49153',
+                'error',
+            ),
+            (
+                (hosts.REACH.TIMEOUT, hosts.REACH.REFUSED),
+                ['failed', 'failed'],
+                'b:49153 is rejected on the way from a.',
+                'b:49152',
+                'timeout',
+            ),
+            (
+                (hosts.REACH.OPEN, hosts.REACH.OPEN),
+                [],
+                'reaches b:49152, b:49153.',
+                '',
+                '',
+            ),
+        )
+    ),
+    (
+        options.MigrationPorts,
+        hosts.pair(
+            there={
+                'way': hosts.way(
+                    data=(
+                        hosts.attempt(hosts.REACH.OPEN),
+                        hosts.attempt(
+                            hosts.REACH.UNRESOLVED, target='b:49153'
+                        ),
+                    )
+                )
+            }
+        ),
+        ['unknown'],
+        'a does not know the name of b:49153.',
+        {},
+        'See libvirt-identity.',
+    ),
+    (
+        options.MigrationPorts,
+        hosts.pair(there={'way': hosts.GAP}),
+        ['unknown'],
+        'does not answer',
+    ),
+    (
+        options.MigrationPorts,
+        hosts.pair(there={'way': hosts.way(listening=False)}),
+        ['unknown'],
+        'a refusal says nothing',
+        {},
+        'Use --ssh for the destination, too.',
+    ),
+    (
+        options.MigrationPorts,
+        hosts.pair(
+            there={
+                'way': hosts.way(
+                    listening=False,
+                    data=(hosts.attempt(hosts.REACH.TIMEOUT, target='b:1'),),
+                )
+            }
+        ),
+        ['failed'],
+        'b:1 is dropped on the way from a.',
+        {'target': 'b:1', 'reach': 'timeout', 'seconds': 1.235},
+    ),
+    *(
+        (
+            options.MigrationOptions,
+            hosts.source_conf(**values),
+            [],
+            f'Nova will use {", ".join(flags)}.',
+            {'flags': list(flags)},
+        )
+        for values, flags in (
+            ({}, (*LIVE, 'NON_SHARED_INC')),
+            (
+                {
+                    'live_migration_with_native_tls': True,
+                    'live_migration_scheme': 'tls',
+                },
+                (*LIVE, 'NON_SHARED_INC', 'TLS'),
+            ),
+            (
+                {'live_migration_permit_post_copy': True},
+                (*LIVE, 'NON_SHARED_INC', 'POSTCOPY'),
+            ),
+            (
+                {'live_migration_parallel_connections': 2},
+                (*LIVE, 'NON_SHARED_INC', 'PARALLEL'),
+            ),
+        )
+    ),
+    (
+        options.MigrationOptions,
+        hosts.pair(there={'shell': hosts.shell(files=hosts.HERE)}),
+        [],
+        'PERSIST_DEST.',
+        {'flags': list(LIVE)},
+    ),
+    (
+        options.MigrationOptions,
+        hosts.pair(source={'libvirt': hosts.GAP}),
+        [],
+        'PERSIST_DEST.',
+        {'flags': list(LIVE)},
+    ),
+    (
+        options.MigrationOptions,
+        hosts.pair(source={'shell': hosts.GAP}),
+        ['unknown'],
+        'does not answer',
+    ),
+    *(
+        (
+            options.MigrationOptions,
+            hosts.shared_conf(volumes, **values),
+            results,
+            words,
+            evidence,
+            remedy,
+        )
+        for values, volumes, results, words, evidence, remedy in (
+            (
+                {'live_migration_tunnelled': True},
+                (),
+                ['warning'],
+                'deprecated.',
+                {'option': 'live_migration_tunnelled'},
+                'live_migration_tunnelled=false on the source.',
+            ),
+            (
+                {'live_migration_tunnelled': True},
+                ('v',),
+                ['warning'],
+                'deprecated, and refused with volumes.',
+                {'option': 'live_migration_tunnelled'},
+                'live_migration_tunnelled=false on the source.',
+            ),
+            (
+                {
+                    'live_migration_tunnelled': True,
+                    'live_migration_with_native_tls': True,
+                    'live_migration_scheme': 'tls',
+                },
+                (),
+                ['warning', 'failed'],
+                'exclude each other',
+                {'option': 'live_migration_tunnelled'},
+                'live_migration_tunnelled=false on the source.',
+            ),
+            (
+                {
+                    'live_migration_with_native_tls': True,
+                    'live_migration_scheme': 'tls',
+                    'live_migration_permit_post_copy': True,
+                },
+                (),
+                [],
+                'TLS, POSTCOPY.',
+                {'flags': [*LIVE, 'TLS', 'POSTCOPY']},
+                '',
+            ),
+        )
+    ),
+    *(
+        (
+            options.MigrationOptions,
+            hosts.pair(
+                source={
+                    'libvirt': hosts.connection(
+                        'a', domain=hosts.DOMAIN, qemu_version=version
+                    ),
+                    'shell': hosts.shell(
+                        options=hosts.conf(
+                            live_migration_permit_post_copy=True,
+                            live_migration_parallel_connections=2,
+                        ),
+                        files=hosts.HERE,
+                    ),
+                }
+            ),
+            results,
+            words,
+            evidence,
+            remedy,
+        )
+        for version, results, words, evidence, remedy in (
+            (
+                10000999,
+                ['failed'],
+                'need QEMU 10.1',
+                {},
+                'parallel_connections=1.',
+            ),
+            (
+                10001000,
+                [],
+                'PARALLEL.',
+                {
+                    'flags': [
+                        *(*LIVE, 'NON_SHARED_INC', 'POSTCOPY', 'PARALLEL')
+                    ]
+                },
+                '',
+            ),
+        )
+    ),
+    (
+        options.MigrationOptions,
+        hosts.pair(
+            source={
+                'libvirt': hosts.GAP,
+                'shell': hosts.shell(
+                    options=hosts.conf(
+                        live_migration_permit_post_copy=True,
+                        live_migration_parallel_connections=2,
+                    )
+                ),
+            }
+        ),
+        [],
+        'PARALLEL.',
+        {'flags': [*LIVE, 'POSTCOPY', 'PARALLEL']},
+    ),
+    *(
+        (
+            options.MigrationOptions,
+            hosts.pair(
+                there={
+                    'shell': hosts.shell(
+                        options={'libvirt': {option: 'x'}},
+                    )
+                }
+            ),
+            [result],
+            f'{option} is {quote}{mine}{quote} at the source and '
+            f'{quote}x{quote} there',
+            {'option': option},
+            remedy,
+        )
+        for option, result, mine, quote, remedy in (
+            ('images_type', 'failed', 'default', '', ''),
+            ('virt_type', 'failed', 'kvm', '', ''),
+            ('cpu_models', 'warning', '', '"', 'see the check cpu'),
+        )
+    ),
+    (
+        options.MigrationOptions,
+        hosts.pair(
+            source={
+                'shell': hosts.shell(
+                    options=hosts.conf(live_migration_inbound_addr='x'),
+                    files=hosts.HERE,
+                )
+            },
+            there={
+                'shell': hosts.shell(
+                    options=hosts.conf(live_migration_inbound_addr='y')
+                )
+            },
+        ),
+        [],
+        'Nova will use',
+        {'flags': [*LIVE, 'NON_SHARED_INC']},
+    ),
+    *(
+        (
+            options.MigrationOptions,
+            hosts.source_conf(
+                live_migration_bandwidth=rate,
+                live_migration_completion_timeout=timeout,
+            ),
+            results,
+            words,
+            {} if results else {'flags': [*LIVE, 'NON_SHARED_INC']},
+            'live_migration_bandwidth on the source.' if results else '',
+        )
+        for rate, timeout, results, words in (
+            # 256 MiB of memory and a disk of 1 GiB, which count for 4 GiB.
+            (1, 320, [], 'Nova will use'),
+            (
+                1,
+                319,
+                ['failed'],
+                'At 1 MiB/s one pass takes 1280 s, but Nova acts (abort) '
+                'after 1276 s.',
+            ),
+            (2, 159, ['failed'], 'takes 640 s'),
+            (2, 160, [], 'Nova will use'),
+            (1, 0, [], 'Nova will use'),
+            (0, 1, [], 'Nova will use'),
+        )
+    ),
+    (
+        options.MigrationOptions,
+        hosts.shared_conf(
+            (),
+            live_migration_bandwidth=1,
+            live_migration_completion_timeout=127,
+        ),
+        ['failed'],
+        'one pass takes 256 s, but Nova acts (abort) after 254 s',
+        {},
+        'live_migration_bandwidth on the source.',
     ),
     (
         options.MigrationOptions,

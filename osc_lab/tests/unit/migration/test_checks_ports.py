@@ -116,6 +116,23 @@ CASES = (
     (
         network.PortBinding,
         samples.ports(
+            ({'vif_type': 'hw_veb'},),
+            samples.agent('a', type='NIC Switch agent'),
+        ),
+        ['failed'],
+        'No NIC Switch agent',
+        {'port': 'port1'},
+    ),
+    (
+        network.PortBinding,
+        samples.agents(samples.agent('b', tunnel_types=frozenset({'gre'}))),
+        ['failed'],
+        'no vxlan tunnels',
+        {'port': 'port1'},
+    ),
+    (
+        network.PortBinding,
+        samples.ports(
             ({'vif_type': 'macvtap', 'network_type': 'vlan'},),
             samples.agent('b', type='Macvtap agent'),
         ),
