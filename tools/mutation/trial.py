@@ -12,9 +12,9 @@
 
 """Run unit tests against a mutant, each in a process of its own.
 
-The processes are forked from one that has imported what the tests need
-from others, and none of what is tested; each imports that anew, and finds
-the mutant in the place of its module.
+The processes are forked from one that has imported everything.  Each
+forgets the module that is changed and all that use it, and imports them
+anew, with the mutant in the place of its module.
 """
 
 import collections.abc
@@ -122,7 +122,7 @@ SOURCES = _Sources()
 
 
 def prepare(names: collections.abc.Iterable[str]) -> list[str]:
-    """Import all that tests need but what is tested.
+    """Import tests and all that they need.
 
     :param names: modules of tests, or packages of such modules
     :returns: the names of the modules
@@ -140,10 +140,35 @@ def prepare(names: collections.abc.Iterable[str]) -> list[str]:
         modules += inside or [name]
     for name in modules:
         importlib.import_module(name)
-    for name in list(sys.modules):
-        if name.partition('.')[0] == PACKAGE:
-            del sys.modules[name]
     return modules
+
+
+def forget(name: str) -> None:
+    """Forget a module and all that use it.
+
+    Modules alone are imported in this tree (hacking's H301), so who uses
+    one has it among its names.
+    """
+    users = {
+        known: {
+            value.__name__
+            for value in vars(module).values()
+            if isinstance(value, types.ModuleType)
+        }
+        for known, module in sys.modules.items()
+        if known.partition('.')[0] == PACKAGE
+        and not hasattr(module, '__path__')
+    }
+    queue, gone = [name], {name}
+    while queue:
+        used = queue.pop()
+        found = {user for user, names in users.items() if used in names}
+        queue += found - gone
+        gone |= found
+    for known in gone:
+        sys.modules.pop(known, None)
+        package, _dot, last = known.rpartition('.')
+        vars(sys.modules[package]).pop(last, None)
 
 
 def observe(
@@ -221,6 +246,7 @@ def start(
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     with _quiet():
         SOURCES.code[module] = compile(code(), module, 'exec')
+        forget(module)
         result = unittest.TestResult()
         result.failfast = True
         unittest.TestSuite(_tests(ids)).run(result)
