@@ -69,6 +69,19 @@ class Operator:
             # Python looks into the current folder first.
             self._folder = state
 
+    def imports_from(self) -> pathlib.Path:
+        """Return the folder that the plugin is imported from."""
+        code = 'import osc_lab; print(*osc_lab.__path__)'
+        done = subprocess.run(
+            [sys.executable, '-c', code],
+            env=self._environ,
+            cwd=self._folder,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        return pathlib.Path(done.stdout.strip()).resolve().parent
+
     def types(self, *arguments: str, quiet: bool = False) -> str:
         """Run an openstack command and show what it prints.
 
@@ -190,6 +203,10 @@ def main() -> int:
         lab('up', '--profile', 'full', '--state', str(state))
         installed = options.installed and options.installed.resolve()
         operator = Operator(state, installed)
+        folder = operator.imports_from()
+        say(f'The plugin is that of {folder}')
+        if installed and folder != installed:
+            raise DemoFailed(f'the plugin is not that of {installed}')
         for job in JOBS:
             job(operator)
     except DemoFailed as error:
