@@ -82,7 +82,9 @@ def attachment(
 
     The parent of a trunk is known by the same id twice: as the device of
     the VM on the bridge of the trunk, and as the patch towards br-int.
-    The device carries everything.
+    The device carries everything.  Its subports are patches alone, and a
+    mirror of a patch stays empty: Open vSwitch looks for mirrors where a
+    packet comes in and where it goes out at last.
 
     :raises Conflict: when there is none, or no single one
     """
@@ -93,9 +95,16 @@ def attachment(
             % {'host': host, 'port': label},
             _('See that its server runs there: openstack server show.'),
         )
-    devices = [
-        item for item in candidates if item.interface.type != 'patch'
-    ] or list(candidates)
+    devices = [item for item in candidates if item.interface.type != 'patch']
+    if not devices:
+        raise exceptions.Conflict(
+            _(
+                'The port %s is inside a trunk: Open vSwitch copies nothing '
+                'of what only passes a patch'
+            )
+            % label,
+            _('Mirror the parent; its copies carry the VLAN of this port.'),
+        )
     working = [
         item
         for item in devices

@@ -72,8 +72,9 @@ class Graph:
 
 
 class _Builder:
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Facts, port: str) -> None:
         self._facts = facts
+        self._port = port
         self.nodes: dict[str, Node] = {}
         self.edges: list[tuple[str, str, str]] = []
         self._by_name = {plug.interface.name: plug for plug in facts.plugs}
@@ -106,22 +107,60 @@ class _Builder:
             for plug in self._facts.plugs
             if plug.bridge.uuid == bridge.uuid
         ]
-        for plug in here:
-            if plug.interface.type == 'patch' and plug.interface.name != via:
-                self._patch(plug)
+        # Those with the id of a port lead to the trunks of other servers.
+        patches = [
+            plug
+            for plug in here
+            if plug.interface.type == 'patch'
+            and plug.interface.name != via
+            and 'iface-id' not in plug.interface.external_ids
+        ]
+        for plug in sorted(patches, key=self._is_other):
+            self._patch(plug)
         self._others(bridge, here)
 
+    def _is_other(self, plug: Plug) -> bool:
+        """Return whether a patch is not the one of this port."""
+        peer = self.peer(plug.interface)
+        ids = peer.interface.external_ids if peer else {}
+        return ids.get('iface-id') != self._port
+
+    def peer(self, interface: model.Interface) -> Plug | None:
+        """Return the other end of a patch."""
+        return self._by_name.get(interface.options.get('peer', ''))
+
+    def trunk(self, found: model.Attachment) -> None:
+        """Add the way of a port inside a trunk, from the VM's device."""
+        peer = self.peer(found.interface)
+        if peer is None:
+            self.bridge(found.bridge, self._port, _vlan(found.port))
+            return
+        above, vlan = self._port, ''
+        for plug in self._facts.plugs:
+            ids = plug.interface.external_ids
+            if plug.bridge.uuid == peer.bridge.uuid and 'iface-id' in ids:
+                above, vlan = plug.interface.uuid, _vlan(plug.port)
+                label = _interface(plug.interface)
+                self.add(above, 'interface', label, self._port)
+        self.bridge(peer.bridge, above, vlan)
+
     def _patch(self, plug: Plug) -> None:
-        peer = self._by_name.get(plug.interface.options.get('peer', ''))
+        peer = self.peer(plug.interface)
         own = plug.interface.name
         if peer is None:
             label = _('%s (patch to nowhere)') % own
             self.add(plug.port.uuid, 'interface', label, plug.bridge.uuid)
             return
         label = f'{own} = {peer.interface.name} ({_("patch")})'
-        self.add(plug.port.uuid, 'interface', label, plug.bridge.uuid)
+        self.add(
+            plug.port.uuid,
+            'interface',
+            label,
+            plug.bridge.uuid,
+            _vlan(plug.port),
+        )
         self.bridge(
-            peer.bridge, plug.port.uuid, _vlan(plug.port), peer.interface.name
+            peer.bridge, plug.port.uuid, _vlan(peer.port), peer.interface.name
         )
 
     def _others(
@@ -129,7 +168,11 @@ class _Builder:
     ) -> None:
         kinds: dict[str, list[Plug]] = {}
         for plug in here:
-            if plug.interface.type != 'patch' and not plug.port.marks:
+            if (
+                plug.interface.type != 'patch'
+                and not plug.port.marks
+                and plug.interface.uuid not in self.nodes
+            ):
                 kinds.setdefault(plug.interface.type, []).append(plug)
         for kind, plugs in sorted(kinds.items()):
             for plug in plugs[:_MANY]:
@@ -195,7 +238,7 @@ def graph(port: model.NeutronPort, host: str, facts: Facts) -> Graph:
             % {'host': host, 'port': port.name or port.id},
             _('See --host, and "openstack port show".'),
         )
-    builder = _Builder(facts)
+    builder = _Builder(facts, port.id)
     words = [_('port'), port.id]
     server = port.server_name or port.server
     if server:
@@ -205,10 +248,11 @@ def graph(port: model.NeutronPort, host: str, facts: Facts) -> Graph:
         words.append(_('moving to %s') % port.moving_to)
     label = f'{port.name or port.mac or port.id} ({", ".join(words)})'
     builder.add(port.id, 'port', label)
-    for found in facts.attachments:
-        if found.interface.type == 'patch':
-            # The side of a trunk at br-int; its bridge leads there.
-            continue
+    # The side of a trunk at br-int; its bridge leads there.
+    devices = [f for f in facts.attachments if f.interface.type != 'patch']
+    if not devices:
+        builder.trunk(facts.attachments[0])
+    for found in devices:
         above = _linux(builder, port, found.interface)
         builder.add(
             found.interface.uuid,
@@ -226,7 +270,7 @@ def _linux(
     """Add what os-vif puts between a VM and a "qvo" interface."""
     if not interface.name.startswith('qvo'):
         return port.id
-    tail = port.id[:11]
+    tail = interface.name.removeprefix('qvo')
     above = port.id
     for prefix, what in (
         ('tap', _('device')),

@@ -21,9 +21,12 @@ INT = model.Bridge('b-int', 'br-int', 'netdev', 'secure', ('m1', 'm2'))
 TUN = model.Bridge('b-tun', 'br-tun')
 
 
-def plug(name, bridge, kind='patch', tag=None, **options):
+def plug(name, bridge, kind='patch', tag=None, port='', **options):
+    ids = {'iface-id': port} if port else {}
     return topology.Plug(
-        model.Interface(f'i-{name}', name, kind, 1, options=options),
+        model.Interface(
+            f'i-{name}', name, kind, 1, external_ids=ids, options=options
+        ),
         model.Port(f'p-{name}', name, tag, interfaces=(f'i-{name}',)),
         bridge,
     )
@@ -54,6 +57,70 @@ def facts(device='tap1', tunnels=1):
 def draw(name='web', **kwargs):
     port = model.NeutronPort(ID, name, server_name='srv')
     return topology.graph(port, 'host1', facts(**kwargs))
+
+
+class TestTrunk(testtools.TestCase):
+    """A trunk with one subport, beside the trunk of another server."""
+
+    def draw(self, *names):
+        """Return the way of the port whose interfaces have these names."""
+        tbr, other = model.Bridge('b-t', 'tbr-1'), model.Bridge('b-o', 'tbr-2')
+        plugs = {
+            item.interface.name: item
+            for item in (
+                plug('tap1', tbr, 'system', port='parent'),
+                plug('spt', tbr, tag=101, peer='spi'),
+                plug('tpt', tbr, peer='tpi'),
+                plug('spi', INT, tag=8, port='sub', peer='spt'),
+                plug('tpi', INT, tag=7, port='parent', peer='tpt'),
+                plug('tpi2', INT, tag=9, port='stranger', peer='tpt2'),
+                plug('tpt2', other, peer='tpi2'),
+            )
+        }
+        found = [plugs[name] for name in names]
+        port = found[0].interface.external_ids['iface-id']
+        return topology.text(
+            topology.graph(
+                model.NeutronPort(port, port),
+                'host1',
+                topology.Facts(
+                    tuple(
+                        model.Attachment(f.interface, f.port, f.bridge)
+                        for f in found
+                    ),
+                    tuple(plugs.values()),
+                    (),
+                ),
+            )
+        )
+
+    def test_parent(self):
+        self.assertEqual(
+            """\
+parent (port, parent, host host1)
+`- tap1 (system, ofport 1)
+   `- tbr-1 (bridge)
+      |- tpt = tpi (patch)
+      |  `- br-int (bridge, netdev, secure) [VLAN 7]
+      `- spt = spi (patch) [VLAN 101]
+         `- br-int (bridge, netdev, secure) [VLAN 8] (see above)
+""",
+            self.draw('tap1', 'tpi'),
+        )
+
+    def test_subport(self):
+        self.assertEqual(
+            """\
+sub (port, sub, host host1)
+`- tap1 (system, ofport 1)
+   `- tbr-1 (bridge)
+      |- spt = spi (patch) [VLAN 101]
+      |  `- br-int (bridge, netdev, secure) [VLAN 8]
+      `- tpt = tpi (patch)
+         `- br-int (bridge, netdev, secure) [VLAN 7] (see above)
+""",
+            self.draw('spi'),
+        )
 
 
 class TestTopology(testtools.TestCase):
