@@ -1,0 +1,247 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""A live migration with channels to its hosts: libvirt, and a shell."""
+
+import os
+import pathlib
+import threading
+
+import fixtures
+
+from osc_lab.tests.unit.commands import migrations
+from osc_lab.tests.unit import fake_cloud
+from osc_lab.tests.unit import fake_libvirt
+
+#: Runs here what OpenSSH would run on the host, unless it shall fail.
+SSH = """#!/bin/sh
+for command; do :; done
+case "$*" in *"$(cat "$0.fails") --"*) echo refused >&2; exit 255;; esac
+exec sh -c "$command"
+"""
+
+
+class HostsTest(migrations.CommandTest):
+    """Guest on host1; the hosts' files are of this test."""
+
+    def setUp(self):
+        super().setUp()
+        self.settings = {'libvirt_uri': 'test:///{host}', 'host_timeout': 20}
+        self.guest = fake_libvirt.Guest(fake_cloud.SERVER)
+        self.hosts = {
+            'host1': fake_libvirt.Host('host1', self.guest),
+            'host2': fake_libvirt.Host('host2'),
+            'host3': fake_libvirt.Host('host3'),
+        }
+        self.useFixture(fake_libvirt.Library(**self.hosts))
+
+    def check(self, name, *argv, status=0):
+        found = self.findings(
+            *('vm1', '--host', 'host2', '--preflight', *argv),
+            status=status,
+            settings=self.settings,
+        )
+        return {
+            item['subject']: item['result']
+            for item in found
+            if item['check'] == name
+        }
+
+
+class TestLibvirt(HostsTest):
+    def test_clean_pair(self):
+        found = self.findings(
+            *('vm1', '--host', 'host2', '--preflight'), settings=self.settings
+        )
+        self.assertEqual(set(), self.by_result(found))
+        passed = {check for check, _host in self.by_result(found, 'ok')}
+        self.assertLessEqual(
+            {'cpu', 'machine-type', 'host-memory', 'libvirt-listen'}, passed
+        )
+        for name in ('host1', 'host2'):
+            self.assertEqual(1, self.hosts[name].closed)
+
+    def test_destination_that_refuses(self):
+        self.hosts['host2'].refuses = fake_libvirt.Error(
+            'authentication failed: no'
+        )
+        found = self.check('libvirt-auth', status=3)
+        self.assertEqual({'host1': 'ok', 'host2': 'failed'}, found)
+
+    def test_source_that_refuses(self):
+        """Nothing of the guest is known, which is no failure of others."""
+        self.hosts['host1'].refuses = fake_libvirt.Error(
+            'authentication failed: no'
+        )
+        found = self.check('cpu', status=3)
+        self.assertNotEqual('ok', found['host2'])
+
+    def test_destination_that_hangs(self):
+        stop = threading.Event()
+        self.addCleanup(stop.set)
+        self.hosts['host2'].getHostname = lambda: stop.wait(60)
+        found = self.check('libvirt-listen', '--host-timeout', '1', status=3)
+        self.assertEqual({'host1': 'ok', 'host2': 'failed'}, found)
+
+    def test_cpu_that_is_less(self):
+        self.hosts['host2'].compared = [
+            fake_libvirt.Error('missing features: avx512', 91)
+        ]
+        self.assertEqual({'host2': 'failed'}, self.check('cpu', status=3))
+
+    def test_guest_that_is_there_already(self):
+        other = fake_libvirt.Guest('other')
+        self.hosts['host2'].guests['other'] = other
+        found = self.check('domain-conflict', status=3)
+        self.assertEqual({'host2': 'failed'}, found)
+
+    def test_machine_type_that_is_not_there(self):
+        self.hosts['host2'].models = fake_libvirt.Error('invalid', 8)
+        found = self.check('machine-type', status=3)
+        self.assertEqual({'host2': 'failed'}, found)
+
+    def test_forecast(self):
+        self.useFixture(
+            fixtures.MonkeyPatch('time.sleep', lambda seconds: None)
+        )
+        found = self.check('convergence', '--forecast', '--bandwidth', '500')
+        self.assertEqual({'host2': 'ok'}, found)
+        self.guest.rates = fake_libvirt.Error('not supported')
+        found = self.check(
+            'convergence', '--forecast', '--bandwidth', '500', status=4
+        )
+        self.assertEqual({'host2': 'unknown'}, found)
+
+
+class TestMove(HostsTest):
+    def setUp(self):
+        super().setUp()
+        left = iter(range(1000))
+        self.useFixture(
+            fixtures.MonkeyPatch('time.sleep', lambda seconds: next(left))
+        )
+        self.guest.jobs = [{'type': 2, 'memory_remaining': 1}]
+
+    def step(self, status):
+        return {
+            'id': 5,
+            'uuid': 'uuid-5',
+            'status': status,
+            'migration_type': 'live-migration',
+            'instance_uuid': fake_cloud.SERVER,
+            'source_compute': 'host1',
+            'dest_compute': 'host2',
+            'created_at': '2026-01-01T00:00:00',
+            'updated_at': '2026-01-01T00:00:09',
+        }
+
+    def move(self, status=0, arrives=True):
+        arrive = self.cloud._arrive
+
+        def arrived():
+            arrive()
+            if arrives and self.cloud.migrations[0]['status'] == 'completed':
+                guests = self.hosts['host1'].guests
+                self.hosts['host2'].guests.update(guests)
+                guests.clear()
+
+        self.cloud._arrive = arrived
+        self.cloud.steps = [
+            self.step(name) for name in ('preparing', 'running', 'completed')
+        ]
+        found = self.findings(
+            *('vm1', '--host', 'host2', '--wait'),
+            status=status,
+            settings=self.settings,
+        )
+        self.assertEqual('outcome', found[0]['check'])
+        return {
+            item['subject']: (item['result'], item['message'])
+            for item in found
+            if item['check'] == 'domain'
+        }
+
+    def test_guest_runs_there_and_only_there(self):
+        found = self.move()
+        self.assertEqual('ok', found['host1'][0])
+        self.assertEqual('ok', found['host2'][0])
+
+    def test_guest_stayed_behind_all_the_same(self):
+        found = self.move(status=5, arrives=False)
+        self.assertIn('failed', {result for result, _text in found.values()})
+
+    def test_repair(self):
+        self.cloud.server['status'] = 'ERROR'
+        self.cloud.server['OS-EXT-STS:vm_state'] = 'error'
+        self.openstack('vm1', '--repair', settings=self.settings)
+        self.assertEqual('ACTIVE', self.cloud.server['status'])
+
+    def test_repair_of_a_guest_that_does_not_run(self):
+        self.cloud.server['status'] = 'ERROR'
+        self.cloud.server['OS-EXT-STS:vm_state'] = 'error'
+        self.hosts['host1'].guests.clear()
+        self.openstack('vm1', '--repair', status=3, settings=self.settings)
+        self.assertEqual('ERROR', self.cloud.server['status'])
+
+
+class TestShell(HostsTest):
+    """All hosts are this machine, seen through a stand-in for OpenSSH."""
+
+    def setUp(self):
+        super().setUp()
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.ssh = folder / 'ssh'
+        self.ssh.write_text(SSH)
+        self.ssh.chmod(0o755)
+        (folder / 'ssh.fails').write_text('nobody')
+        self.useFixture(
+            fixtures.EnvironmentVariable(
+                'PATH', f'{folder}:{os.environ["PATH"]}'
+            )
+        )
+        self.files = {}
+        for name in self.hosts:
+            path = folder / f'{name}.conf'
+            path.write_text(f'[DEFAULT]\nhost = {name}\n')
+            self.files[name] = path
+        self.settings.update(
+            {
+                'ssh': '{host}',
+                'ovsdb': f'unix:{folder}/none',
+                'config_files': {
+                    name: [str(path)] for name, path in self.files.items()
+                },
+            }
+        )
+
+    def test_options_that_break_a_migration(self):
+        self.files['host1'].write_text(
+            '[DEFAULT]\nhost = host1\n'
+            '[libvirt]\nlive_migration_tunnelled = true\n'
+        )
+        found = self.check('migration-options', status=3)
+        self.assertEqual({'host2': 'failed'}, found)
+
+    def test_cells_that_differ(self):
+        for name, place in (('host1', 'one'), ('host2', 'two')):
+            self.files[name].write_text(
+                f'[DEFAULT]\nhost = {name}\n'
+                f'transport_url = rabbit://u:p@{place}:5672/\n'
+            )
+        self.assertEqual(
+            {'host2': 'failed'}, self.check('same-cell', status=3)
+        )
+
+    def test_host_without_a_shell(self):
+        (self.ssh.parent / 'ssh.fails').write_text('host2')
+        found = self.check('migration-options', status=3)
+        self.assertEqual({'host2': 'unknown'}, found)
