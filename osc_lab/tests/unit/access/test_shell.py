@@ -1,0 +1,252 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The shell channel, with a stand-in for OpenSSH, and on this machine."""
+
+import json
+import os
+import pathlib
+import stat
+import sys
+
+import fixtures
+import testtools
+
+from osc_lab.access import host_shell
+from osc_lab.access import shell
+from osc_lab import channels
+from osc_lab import exceptions
+
+#: Notes what it is asked, then does what the test wants.
+SSH = """#!{python}
+import json, os, pathlib, socket, subprocess, sys, time
+here = pathlib.Path({folder!r})
+with open(here / 'calls', 'a') as calls:
+    print(json.dumps([sys.argv[1:], sorted(os.environ)]), file=calls)
+exec((here / 'do').read_text())
+"""
+
+#: What OpenSSH does for -L: listens until its input ends.
+FORWARD = """
+path = sys.argv[sys.argv.index('-L') + 1].partition(':')[0]
+with socket.socket(socket.AF_UNIX) as listener:
+    listener.bind(path)
+    listener.listen()
+    sys.stdin.read()
+"""
+
+
+class ShellTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        program = self.folder / 'ssh'
+        program.write_text(
+            SSH.format(python=sys.executable, folder=str(self.folder))
+        )
+        program.chmod(0o755)
+        for name, value in (
+            ('PATH', f'{self.folder}:{os.environ["PATH"]}'),
+            ('OS_PASSWORD', 'canary'),
+        ):
+            self.useFixture(fixtures.EnvironmentVariable(name, value))
+
+    def does(self, code):
+        (self.folder / 'do').write_text(code)
+
+    def calls(self):
+        lines = (self.folder / 'calls').read_text().splitlines()
+        for _argv, environment in map(json.loads, lines):
+            self.assertNotIn('OS_PASSWORD', environment)
+        return [json.loads(line)[0] for line in lines]
+
+    def settings(self, ssh='root@{host}', **more):
+        return channels.Channels(**{'ssh': ssh, 'deadline': 20, **more})
+
+    def shell(self, **settings):
+        found = self.settings(**settings)
+        return shell.Shell(found.host('cmp1'), found)
+
+
+class TestRun(ShellTest):
+    def test_arguments_are_quoted_for_the_other_side(self):
+        self.does('print("out"); print("err", file=sys.stderr); sys.exit(3)')
+        there = self.shell(ssh_config='/my config')
+        answer = there.run(['echo', '$(x)', "a'b"])
+        self.assertEqual(
+            (3, 'out\n', 'err'), (answer.status, answer.text, answer.stderr)
+        )
+        (argv,) = self.calls()
+        self.assertEqual(['-F', '/my config', '-T'], argv[:3])
+        self.assertIn('StrictHostKeyChecking=yes', argv)
+        self.assertIn('BatchMode=yes', argv)
+        self.assertEqual(
+            ['root@cmp1', '--', "echo '$(x)' 'a'\"'\"'b'"], argv[-3:]
+        )
+
+    def test_here(self):
+        there = self.shell(ssh='local')
+        self.assertEqual('$(x)\n', there.run(['echo', '$(x)']).text)
+        self.assertEqual(b'in', there.run(['cat'], stdin=b'in').stdout)
+        # 255 is a status like any other.
+        self.assertEqual(255, there.run(['sh', '-c', 'exit 255']).status)
+
+    def test_no_channel(self):
+        error = self.assertRaises(exceptions.AccessError, self.shell, ssh=None)
+        self.assertIn('--ssh', str(error))
+
+    def fails(self, text, command=('x',), **kwargs):
+        settings = kwargs.pop('settings', {})
+        error = self.assertRaises(
+            exceptions.AccessError,
+            self.shell(**settings).run,
+            list(command),
+            **kwargs,
+        )
+        self.assertIn(text, str(error))
+
+    def test_host_that_refuses(self):
+        self.does(
+            'print("Warning: x\\nPermission denied.\\n", file=sys.stderr)\n'
+            'sys.exit(255)'
+        )
+        self.fails('No shell on cmp1: Permission denied. Try it by hand: ssh')
+
+    def test_host_that_hangs(self):
+        self.does('time.sleep(60)')
+        self.fails('did not answer within 0.3 s', timeout=0.3)
+
+    def test_command_that_fails(self):
+        self.does('sys.exit(4)')
+        self.fails('x failed on cmp1: status 4', check=True)
+        self.does('sys.exit("what went wrong")')
+        self.fails('x failed on cmp1: what went wrong', check=True)
+
+    def test_no_program(self):
+        self.fails(
+            'Cannot run /no/such', ['/no/such'], settings={'ssh': 'local'}
+        )
+
+
+class TestForward(ShellTest):
+    def test_socket_of_the_host(self):
+        self.does(FORWARD)
+        with self.shell().forward('/run/db.sock') as path:
+            folder = os.path.dirname(path)
+            self.assertEqual(0o700, stat.S_IMODE(os.stat(folder).st_mode))
+            self.assertTrue(shell._listens(path))
+        self.assertFalse(os.path.exists(folder))
+        (argv,) = self.calls()
+        self.assertIn('ExitOnForwardFailure=yes', argv)
+        self.assertEqual(f'{path}:/run/db.sock', argv[argv.index('-L') + 1])
+
+    def test_here_there_is_nothing_to_forward(self):
+        with self.shell(ssh='local').forward('/run/db.sock') as path:
+            self.assertEqual('/run/db.sock', path)
+
+    def test_master_that_keeps_the_socket(self):
+        """It is told to let go of it."""
+        self.does(
+            f'code = {FORWARD!r}\n'
+            'if "-O" in sys.argv:\n'
+            '    (here / "cancelled").touch()\n'
+            'elif os.fork():\n'
+            '    sys.stdin.read()\n'
+            'else:\n'
+            '    os.setsid()\n'
+            '    code = code.replace("sys.stdin.read()", "gone()")\n'
+            '    def gone():\n'
+            '        limit = time.monotonic() + 20\n'
+            '        while not (here / "cancelled").exists():\n'
+            '            time.sleep(0.02)\n'
+            '            assert time.monotonic() < limit\n'
+            '    exec(code)\n'
+        )
+        with self.shell().forward('/run/db.sock') as path:
+            pass
+        (_start, cancel) = self.calls()
+        self.assertEqual(
+            ['-O', 'cancel', '-L', f'{path}:/run/db.sock', 'root@cmp1'],
+            cancel[-5:],
+        )
+
+    def refused(self, **settings):
+        forward = self.shell(**settings).forward('/run/db.sock')
+        error = self.assertRaises(exceptions.AccessError, forward.__enter__)
+        return str(error)
+
+    def test_host_that_refuses(self):
+        self.does('sys.exit("Permission denied.")')
+        self.assertIn('No shell on cmp1: Permission denied', self.refused())
+
+    def test_host_that_hangs(self):
+        self.does('time.sleep(60)')
+        text = self.refused(deadline=0.3)
+        self.assertIn('cmp1 did not answer in time', text)
+
+
+class TestProbe(ShellTest):
+    """What answers is the probe, or something else."""
+
+    def ask(self):
+        found = self.settings()
+        probe = host_shell.HostShell(found.host('cmp1'), found, ['/n.conf'])
+        self.assertEqual(['/n.conf'], probe.configuration()['files'])
+        return probe.ask(resolved=['127.0.0.1'])
+
+    def test_answer(self):
+        self.does('sys.exit(subprocess.call(["sh", "-c", sys.argv[-1]]))')
+        self.assertEqual({'127.0.0.1': '127.0.0.1'}, self.ask()['resolved'])
+
+    def test_greeting_before_the_answer(self):
+        self.does('print("Welcome"); print({"resolved": 1} and "{}")')
+        self.assertEqual({}, self.ask())
+
+    def test_what_is_no_answer(self):
+        for code, text in (
+            ('print("Welcome")', 'The probe failed on cmp1: status 0'),
+            ('sys.exit("python3: not found")', 'python3: not found'),
+            ('print("[1]")', 'answered nonsense'),
+            ('', 'It needs python3 there'),
+        ):
+            self.does(code)
+            error = self.assertRaises(exceptions.AccessError, self.ask)
+            self.assertIn(text, str(error))
+
+    def listener(self):
+        found = self.settings()
+        probe = host_shell.HostShell(found.host('cmp1'), found)
+        item = probe.listen([0], 30)
+        self.addCleanup(item.close)
+        self.addCleanup(item._process.stdout.close)
+        return item
+
+    def test_listener(self):
+        self.does('sys.exit(subprocess.call(["sh", "-c", sys.argv[-1]]))')
+        item = self.listener()
+        self.assertEqual([0], item.ports())
+        item.close()
+        self.assertEqual(0, item._process.returncode)
+
+    def test_listener_that_does_not_start(self):
+        self.does('sys.exit(1)')
+        error = self.assertRaises(
+            exceptions.AccessError, self.listener().ports
+        )
+        self.assertIn('Nothing could listen on cmp1', str(error))
+
+    def test_listener_that_does_not_end(self):
+        self.does('print(flush=True); time.sleep(60)')
+        item = self.listener()
+        self.assertRaises(exceptions.AccessError, item.ports)
+        item.close()
+        self.assertEqual(-9, item._process.returncode)
