@@ -69,8 +69,8 @@ class TestService(ServiceTest):
             self.http.register_uri(
                 requests_mock.ANY, url, exc=requests.exceptions.ConnectTimeout
             )
-        nova = service.Service(self.connect().compute, 5)
-        self.refused(lambda: nova.maximum, kind=exceptions.AccessError)
+        self.sdk.session.invalidate()
+        self.refused(lambda: self.nova.maximum, kind=exceptions.AccessError)
 
     def test_header_says_which_version(self):
         self.http.get(URL + '/x', json={'a': 1})
