@@ -26,8 +26,10 @@ import urllib.parse
 
 _MASK = '***'
 
-#: A shorter one may be part of any word, and its absence would tell it.
+#: A shorter one, or one that is a word, may be part of any text, and that it
+#: is hidden there would tell it.
 _SHORTEST = 8
+_LONGEST_WORD = 15
 
 #: Names of options of log-ins that hold a secret have one of these in them.
 _SECRET = ('password', 'token', 'secret', 'passcode')
@@ -73,7 +75,9 @@ def learn(values: collections.abc.Iterable[object]) -> None:
     """Hide these from now on, wherever hidden() sees them."""
     for value in values:
         text = str(value or '')
-        if len(text) >= _SHORTEST:
+        if len(text) < _SHORTEST:
+            continue
+        if len(text) > _LONGEST_WORD or not text.isalpha():
             _known.update(
                 (
                     text,

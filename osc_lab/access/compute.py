@@ -21,6 +21,7 @@ from osc_lab.access import service
 from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.migration import facts
+from osc_lab import secrecy
 
 #: Fields of a server: pinned zone 2.96, image properties 2.98.
 SERVER = (2, 98)
@@ -134,7 +135,7 @@ class Compute:
             ),
             group_ids=tuple(body.get('server_groups') or ()),
             shares=shares,
-            fault=str((body.get('fault') or {}).get('message', '')),
+            fault=secrecy.hidden((body.get('fault') or {}).get('message', '')),
         )
 
     def _shares(self, server_id: str) -> tuple[str, ...] | facts.Gap:

@@ -349,7 +349,7 @@ def log_lines(uuid: str, request_id: str) -> list[str]:
             stream.seek(max(0, os.path.getsize(path) - 4000000))
             lines = stream.read().decode('utf-8', 'replace').splitlines()
         found += [
-            line[:1000]
+            str(without_password(line[:1000]))
             for line in about(lines, uuid, request_id)
             if re.search(r' (WARNING|ERROR|CRITICAL) |igration', line)
         ]

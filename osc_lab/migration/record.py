@@ -17,6 +17,8 @@ import dataclasses
 import datetime
 import typing
 
+from osc_lab import secrecy
+
 #: Statuses after which nothing happens any more.
 DONE = ('completed', 'done')
 ENDED = (*DONE, 'failed', 'error', 'cancelled')
@@ -136,7 +138,7 @@ def action(body: collections.abc.Mapping[str, typing.Any]) -> Action:
                 str(item.get('event', '')),
                 str(item.get('host') or ''),
                 str(item.get('result') or ''),
-                str(item.get('details') or ''),
+                secrecy.hidden(item.get('details') or ''),
                 bool(item.get('finish_time')),
             )
             for item in events

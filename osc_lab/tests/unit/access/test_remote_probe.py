@@ -286,7 +286,7 @@ class TestLog(ProbeTest):
         server, request = str(uuid.uuid4()), f'req-{uuid.uuid4()}'
         log = self.write(
             'nova-compute.log',
-            f'1 INFO [{request}] {server} Migration begins\n'
+            f'1 INFO [{request}] {server} Migration to x://u:p@h begins\n'
             f'2 INFO [{request}] {server} something else\n'
             f'3 ERROR [{request}] {"x" * 2000}\n'
             f'4 ERROR [req-{uuid.uuid4()}] {server} of another\n',
@@ -296,6 +296,7 @@ class TestLog(ProbeTest):
             self.process(program, stderr=stream)
         found = remote_probe.log_lines(server, request)
         self.assertEqual(['1', '3'], [line[0] for line in found])
+        self.assertIn('to x://u@h begins', found[0])
         self.assertEqual(1000, len(found[1]))
         found = remote_probe.log_lines(server, '')
         self.assertEqual(['1', '4'], [line[0] for line in found])

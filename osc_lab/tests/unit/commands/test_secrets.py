@@ -342,6 +342,22 @@ class TestMigration(migrations.CommandTest):
     def test_what_a_failure_left(self):
         self.cloud.migrations = [self.step('error')]
         self.cloud.server['status'] = 'ERROR'
+        address = f'qemu+tcp://u:{self.secrecy.canaries["event"]}@host2/system'
+        event = {
+            'event': 'compute_live_migration',
+            'host': 'host1',
+            'result': 'Error',
+            'start_time': '2026-01-01T00:00:01',
+            'finish_time': '2026-01-01T00:00:02',
+            'details': f'libvirtError: cannot reach {address}',
+        }
+        self.cloud.actions['req-1'] = {
+            'request_id': 'req-1',
+            'action': 'live-migration',
+            'start_time': '2026-01-01T00:00:00',
+            'events': [event],
+        }
+        self.cloud.server['fault'] = {'message': f'no {address}'}
         self.secrecy.through(*migrations.LIVE, '--explain', '5', status=5)
         self.secrecy.through(*migrations.LIVE, 'vm1', '--repair', status=3)
 
