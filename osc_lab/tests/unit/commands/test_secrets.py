@@ -185,16 +185,23 @@ class TestVolumeEncryption(testtools.TestCase):
         }
         path.write_text(json.dumps(clouds))
 
-    def test_presets(self):
-        for name in ('luks', 'luks-aes256', 'luks2'):
-            self.secrecy.through(
-                *('volume', 'encryption', 'preset', name, '-f', 'json')
-            )
-            self.cloud.types.clear()
+    def preset(self, name):
+        self.secrecy.through(
+            *('volume', 'encryption', 'preset', name, '-f', 'json')
+        )
+
+    def test_luks(self):
+        self.preset('luks')
+
+    def test_luks_aes256(self):
+        self.preset('luks-aes256')
+
+    def test_luks2(self):
+        self.preset('luks2')
 
     def test_plan_and_list(self):
         preset = ('volume', 'encryption', 'preset')
-        self.secrecy.through(*preset, 'luks', '--dry-run')
+        self.secrecy.look(*preset, 'luks', '--dry-run')
         self.secrecy.through(*preset, 'list')
         self.secrecy.through(*preset, 'show', 'luks')
 
@@ -248,9 +255,10 @@ class TestVolumeEncryption(testtools.TestCase):
         value = self.secrecy.canaries.key('late')
         folder = pathlib.Path(self.cloud._path).parent
         program = folder / 'head'
+        # As much as was announced, and then what should not be there.
         program.write_text(
-            f'#!/bin/sh\nprintf "[a]\\nfile 1 2 3 fixed_key = {value}"\n'
-            f'printf "\\nfixed_key = {value}\\n%.0s" 1 2 3 4 5 6 7 8 9\n'
+            '#!/bin/sh\nprintf "%$(($2 - 1))s\\n" ""\n'
+            f'echo "fixed_key = {value}"\n'
         )
         program.chmod(0o755)
         self.useFixture(
@@ -339,7 +347,8 @@ class TestMigration(migrations.CommandTest):
         live = (*migrations.LIVE, 'vm1', '--host', 'host2', '--wait')
         self.secrecy.through(*live, '--no-preflight')
 
-    def test_what_a_failure_left(self):
+    def failed(self):
+        """Let a migration have failed."""
         self.cloud.migrations = [self.step('error')]
         self.cloud.server['status'] = 'ERROR'
         address = f'qemu+tcp://u:{self.secrecy.canaries["event"]}@host2/system'
@@ -358,7 +367,13 @@ class TestMigration(migrations.CommandTest):
             'events': [event],
         }
         self.cloud.server['fault'] = {'message': f'no {address}'}
+
+    def test_explanation(self):
+        self.failed()
         self.secrecy.through(*migrations.LIVE, '--explain', '5', status=5)
+
+    def test_repair(self):
+        self.failed()
         self.secrecy.through(*migrations.LIVE, 'vm1', '--repair', status=3)
 
     def test_option_of_the_stock_command(self):
