@@ -1,0 +1,119 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Live migration in clouds that are older, or that tell less."""
+
+import fixtures
+
+from osc_lab.tests.unit.commands import migrations
+from osc_lab.tests.unit import fake_cloud
+
+FIXED_KEY = '00000000-0000-0000-0000-000000000000'
+
+
+class TestSecrets(migrations.CommandTest):
+    """Whether the destination may read the key of a volume."""
+
+    def check(self, status=0, **volume):
+        self.cloud.volumes.clear()
+        self.cloud.server['os-extended-volumes:volumes_attached'].clear()
+        self.cloud.add_volume('v1', encrypted=True, **volume)
+        (found,) = self.findings(
+            *('vm1', '--host', 'host2', '--preflight'),
+            *('--check', 'volume-secrets'),
+            status=status,
+        )
+        return found['result'], found['message']
+
+    def test_key_that_may_be_read(self):
+        self.cloud.secrets['k1'] = 200
+        self.assertEqual('ok', self.check(encryption_key_id='k1')[0])
+        # Older clouds name it with the encryption alone.
+        self.assertEqual('ok', self.check(key='k1')[0])
+
+    def test_key_that_may_not_or_is_gone(self):
+        for status in (401, 403, 404):
+            self.cloud.secrets['k1'] = status
+            self.assertEqual('failed', self.check(3, key='k1')[0], status)
+
+    def test_shared_key_of_the_hosts(self):
+        result, message = self.check(key=FIXED_KEY)
+        self.assertNotEqual('failed', result)
+        self.assertIn('fixed_key', message)
+
+    def test_what_nobody_tells(self):
+        self.assertEqual('unknown', self.check(4)[0])
+        self.cloud.secrets['k1'] = 500
+        result, message = self.check(4, key='k1')
+        self.assertEqual('unknown', result)
+        self.assertIn('500', message)
+
+
+class TestVersions(migrations.CommandTest):
+    def nova(self, maximum):
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'osc_lab.tests.unit.fake_cloud.SERVICES',
+                {**fake_cloud.SERVICES, 'compute': ('v2.1', maximum)},
+            )
+        )
+
+    def migrate(self, *argv, status=0):
+        self.openstack(
+            *('vm1', '--host', 'host2', '--no-preflight', '--no-wait'),
+            *argv,
+            status=status,
+        )
+        return [item[4].get('os-migrateLive') for item in self.cloud.writes()]
+
+    def test_that_ask_for_the_kind(self):
+        self.nova('2.20')
+        self.assertEqual([], self.migrate(status=1))
+        self.assertIn('--block-migration', self.err)
+        self.assertEqual(
+            [
+                {
+                    'host': 'host2',
+                    'block_migration': True,
+                    'disk_over_commit': False,
+                }
+            ],
+            self.migrate('--block-migration'),
+        )
+
+    def test_that_force_unless_told(self):
+        self.nova('2.40')
+        (body,) = self.migrate()
+        self.assertEqual(
+            {'host': 'host2', 'block_migration': 'auto', 'force': False}, body
+        )
+
+    def test_that_name_no_groups(self):
+        self.nova('2.60')
+        (found,) = self.findings(
+            *('vm1', '--host', 'host2', '--preflight'),
+            *('--check', 'server-group'),
+            status=4,
+        )
+        self.assertEqual('unknown', found['result'])
+        self.assertIn('2.71', found['message'])
+
+
+class TestNames(migrations.CommandTest):
+    def test_two_servers_of_one_name(self):
+        self.cloud.others = [{**self.cloud.server, 'id': 'other'}]
+        self.openstack('vm1', '--preflight', status=1)
+        self.assertIn('2 servers are named "vm1"', self.err)
+
+    def test_none(self):
+        self.openstack('vm', '--preflight', status=1)
+        self.assertIn('no server "vm"', self.err)
