@@ -74,6 +74,14 @@ class TestFile(testtools.TestCase):
         self.write(True)
         self.assertEqual('theirs', target.read_text())
 
+    def test_folder_that_is_not_there(self):
+        self.path = self.folder / 'none' / 'f'
+        for force in (False, True):
+            error = self.assertRaises(
+                exceptions.InvalidInput, self.write, force
+            )
+            self.assertIn('No such file', str(error))
+
     def test_force_leaves_what_is_no_file(self):
         self.path.mkdir()
         self.assertRaises(exceptions.InvalidInput, self.write, True)
@@ -190,6 +198,30 @@ class TestOutput(testtools.TestCase):
             errors = process.stderr.read()
         self.assertIn(b'BrokenPipeError', errors)
         self.assertEqual(1, process.returncode)
+
+    def test_a_terminal_shows_no_capture(self):
+        ours, theirs = os.openpty()
+        self.addCleanup(os.close, ours)
+        with (
+            open(theirs, 'w') as terminal,
+            fixtures.MonkeyPatch('sys.stdout', terminal),
+        ):
+            error = self.assertRaises(
+                exceptions.InvalidInput,
+                sinks.output(sinks.Stop()).__enter__,
+            )
+        self.assertIn('a terminal cannot show', str(error))
+
+    def test_a_pipe_takes_all(self):
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        self.addCleanup(os.close, writer)
+        sink = sinks.Pipe(writer, sinks.Stop())
+        sink.write(b'x' * 5000)
+        self.assertEqual(5000, sink.done)
+        # What is gone is gone.
+        sink.cut(0)
+        self.assertEqual(b'x' * 5000, os.read(reader, 9999))
 
     def test_signals_are_noted_and_given_back(self):
         before = signal.getsignal(signal.SIGTERM)
