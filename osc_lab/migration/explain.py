@@ -94,9 +94,9 @@ _REFUSALS: tuple[tuple[str, str], ...] = (
 )
 
 _LOG_TEXT = re.compile(
-    r'(Live Migration failure: .*|Live migration failed\.?:? .*|'
+    r'Live Migration failure: .*|Live migration failed\.?:? .*|'
     r'libvirtError: .*|Error: .*|Exception: .*|Pre live migration failed.*|'
-    r'Live migration not completed after .*|KeyManagerError.*)'
+    r'Live migration not completed after .*|KeyManagerError.*'
 )
 
 

@@ -230,7 +230,7 @@ def cpu(model, mode, **changes):
     )
 
 
-def certified(mine, other=None, **values):
+def certified(mine, other=None, way=None, **values):
     """Return facts with TLS on and these certificates at both ends."""
     options = conf(live_migration_scheme='tls', **values)
     return pair(

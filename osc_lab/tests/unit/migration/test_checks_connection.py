@@ -308,6 +308,29 @@ CASES = (
     ),
     (
         certificates.LibvirtTls,
+        hosts.certified(
+            (hosts.CA, hosts.CLIENT),
+            (hosts.CA, hosts.certificate(names=frozenset())),
+            way=hosts.GAP,
+        ),
+        [],
+        'good',
+    ),
+    (
+        certificates.LibvirtTls,
+        hosts.pair(
+            source={'shell': hosts.UNSET},
+            there={
+                'shell': hosts.shell(
+                    certificates=(hosts.certificate(not_after=0),)
+                )
+            },
+        ),
+        [],
+        'good',
+    ),
+    (
+        certificates.LibvirtTls,
         hosts.certified(()),
         ['failed'] * 4,
         'no ca certificate for libvirt',
@@ -358,9 +381,15 @@ CASES = (
     ),
     (
         certificates.LibvirtTls,
-        hosts.pair(source={'reach': hosts.attempt(hosts.REACH.TLS, '')}),
+        hosts.pair(
+            source={
+                'reach': hosts.attempt(
+                    hosts.REACH.TLS, '', 'qemu+tls://a/system?x=?', '.t.'
+                )
+            }
+        ),
         ['failed'],
-        'TLS fails at qemu+tcp://b/system: text.',
+        'TLS fails at qemu+tls://a/system: .t.',
         {'origin': ''},
     ),
     (
@@ -454,6 +483,21 @@ class TestChecks(check_cases.HostCasesTest):
     CASES = CASES
     ALL = ALL
     TWICE = (libvirt.LibvirtListen, libvirt.LibvirtAuth)
+
+    def test_the_last_stop_is_not_doubled(self):
+        for check, reach in (
+            (certificates.LibvirtTls, hosts.REACH.TLS),
+            (libvirt.LibvirtAuth, hosts.REACH.AUTH),
+        ):
+            for text in ('why.', 'why', 'why X'):
+                facts = hosts.from_source(reach, text=text)
+                (item,) = (
+                    item
+                    for item in self.judge(check(), facts)
+                    if item.result == 'failed'
+                )
+                end = item.message.rpartition(': ')[2]
+                self.assertEqual(text.rstrip('.') + '.', end)
 
     def test_each_place(self):
         """Who asks is told apart, and what could not be asked is silent."""

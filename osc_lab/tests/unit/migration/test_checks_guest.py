@@ -428,13 +428,41 @@ class TestChecks(check_cases.HostCasesTest):
 
 
 class TestStorage(testtools.TestCase):
+    def decide(self, found):
+        """Return whether disks are copied, and what is wrong with that."""
+        decision = storage.decide(found, found.destinations[0])
+        for text in (decision.reason, decision.problem, decision.remedy):
+            self.assertIsInstance(text, str)
+        self.assertNotEqual('', decision.reason)
+        self.assertEqual(bool(decision.problem), bool(decision.remedy))
+        return decision.block, decision.problem.partition(' ')[0]
+
     def test_local_disks_are_copied(self):
-        found = hosts.pair()
-        self.assertTrue(storage.decide(found, found.destinations[0]).block)
+        for kind in (facts.Storage.AUTO, facts.Storage.BLOCK):
+            found = hosts.pair(request=facts.Request('b', kind))
+            self.assertEqual((True, ''), self.decide(found))
+        found = hosts.pair(request=facts.Request('b', facts.Storage.SHARED))
+        self.assertEqual((True, '--shared-migration'), self.decide(found))
 
     def test_shared_disks_are_not(self):
-        found = hosts.pair(there={'shell': hosts.shell(files=hosts.HERE)})
-        self.assertFalse(storage.decide(found, found.destinations[0]).block)
+        there = {'shell': hosts.shell(files=hosts.HERE)}
+        for kind in (facts.Storage.AUTO, facts.Storage.SHARED):
+            found = hosts.pair(there=there, request=facts.Request('b', kind))
+            self.assertEqual((False, ''), self.decide(found))
+        found = hosts.pair(
+            there=there, request=facts.Request('b', facts.Storage.BLOCK)
+        )
+        self.assertEqual((False, '--block-migration'), self.decide(found))
+
+    def test_disks_in_ceph_are_not(self):
+        options = hosts.conf(images_type='rbd')
+        for source, block in (
+            ({'shell': hosts.shell(options=options)}, False),
+            ({'shell': hosts.shell()}, True),
+            ({'shell': hosts.UNSET}, True),
+        ):
+            found = hosts.pair(source=source, there={'shell': hosts.UNSET})
+            self.assertEqual((block, ''), self.decide(found))
 
     def test_a_shell_at_the_destination_alone(self):
         for files, block in (({'/i/disk': ''}, True), (hosts.HERE, False)):
@@ -442,16 +470,42 @@ class TestStorage(testtools.TestCase):
                 source={'shell': hosts.GAP},
                 there={'shell': hosts.shell(files=files)},
             )
+            self.assertEqual((block, ''), self.decide(found))
             destination = found.destinations[0]
-            self.assertIs(block, storage.decide(found, destination).block)
             self.assertEqual('', storage.left_over(found, destination))
 
     def test_another_file_of_that_name_is_not_shared(self):
         found = hosts.pair(
             there={'shell': hosts.shell(files={'/i/disk': 'fs:2'})}
         )
-        self.assertTrue(storage.decide(found, found.destinations[0]).block)
+        self.assertEqual((True, ''), self.decide(found))
+        self.assertEqual(
+            '/i/disk', storage.left_over(found, found.destinations[0])
+        )
+
+    def test_one_disk_of_two_is_not_shared(self):
+        disks = (hosts.DISK, dataclasses.replace(hosts.DISK, source='/other'))
+        known = {'/i/disk': 'fs:1', '/other': 'fs:2'}
+        for files, block in ((known, False), ({**known, '/other': ''}, True)):
+            found = hosts.pair(
+                source={
+                    'libvirt': hosts.connection(
+                        'a',
+                        domain=dataclasses.replace(hosts.DOMAIN, disks=disks),
+                    ),
+                    'shell': hosts.shell(files=known),
+                },
+                there={'shell': hosts.shell(files=files)},
+            )
+            self.assertEqual((block, ''), self.decide(found))
+            self.assertEqual(
+                '', storage.left_over(found, found.destinations[0])
+            )
 
     def test_volumes_are_not(self):
-        found = hosts.disk(volume_id='v1')
-        self.assertFalse(storage.decide(found, found.destinations[0]).block)
+        self.assertEqual((False, ''), self.decide(hosts.disk(volume_id='v1')))
+
+    def test_a_guest_that_nobody_saw(self):
+        for known in (hosts.GAP, hosts.connection('a', domain=hosts.GAP)):
+            found = hosts.pair(source={'libvirt': known})
+            self.assertEqual((False, ''), self.decide(found))

@@ -132,6 +132,9 @@ class TestCause(testtools.TestCase):
             self.assertEqual(check, explain.cause(text), text)
         self.assertIsNone(explain.cause('something else'))
 
+    def test_the_id_is_an_interface(self):
+        self.assertEqual('outcome', explain.CHECK)
+
     def test_refusals(self):
         for text, check in REFUSED:
             self.assertEqual(check, explain.refusal(text), text)

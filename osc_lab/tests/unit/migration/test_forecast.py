@@ -14,7 +14,9 @@
 
 import dataclasses
 import itertools
+import math
 import random
+import statistics
 
 import hypothesis
 from hypothesis import strategies
@@ -23,6 +25,7 @@ import testtools
 from osc_lab.migration.checks import forecast as check
 from osc_lab.migration import facts
 from osc_lab.migration import forecast
+from osc_lab.migration import nova_options
 from osc_lab.migration import precopy
 from osc_lab.tests.unit.migration import samples
 from osc_lab.tests.unit.migration import simulator
@@ -333,13 +336,13 @@ class TestForecast(testtools.TestCase):
         )
 
     def test_windows_reach_to_the_first_round(self):
-        self.assertEqual((1, 2, 4, 8, 16), forecast.windows(16.0, 8))
+        self.assertEqual((1, 2, 4, 8, 16), forecast.windows(16.0, 4))
         self.assertEqual(4, forecast.windows(0.0, 8)[-1])
         self.assertEqual(30, forecast.windows(1e9, 8)[-1])
 
     def test_a_small_guest_is_measured_more_often(self):
         self.assertEqual(
-            (1, 1, 1, 1, 2, 2, 4, 8, 16), forecast.windows(16.0, 1)
+            (1, 1, 1, 1, 2, 2, 4, 8, 16), forecast.windows(16.0, 3.9)
         )
 
     def test_what_is_drawn_is_concave_and_near_the_windows(self):
@@ -383,20 +386,123 @@ class TestForecast(testtools.TestCase):
         guest = simulator.Guest([(15000, 150000)])
         self.assertIsNone(self.forecast(guest).converges)
 
+    def test_verdict(self):
+        """Two of a hundred may disagree."""
+        guest = simulator.Guest([(40000, 20000)])
+        found = self.forecast(guest)
+        for ending, verdict in (
+            (1.0, True),
+            (0.98, True),
+            (0.97, None),
+            (0.03, None),
+            (0.02, False),
+            (0.0, False),
+        ):
+            changed = dataclasses.replace(found, ending=ending)
+            self.assertIs(verdict, changed.converges)
+
+    def test_an_idle_guest_takes_as_long_as_its_memory(self):
+        """Nothing is unknown but how much is sent, and how fast."""
+        guest = simulator.Guest([(1, 1)])
+        setting = precopy.Setting(BIG, 1000.0 * MIB, steps(), 1600.0)
+        seen = self.windows(guest)
+        whole = precopy.predict(guest.dirty, setting).seconds
+        found = forecast.forecast(seen, BIG, setting, (1.0, 1.0), (1.0, 1.0))
+        for item in (found.best, found.likely, found.worst):
+            self.assertAlmostEqual(1, item.seconds / whole, delta=0.02)
+        self.assertEqual(1.0, found.ending)
+        found = forecast.forecast(seen, BIG, setting, (0.5, 2.0), (0.1, 1.0))
+        self.assertLess(found.best.seconds, whole * 0.3)
+        self.assertGreater(found.best.seconds, whole * 0.05)
+        self.assertLess(found.worst.seconds, whole * 2.0)
+        self.assertGreater(found.worst.seconds, whole)
+
+    def test_the_order_of_the_answers(self):
+        """Those that do not end come last, then the slow ones."""
+        guest = simulator.Guest([(15000, 150000)])
+        found = self.forecast(guest, 150.0)
+        self.assertTrue(0.05 < found.ending < 0.5)
+        self.assertEqual(
+            (True, False, False),
+            (
+                found.best.converges,
+                found.likely.converges,
+                found.worst.converges,
+            ),
+        )
+        # The curve of each is kept beside it.
+        setting = precopy.Setting(BIG, 0.85 * 150 * MIB, steps(), 1600.0)
+        for curve in (found.curve, found.hard):
+            self.assertFalse(precopy.predict(curve, setting).converges)
+
+    def spread(self, times, pages, most=BIG):
+        """Return how far curves lie apart at the last window, and where."""
+        seen = tuple((float(t), float(pages)) for t in times)
+        curves = forecast.drawn(seen, most, 4096, random.Random(1))
+        values = [curve(float(times[-1])) for curve in curves]
+        return statistics.stdev(values), statistics.mean(values)
+
+    def test_the_noise_is_that_of_sampling(self):
+        """Of 512 pages in each GiB, a share was seen to change."""
+        for gib, share in ((16, 0.5), (16, 0.1), (64, 0.5)):
+            most = gib * 262144
+            sampled = gib * 512
+            error = most * math.sqrt(share * (1 - share) / sampled)
+            deviation, mean = self.spread((8,), most * share, most)
+            self.assertAlmostEqual(1, mean / (most * share), delta=0.02)
+            self.assertAlmostEqual(1, deviation / error, delta=0.35)
+
+    def test_windows_are_rounded_down(self):
+        """QEMU tells whole MiB a second."""
+        _deviation, mean = self.spread((8, 8, 8), 100.0, 4096 * 262144)
+        self.assertAlmostEqual(100 + 8 * 256 / 2, mean, delta=600)
+
+    def advise(self, curve, **changes):
+        setting = dataclasses.replace(
+            precopy.Setting(PAGES, 20.0 * MIB, steps(), 1600.0), **changes
+        )
+
+        def ends(**other):
+            return precopy.predict(
+                curve, dataclasses.replace(setting, **other)
+            )
+
+        return forecast.advise(curve, setting), ends
+
     def test_advice(self):
         curve = precopy.Curve(
             ((0.0, 0.0), (1.0, 20000.0), (2.0, 20000.0)), BIG
         )
-        setting = precopy.Setting(PAGES, 20.0 * MIB, steps(), 1600.0)
-        found = forecast.advise(curve, setting)
-        self.assertGreater(found.bandwidth, 20 * MIB)
-        self.assertGreater(found.downtime, 3)
+        found, ends = self.advise(curve)
+        self.assertFalse(ends().converges)
+        self.assertEqual(80 * MIB, found.bandwidth)
+        self.assertTrue(ends(bandwidth=80.0 * MIB).converges)
+        self.assertFalse(ends(bandwidth=60.0 * MIB).converges)
+        self.assertEqual(20000 * 4104 / (20 * MIB), found.downtime)
         self.assertIsNone(found.timeout)
+        self.assertTrue(found.auto_converge)
+
+    def test_more_time_is_advised(self):
+        curve = precopy.Curve(((0.0, 0.0), (1.0, 1000.0)), BIG)
+        found, ends = self.advise(curve, timeout=5.0)
+        self.assertFalse(ends().converges)
+        self.assertEqual(ends(timeout=0.0).seconds, found.timeout)
+        self.assertTrue(ends(timeout=found.timeout + 1).converges)
+        self.assertFalse(found.auto_converge)
+        self.assertEqual(60 * MIB, found.bandwidth)
 
     def test_advice_that_nothing_helps(self):
         curve = precopy.Curve(((0.0, 0.0), (0.001, BIG)), BIG)
-        setting = precopy.Setting(BIG, 1.0 * MIB, steps(), 1600.0)
-        self.assertIsNone(forecast.advise(curve, setting).bandwidth)
+        found, _ends = self.advise(curve, pages=BIG, bandwidth=1.0 * MIB)
+        self.assertIsNone(found.bandwidth)
+
+    def test_the_most_that_is_tried(self):
+        """64 times the bandwidth."""
+        for factor, result in ((51, 64), (77, None)):
+            pages = factor * 20 * MIB / 4104
+            curve = precopy.Curve(((0.0, 0.0), (1.0, pages)), 2 * BIG)
+            found, _ends = self.advise(curve, pages=BIG)
+            self.assertEqual(result and result * 20 * MIB, found.bandwidth)
 
 
 class TestConvergence(testtools.TestCase):
@@ -430,21 +536,151 @@ class TestConvergence(testtools.TestCase):
             options,
         )
         [item] = check.Convergence().judge(found)
+        self.assertEqual(
+            ('convergence', 'b', 'libvirt'),
+            (item.check, item.subject, item.source),
+        )
         return item
 
     def test_ends(self):
-        item = self.judge(SLOW)
-        self.assertEqual('ok', item.result)
+        item = self.judge(SLOW, touched_pages=BIG)
+        self.assertEqual(('ok', ''), (item.result, item.remedy))
         low, likely, high = item.evidence['seconds']
-        self.assertLess(low, likely)
-        self.assertLess(likely, high)
+        self.assertTrue(low < likely < high)
+        pause = item.evidence['downtime_ms'][2]
+        self.assertEqual(
+            f'It takes {low:.0f} to {high:.0f} s and pauses the guest for up '
+            f'to {pause} ms, at 1000 MiB/s.',
+            item.message,
+        )
+        self.assertEqual(
+            {
+                'windows': [list(window) for window in SLOW],
+                'bandwidth_mib_s': 1000.0,
+                'ending': 1.0,
+                'timeout_s': 800.0 * 16,
+            },
+            {
+                key: value
+                for key, value in item.evidence.items()
+                if key not in ('seconds', 'downtime_ms')
+            },
+        )
+        for value in item.evidence['seconds']:
+            self.assertEqual(round(value, 2), value)
+        for value in item.evidence['downtime_ms']:
+            self.assertIsInstance(value, int)
+            self.assertTrue(0 < value < 500)
+
+    def test_bounds_of_what_is_assumed(self):
+        """An idle guest takes as long as its memory and the bandwidth."""
+        idle = tuple((float(s), 1.0) for s in (1, 2, 4, 8))
+        whole = 16384 / 1000
+        for changes, best, worst in (
+            ({'touched_pages': BIG}, (0.85 / 1.1, 0.95), (1.0, 1.05 / 0.8)),
+            ({}, (0.1 / 1.1, 0.3), (0.95, 1.0 / 0.8)),
+            (
+                {'touched_pages': BIG, 'link_mib_s': 2001.0},
+                (0.85, 0.9),
+                (0.98, 1.05 / 0.95),
+            ),
+            (
+                {'touched_pages': BIG, 'link_mib_s': 2000.0},
+                (0.85 / 1.1, 0.84),
+                (1.1, 1.05 / 0.8),
+            ),
+        ):
+            found = self.judge(idle, **changes).evidence['seconds']
+            for seconds, (low, high) in ((found[0], best), (found[2], worst)):
+                self.assertTrue(
+                    low <= seconds / whole <= high, (changes, found)
+                )
+
+    def test_what_nova_would_migrate_it_with(self):
+        disk = facts.Disk(
+            *('disk', 'file', 'vda', '/d', 'qcow2'),
+            *(False, False, False, ''),
+        )
+        disks = (
+            dataclasses.replace(disk, size=100 * 1024**3),
+            disk,
+            dataclasses.replace(disk, size=7, volume_id='v'),
+        )
+        measured = facts.Measured(
+            SLOW,
+            BIG,
+            page_size=8192,
+            touched_pages=BIG // 4,
+            bandwidth_mib_s=100.0,
+            link_mib_s=300.0,
+        )
+        options = nova_options.Options(auto_converge=True)
+        for files, data, copied in (
+            ((), 118, 100 * 1024.0**3),
+            (
+                {'/d': 'fs'},
+                16,
+                0.0,
+            ),
+        ):
+            found = self.facts(measured, disks=disks)
+            host = dataclasses.replace(
+                found.destinations[0],
+                shell=facts.Shell('b', {}, (), '', files=dict(files)),
+            )
+            domain = found.source.libvirt.domain
+            self.assertEqual(
+                precopy.Setting(
+                    pages=BIG // 4,
+                    bandwidth=100.0 * MIB,
+                    steps=tuple(
+                        (float(75 * data * i), (50 + 45 * i) / 1000)
+                        for i in range(11)
+                    ),
+                    timeout=800.0 * data,
+                    disk_bytes=copied,
+                    auto_converge=True,
+                    page_size=8192,
+                    zero_pages=BIG - BIG // 4,
+                    link=300.0 * MIB,
+                ),
+                check.setting_of(found, host, measured, domain, options),
+            )
+        measured = facts.Measured(SLOW, BIG)
+        found = self.facts(measured)
+        plain = check.setting_of(
+            found,
+            found.destinations[0],
+            measured,
+            domain,
+            dataclasses.replace(options, post_copy=True),
+        )
+        self.assertEqual(
+            (BIG, 0.0, 0, None, False),
+            (
+                plain.pages,
+                plain.bandwidth,
+                plain.zero_pages,
+                plain.link,
+                plain.auto_converge,
+            ),
+        )
 
     def test_does_not_end(self):
         item = self.judge(FAST)
         self.assertEqual('failed', item.result)
         self.assertIn('1000.0 MiB/s can be sent', item.message)
-        self.assertIn('post-copy', item.remedy)
-        self.assertIn('auto-converge', item.remedy)
+        written = float(item.message.split(' MiB in a')[0].split()[-1])
+        self.assertAlmostEqual(2000, written, delta=100)
+        advice = item.remedy.removeprefix('It would end with: ')
+        converge, bandwidth, post_copy, pause = advice.split('; or ')
+        self.assertEqual('auto-converge, which slows the guest down', converge)
+        self.assertEqual('3000 MiB/s', bandwidth.partition(' (')[0])
+        self.assertEqual('post-copy', post_copy)
+        seconds = float(pause.removeprefix('a downtime of ').split()[0])
+        self.assertAlmostEqual(2.0, seconds, delta=0.2)
+        self.assertEqual([None] * 3, item.evidence['downtime_ms'])
+        self.assertEqual(0.0, item.evidence['ending'])
 
     def test_auto_converge_is_reckoned_with(self):
         item = self.judge(FAST, options={'permit_auto_converge': 'true'})
@@ -458,18 +694,28 @@ class TestConvergence(testtools.TestCase):
     def test_post_copy_ends_it(self):
         item = self.judge(FAST, options={'permit_post_copy': 'true'})
         self.assertEqual('warning', item.result)
+        self.assertIn('may use post-copy', item.message)
         self.assertIn('rebooted', item.remedy)
+        self.assertEqual(0.0, item.evidence['ending'])
 
     def test_not_decided(self):
         item = self.judge(FULL, 1500.0)
         self.assertEqual('warning', item.result)
-        self.assertIn('may not end', item.message)
+        share = item.evidence['ending'] * 100
+        best = item.evidence['seconds'][0]
+        self.assertIn(
+            f'may not end: {share:.0f} % of what the measurement allows do, '
+            f'the soonest after {best:.0f} s.',
+            item.message,
+        )
+        self.assertIn('It would end with: ', item.remedy)
 
     def test_a_longer_timeout_is_advised(self):
         options = {'completion_timeout': '5'}
         item = self.judge(SLOW, 200.0, options, touched_pages=BIG)
         self.assertEqual('failed', item.result)
-        self.assertIn('completion timeout above', item.remedy)
+        text = item.remedy.partition('completion timeout above ')[2]
+        self.assertAlmostEqual(82, float(text.split()[0]), delta=30)
 
     def test_no_bandwidth_helps(self):
         item = self.judge(((1.0, BIG), (2.0, BIG)), 1.0)
@@ -504,11 +750,26 @@ class TestConvergence(testtools.TestCase):
     def test_nothing_dirty_is_unknown(self):
         item = self.judge(((1.0, 0.0), (2.0, 0.0)))
         self.assertEqual('unknown', item.result)
+        self.assertIn('no dirty page', item.message)
+        self.assertIn('below 128 MiB', item.remedy)
+        item = self.judge(((1.0, 0.0), (2.0, 100.0)))
+        self.assertEqual('ok', item.result)
 
     def test_without_bandwidth(self):
-        item = self.judge(((1.0, 10.0),), None)
-        self.assertEqual('unknown', item.result)
-        self.assertIn('--bandwidth', item.remedy)
+        for bandwidth in (None, 0.0):
+            item = self.judge(((1.0, 10.0),), bandwidth)
+            self.assertEqual('unknown', item.result)
+            self.assertIn('bandwidth is not known', item.message)
+            self.assertIn('--bandwidth', item.remedy)
+
+    def test_a_guest_that_nobody_saw(self):
+        found = self.facts(facts.Measured(SLOW, BIG))
+        gap = facts.Gap('libvirt does not answer')
+        found = dataclasses.replace(
+            found, source=samples.host('a', libvirt=gap)
+        )
+        [item] = check.Convergence().judge(found)
+        self.assertEqual(('unknown', gap.message), (item.result, item.message))
 
     def test_not_measured(self):
         found = self.facts(facts.Gap('no', asked=False))
