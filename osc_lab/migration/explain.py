@@ -178,7 +178,7 @@ def findings(
 
 def waited(item: finding.Finding) -> bool:
     """Return whether libvirt waited for the other end, whatever it was."""
-    return bool(re.search(_WAITING, str(item.evidence.get('text', ''))))
+    return bool(re.search(_WAITING, str(item.evidence.get('text'))))
 
 
 def from_scheduler(
@@ -186,7 +186,7 @@ def from_scheduler(
 ) -> bool:
     """Return whether all that is known is that no host was valid."""
     return all(
-        NO_HOST.search(str(item.evidence.get('text', ''))) for item in found
+        NO_HOST.search(str(item.evidence.get('text'))) for item in found
     ) and bool(found)
 
 

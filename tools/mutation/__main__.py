@@ -12,10 +12,11 @@
 
 """Change the decisions one by one, and see whether a unit test notices.
 
-    python -m tools.mutation [--table FILE] [MODULE ...]
+    python -m tools.mutation [--results FILE] [--table FILE] [WORD ...]
 
-MODULE is a part of a path; without one all modules that are named in
-selection.toml are changed.  Ends with 1 when fewer than nine of ten
+Changes the modules of selection.toml, or those with a WORD in their path.
+What became of them is kept in a file, so that a table can be made of several
+runs.  Ends with 1 when fewer than nine of ten
 changes were noticed, when one that was not has no reason in that file, or
 when a reason there has no such change.
 """
@@ -26,7 +27,6 @@ import dataclasses
 import os
 import pathlib
 import sys
-import time
 import tomllib
 
 from benchmarks import results
@@ -72,14 +72,15 @@ def try_area(
         return
     observed = trial.observe(trial.prepare(area.tests), paths)
     for path in paths:
-        began = time.monotonic()
+        began = sum(os.times()[:4])
         module = table.Module(name(path))
         for mutant, outcome in outcomes(mutants.of(path), observed, jobs):
             module.counts[outcome] += 1
             if outcome is trial.Outcome.SURVIVED:
                 module.survivors.append(mutant.change())
                 print(f'{module.name}:{mutant.line}: {mutant.change()}')
-        print(*module.cells(), f'{time.monotonic() - began:.0f} s', flush=True)
+        module.seconds = sum(os.times()[:4]) - began
+        print(*module.cells(), f'{module.seconds:.0f} s', flush=True)
         yield module
 
 
@@ -113,30 +114,34 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('modules', metavar='MODULE', nargs='*')
+    parser.add_argument('words', metavar='WORD', nargs='*')
+    parser.add_argument('--results', metavar='<file>', type=pathlib.Path)
     parser.add_argument('--table', metavar='<file>', type=pathlib.Path)
     args = parser.parse_args()
     machine = results.machine()
-    began = time.monotonic()
     chosen = tomllib.loads(SELECTION.read_text(encoding='utf-8'))
     reasons = [table.Reason.of(item) for item in chosen.get('survivor', [])]
-    modules = [
-        module
-        for area in chosen['area']
-        for module in try_area(
-            Area(**area), args.modules, machine['processors']
-        )
-    ]
-    minutes = (time.monotonic() - began) / 60
-    if not modules:
-        sys.exit('no module of that name')
-    print(*table.total(modules).cells(), f'{minutes:.1f} minutes')
+    areas = [Area(**area) for area in chosen['area']]
+    known = table.load(args.results) if args.results else {}
+    tried = []
+    for area in areas:
+        for module in try_area(area, args.words, machine['processors']):
+            tried.append(module)
+            known[module.name] = module
+            if args.results:
+                table.save(args.results, known.values())
+    if not tried:
+        sys.exit('no module has such a word in its path')
+    print(*table.total(tried).cells())
     if args.table:
-        text = table.rest(machine, minutes, modules, reasons)
-        args.table.write_text(text, encoding='utf-8')
-    wrong = table.unexplained(modules, reasons)
+        order = [name(path) for area in areas for path in area.paths([])]
+        shown = [known[item] for item in order if item in known]
+        args.table.write_text(
+            table.rest(machine, shown, reasons), encoding='utf-8'
+        )
+    wrong = table.unexplained(tried, reasons)
     print(*wrong, sep='\n')
-    return 1 if wrong or table.total(modules).share < BAR else 0
+    return 1 if wrong or table.total(tried).share < BAR else 0
 
 
 if __name__ == '__main__':

@@ -15,6 +15,8 @@
 import collections
 import collections.abc
 import dataclasses
+import json
+import pathlib
 import typing
 
 from tools.mutation import trial
@@ -27,11 +29,13 @@ class Module:
     """The mutants of one module.
 
     :param name: its path in the repository
+    :param seconds: of a processor
     :param survivors: the changes that no test noticed
     """
 
     name: str
-    counts: collections.Counter[trial.Outcome] = dataclasses.field(
+    seconds: float = 0.0
+    counts: collections.Counter[str] = dataclasses.field(
         default_factory=collections.Counter
     )
     survivors: list[str] = dataclasses.field(default_factory=list)
@@ -61,8 +65,28 @@ def total(modules: collections.abc.Iterable[Module]) -> Module:
     whole = Module('all')
     for module in modules:
         whole.counts.update(module.counts)
-        whole.survivors += module.survivors
+        whole.seconds += module.seconds
     return whole
+
+
+def load(path: pathlib.Path) -> dict[str, Module]:
+    """Return the modules that were tried before, by name."""
+    if not path.exists():
+        return {}
+    found = {}
+    for item in json.loads(path.read_text(encoding='utf-8')):
+        module = Module(**item)
+        module.counts = collections.Counter(item['counts'])
+        found[module.name] = module
+    return found
+
+
+def save(
+    path: pathlib.Path, modules: collections.abc.Iterable[Module]
+) -> None:
+    """Keep modules for :func:`load`."""
+    items = [vars(module) for module in modules]
+    path.write_text(json.dumps(items, indent=1), encoding='utf-8')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,23 +126,23 @@ def unexplained(
 
 def rest(
     machine: collections.abc.Mapping[str, typing.Any],
-    minutes: float,
     modules: collections.abc.Sequence[Module],
     reasons: collections.abc.Iterable[Reason],
 ) -> str:
     """Return the results as reStructuredText."""
+    whole = total(modules)
     lines = [
         f'{machine["date"]}, {machine["processors"]} processors '
         f'({machine["model"]}), {machine["memory_gib"]} GiB,',
-        f'Python {machine["python"]}, load {machine["load"]} before the '
-        f'start; {minutes:.0f} minutes.',
+        f'Python {machine["python"]}; {whole.seconds / 60:.0f} minutes of a '
+        'processor, of which two work.',
         '',
         '.. list-table::',
         '   :header-rows: 1',
         '   :widths: 44 12 12 12 12 12',
         '',
     ]
-    rows = [module.cells() for module in (*modules, total(modules))]
+    rows = [module.cells() for module in (*modules, whole)]
     for cells in (HEADINGS, *rows):
         for index, cell in enumerate(cells):
             lines.append(f'   {" " if index else "*"} - {cell}')

@@ -144,7 +144,7 @@ class LibvirtTls(base.BothEndsCheck):
                 _('%(path)s expired %(days)d days ago.')
                 % {
                     'path': item.path,
-                    'days': (now - item.not_after) // _DAY,
+                    'days': (now - item.not_after) / _DAY,
                 },
                 **evidence,
             )

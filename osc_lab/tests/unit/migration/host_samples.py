@@ -136,7 +136,11 @@ def certificate(**changes):
 
 
 CA = certificate(
-    path='/etc/pki/CA/cacert.pem', role='ca', names=frozenset(), key_id='ca'
+    path='/etc/pki/CA/cacert.pem',
+    role='ca',
+    names=frozenset(),
+    key_id='ca',
+    signed_by='',
 )
 CLIENT = certificate(
     path='/etc/pki/libvirt/clientcert.pem', role='client', names=frozenset()
@@ -237,7 +241,10 @@ def certified(mine, other=None, way=None, **values):
         source={
             'shell': shell(options=options, certificates=mine, files=HERE)
         },
-        there={'shell': shell(certificates=mine if other is None else other)},
+        there={
+            'shell': shell(certificates=mine if other is None else other),
+            **({} if way is None else {'way': way}),
+        },
     )
 
 
