@@ -327,6 +327,20 @@ CASES = (
     ),
     (
         guest.QemuMigrate,
+        hosts.pair(source={'shell': hosts.UNSET}),
+        ['skipped'],
+        'No shell channel',
+        {},
+        'Use --ssh.',
+    ),
+    (
+        guest.GuestDevices,
+        hosts.pair(there={'shell': hosts.UNSET}),
+        [],
+        'can travel',
+    ),
+    (
+        guest.QemuMigrate,
         hosts.pair(there={'shell': hosts.shell(qemu=None)}),
         ['unknown'],
         'QEMU there was not asked',
