@@ -201,7 +201,8 @@ class AggregatesAndZone(base.HostCheck):
             values = {
                 value.strip()
                 for item in mine
-                for value in item.metadata.get(name, '').split(',')
+                if name in item.metadata
+                for value in item.metadata[name].split(',')
             }
             if wanted not in values:
                 yield self.answer(

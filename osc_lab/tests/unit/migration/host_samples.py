@@ -208,6 +208,18 @@ def tls(**changes):
     return certified((CA, CLIENT), (CA, certificate(**changes)))
 
 
+def several(*disks):
+    """Return facts with these disks, and with none of their files there."""
+    return pair(
+        source={
+            'libvirt': connection(
+                'a', domain=dataclasses.replace(DOMAIN, disks=disks)
+            )
+        },
+        there={'shell': shell(files={item.source: '' for item in disks})},
+    )
+
+
 def shared_conf(volumes=(), **values):
     """Return facts with shared disks, options and volumes."""
     return dataclasses.replace(

@@ -331,6 +331,12 @@ CASES = (
     ),
     (
         certificates.LibvirtTls,
+        hosts.certified(hosts.GAP, (hosts.CA, hosts.certificate())),
+        ['unknown'],
+        'does not answer',
+    ),
+    (
+        certificates.LibvirtTls,
         hosts.certified(()),
         ['failed'] * 4,
         'no ca certificate for libvirt',

@@ -217,12 +217,26 @@ CASES = (
     (
         destination.AggregatesAndZone,
         aggregate(
-            facts.Aggregate('x', frozenset({'b'}), {'ssd': 'no, true'}),
+            facts.Aggregate('x', frozenset({'b'}), {'ssd': 'no ,true'}),
             specs={'ssd': 'true', 'gpu': '2'},
-            gpu='2',
+            gpu='2, 3',
         ),
         [],
         '',
+    ),
+    (
+        destination.AggregatesAndZone,
+        aggregate(specs={'a__b': '1'}, **{'a:b': '1'}),
+        [],
+        '',
+    ),
+    (
+        destination.AggregatesAndZone,
+        aggregate(specs={'ssd': ''}),
+        ['warning'],
+        'has ssd=, which',
+        {},
+        'choose a host of such an aggregate.',
     ),
     (
         destination.AggregatesAndZone,

@@ -72,22 +72,35 @@ CASES = (
     ),
     (
         guest.GuestDevices,
-        hosts.domain(
-            disks=(
-                hosts.DISK,
-                dataclasses.replace(
-                    hosts.DISK,
-                    device='cdrom',
-                    source='/iso',
-                    target='hdc',
-                    readonly=True,
-                ),
-                dataclasses.replace(hosts.DISK, volume_id='v', source='/v'),
-                dataclasses.replace(hosts.DISK, source=''),
-            )
+        hosts.several(
+            hosts.DISK,
+            dataclasses.replace(hosts.DISK, volume_id='v', source='/v'),
+            dataclasses.replace(hosts.DISK, source=''),
+            dataclasses.replace(hosts.DISK, kind='network', source='/net'),
+            dataclasses.replace(
+                hosts.DISK, source='/i/disk.config', device='cdrom'
+            ),
+            dataclasses.replace(
+                hosts.DISK, source='/iso', target='hdc', device='cdrom'
+            ),
+        ),
+        ['failed'],
+        '/iso (cdrom hdc) is not there',
+        {'path': '/iso'},
+        'same path there.',
+    ),
+    (
+        guest.QemuMigrate,
+        hosts.pair(
+            source={'libvirt': hosts.GAP},
+            there={
+                'shell': hosts.shell(
+                    qemu=facts.Build(frozenset(), frozenset({'migrate'}))
+                )
+            },
         ),
         [],
-        'can travel',
+        'can do what it needs',
     ),
     (
         guest.GuestDevices,
