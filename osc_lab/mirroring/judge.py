@@ -146,9 +146,8 @@ def existing(
 
     :raises Conflict: when the name is taken by another mirror
     """
-    for mirror in found.mirrors:
-        if mirror.name != wish.name:
-            continue
+    same = [mirror for mirror in found.mirrors if mirror.name == wish.name]
+    for mirror in same:
         ours = mirror.marks
         if (
             ours
@@ -160,6 +159,7 @@ def existing(
             and mirror.filter == wish.filter
         ):
             return mirror
+    if same:
         raise exceptions.Conflict(
             _('The bridge %(bridge)s has a different mirror named %(name)s')
             % {'bridge': found.bridge.name, 'name': wish.name},

@@ -227,8 +227,8 @@ class Maker:
             takes it away again
         :raises LabError: when it cannot be made; nothing is left then
         """
-        found, _wish = self.look()
-        existing = self._kept(found)
+        found, wish = self.look()
+        existing = self._kept(found, wish)
         if existing is not None:
             return self._there(existing)
         steps = (
@@ -261,14 +261,21 @@ class Maker:
         )
         return self._made(mirror, new=True)
 
-    def _kept(self, found: model.Attachment) -> model.Mirror | None:
-        """Return the same mirror of before, unless it is of no use."""
+    def _kept(
+        self, found: model.Attachment, wish: transaction.Wish
+    ) -> model.Mirror | None:
+        """Return the same mirror of before, unless it is of no use.
+
+        :raises Conflict: when a namesake would stop the new one
+        """
         mirror = self._existing
         if mirror is None or mirror.marks is None:
             return None
         now = datetime.datetime.now(datetime.UTC)
-        if judge.same_source(mirror, found) and not mirror.marks.expired(now):
+        if judge.same_source(mirror, found) and not health.judge(mirror, now):
             return mirror
+        others = tuple(item for item in found.mirrors if item is not mirror)
+        judge.existing(dataclasses.replace(found, mirrors=others), wish)
         for entry in inventory.collect(self._host, now):
             if entry.mirror and entry.mirror.uuid == mirror.uuid:
                 inventory.remove(self._host, entry, self._creator)

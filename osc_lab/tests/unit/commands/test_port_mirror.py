@@ -401,6 +401,16 @@ class TestOthers(mirrors.MirrorTest):
         self.assertNotEqual(made['id'], self.create()['id'])
         self.assertEqual(1, len(self.ours()['Mirror']))
 
+    def test_one_without_its_output_is_made_anew(self):
+        made = self.create()
+        (mirror,) = self.ours()['Mirror']
+        self.database.unplug(mirror['output_port'][0][1])
+        (row,) = self.json('list')
+        self.assertEqual('no-output', row['Health'])
+        self.assertNotEqual(made['id'], self.create()['id'])
+        (row,) = self.json('list')
+        self.assertEqual('idle', row['Health'])
+
     def test_left_overs_of_others(self):
         output = self.database.plug(self.bridge, 'mitapone')
         self.database.mirror(

@@ -107,6 +107,12 @@ class TestExisting(JudgeTest):
         moved = samples.mirror(select_src=('x',), select_dst=())
         self.assertFalse(judge.same_source(moved, found))
 
+    def test_a_namesake_of_others_does_not_hide_it(self):
+        mirrors = [samples.mirror(False, uuid='theirs'), samples.mirror()]
+        for order in (mirrors, mirrors[::-1]):
+            found = judge.existing(samples.attachment(order), samples.wish())
+            self.assertIs(mirrors[1], found)
+
     def test_name_in_use(self):
         wish = samples.wish()
 
