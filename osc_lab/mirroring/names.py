@@ -39,13 +39,18 @@ def default_name(
     the first one made.
     """
     wishes = f'{target}|{snaplen}|{flow}'
-    digest = hashlib.sha256(wishes.encode()).hexdigest()[:4]
+    digest = _digest(wishes)[:4]
     return f'{target.kind.value}-{direction.value}-{port_id[:8]}-{digest}'
 
 
 def device(mirror_id: str) -> str:
     """Return the name of the device of the mirror with this id."""
-    return DEVICE_PREFIX + hashlib.sha256(mirror_id.encode()).hexdigest()[:10]
+    return DEVICE_PREFIX + _digest(mirror_id)[:10]
+
+
+def _digest(text: str) -> str:
+    # JSON may hold half a character.
+    return hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()
 
 
 def check(name: str) -> str:

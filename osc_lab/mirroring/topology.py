@@ -26,6 +26,9 @@ TUNNELS = ('geneve', 'gre', 'stt', 'vxlan')
 #: More of a kind on one bridge are counted and not listed.
 _MANY = 8
 
+#: Bridges behind one another that are followed; Neutron has three.
+_DEEP = 64
+
 
 @dataclasses.dataclass(frozen=True)
 class Plug:
@@ -78,6 +81,7 @@ class _Builder:
         self.nodes: dict[str, Node] = {}
         self.edges: list[tuple[str, str, str]] = []
         self._by_name = {plug.interface.name: plug for plug in facts.plugs}
+        self._depth = 0
 
     def add(
         self, id_: str, kind: str, label: str, parent: str = '', edge: str = ''
@@ -159,9 +163,15 @@ class _Builder:
             plug.bridge.uuid,
             _vlan(plug.port),
         )
+        if self._depth == _DEEP:
+            label = _('and what is behind it')
+            self.add(f'{plug.port.uuid}/more', 'bridge', label, plug.port.uuid)
+            return
+        self._depth += 1
         self.bridge(
             peer.bridge, plug.port.uuid, _vlan(peer.port), peer.interface.name
         )
+        self._depth -= 1
 
     def _others(
         self, bridge: model.Bridge, here: collections.abc.Sequence[Plug]

@@ -1,0 +1,97 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+
+"""Text that tenants and broken hosts send, for hypothesis."""
+
+import unicodedata
+
+from hypothesis import strategies as st
+
+from osc_lab import exceptions
+
+#: Any text, a lone surrogate included: files and arguments may hold one.
+TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
+
+#: What moves a terminal, breaks lines or quotes, or looks like an option.
+HOSTILE = st.one_of(
+    st.sampled_from(
+        [
+            '\x1b[31mred\x1b[0m\x9b\u202e\u2028',
+            'new\nline\r\ttab\0',
+            '--help',
+            '$(id) `id` ; "two" \'one\' \\ back',
+            'ü' * 255,
+            '🐍' * 64,
+            '\udcff\ud800',
+            '',
+        ]
+    ),
+    TEXT,
+)
+
+#: JSON that no service documents.
+JSON = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(max_size=10),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    ),
+    max_leaves=12,
+)
+
+
+def moves_terminals(text):
+    """Return the characters of a text that a terminal acts on."""
+    return {
+        char
+        for char in str(text)
+        if char != '\n' and unicodedata.category(char) in ('Cc', 'Cf', 'Cs')
+    }
+
+
+def attempt(function, *args):
+    """Return (True, result), or (False, error) for an error of ours.
+
+    Any other exception is a failure of the test.
+    """
+    try:
+        return True, function(*args)
+    except exceptions.LabError as error:
+        assert not moves_terminals(error), repr(str(error))
+        assert '\n' not in str(error), repr(str(error))
+        return False, error
+
+
+@st.composite
+def spoiled(draw, value, rate=4):
+    """Return JSON as it was, with some of its values exchanged.
+
+    :param rate: one of so many values is exchanged
+    """
+    if draw(st.integers(0, rate * 4)) == 0:
+        return draw(JSON)
+    if isinstance(value, dict):
+        return {
+            key: draw(spoiled(item, rate))
+            for key, item in value.items()
+            if draw(st.integers(0, rate * 4))
+        }
+    if isinstance(value, list):
+        return [draw(spoiled(item, rate)) for item in value]
+    return draw(JSON) if draw(st.integers(0, rate)) == 0 else value

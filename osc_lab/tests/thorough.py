@@ -1,0 +1,56 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+
+"""How much of what is generated is tried.
+
+A run by default tries a little of everything; with OSC_LAB_THOROUGH set,
+as "tox -e faults" does, it tries as much as the project promises.
+"""
+
+import os
+
+import hypothesis
+
+THOROUGH = bool(os.environ.get('OSC_LAB_THOROUGH'))
+
+#: Seconds after which a parser or a renderer counts as hanging.
+HANG = 2
+
+_TOLERATED = [
+    hypothesis.HealthCheck.too_slow,
+    hypothesis.HealthCheck.filter_too_much,
+    hypothesis.HealthCheck.data_too_large,
+]
+
+
+def prop(examples=60, thorough=2000):
+    """Return settings of a property: 2,000 examples when thorough."""
+    return hypothesis.settings(
+        max_examples=max(examples, thorough) if THOROUGH else examples,
+        deadline=HANG * 1000,
+        suppress_health_check=_TOLERATED,
+    )
+
+
+def model(runs, steps, thorough=10_000):
+    """Return settings of a stateful model: 10,000 steps when thorough.
+
+    :param runs: how many by default
+    :param steps: of each run
+    """
+    return hypothesis.settings(
+        max_examples=-(-thorough // steps) if THOROUGH else runs,
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=_TOLERATED,
+    )
