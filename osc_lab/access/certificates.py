@@ -12,7 +12,6 @@
 
 """X.509 certificates as plain facts."""
 
-import collections.abc
 import hashlib
 import typing
 
@@ -34,21 +33,22 @@ PATHS = {
 
 
 def read(
-    files: collections.abc.Mapping[str, typing.Any],
+    files: typing.Any,
 ) -> tuple[facts.Certificate, ...] | facts.Gap:
     """Return the certificates that a host has.
 
-    :param files: path -> {'pem', 'changed'} or {'error'}
+    :param files: path -> {'pem', 'changed'} or {'error'}, as the probe
+        said
     """
     loaded: dict[str, list[x509.Certificate]] = {}
-    for path, item in files.items():
-        if path in PATHS and item.get('pem'):
-            try:
-                loaded[path] = x509.load_pem_x509_certificates(
-                    item['pem'].encode()
-                )
-            except ValueError as error:
-                return facts.Gap(f'{path}: {error}')
+    for path in PATHS:
+        try:
+            pem = files.get(path, {}).get('pem')
+            if pem:
+                loaded[path] = x509.load_pem_x509_certificates(pem.encode())
+                float(files[path].get('changed', 0.0))
+        except (AttributeError, TypeError, ValueError) as error:
+            return facts.Gap(f'{path}: {error}')
     found = []
     for path, chain in loaded.items():
         stack, role = PATHS[path]

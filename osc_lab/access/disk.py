@@ -26,6 +26,7 @@ from osc_lab.encryption import attached
 from osc_lab.encryption import header
 from osc_lab import exceptions
 from osc_lab.i18n import _
+from osc_lab.migration import domain_xml
 
 #: The byte that is written, how often, and where: not at the start, where
 #: guests and hosts look for partition tables.
@@ -114,7 +115,12 @@ class Host:
             'else stat -L -c %s -- "$1"; fi',
             'sh',
             path,
-        ).text
+        ).text.strip()
+        if not (text.isascii() and text.isdigit() and len(text) < 19):
+            raise exceptions.AccessError(
+                _('The host does not tell how long %s is') % path,
+                _('Try stat there.'),
+            )
         return int(text)
 
     def _query(self, alias: str) -> dict[str, typing.Any]:
@@ -124,18 +130,28 @@ class Host:
             self._domain,
             json.dumps({'execute': 'query-block'}),
         ).text
-        for device in json.loads(text).get('return', ()):
-            if alias in str(device.get('qdev', '')).split('/'):
-                return dict(device)
+        try:
+            for device in json.loads(text)['return']:
+                if alias in str(device.get('qdev', '')).split('/'):
+                    return dict(device)
+        except (
+            *(ValueError, TypeError, KeyError, AttributeError),
+            RecursionError,
+        ) as error:
+            raise exceptions.AccessError(
+                _('QEMU does not tell its disks: %s') % shell.last(text),
+                _("See QEMU's log on the host."),
+            ) from error
         raise exceptions.OperationFailed(
             _('QEMU does not know the disk %s') % alias,
             _("See QEMU's log on the host."),
         )
 
     def _guest_size(self, alias: str) -> int | None:
-        image = (self._query(alias).get('inserted') or {}).get('image') or {}
-        size = image.get('virtual-size')
-        return int(size) if size is not None else None
+        found: typing.Any = self._query(alias)
+        for key in ('inserted', 'image', 'virtual-size'):
+            found = found.get(key) if isinstance(found, dict) else None
+        return found if isinstance(found, int) else None
 
     def _marker(
         self, disk: attached.Disk, alias: str, found: header.Header
@@ -174,14 +190,9 @@ class Host:
 
 
 def _xml(text: str) -> etree.Element:
-    if '<!DOCTYPE' in text or '<!ENTITY' in text:
-        raise exceptions.AccessError(
-            _('The XML of libvirt holds entities'),
-            _('Is that libvirt?'),
-        )
     try:
-        return etree.fromstring(text)  # noqa: S314
-    except etree.ParseError as error:
+        return domain_xml.parse(text)
+    except domain_xml.InvalidDocument as error:
         raise exceptions.AccessError(
             _('The XML of libvirt is malformed: %s') % error,
             _('Try virsh dumpxml on the host.'),

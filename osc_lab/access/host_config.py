@@ -69,7 +69,8 @@ echo end
 
 #: What it prints before each file: kind, owner, mode, seconds, bytes, path.
 _HEADER = re.compile(
-    r'(file|unreadable) (\S+) ([0-7]+) (\d+) (\d+) (/.*)', re.ASCII
+    r'(file|unreadable) (\S+) ([0-7]{1,7}) (\d{1,18}) (\d{1,18}) (/.*)',
+    re.ASCII,
 )
 
 _PROCESS_LIST = """
@@ -165,15 +166,19 @@ def _processes(there: shell.Shell) -> list[tuple[float, list[str]]]:
     lines = there.run(['sh', '-c', _PROCESS_LIST], check=True).text
     rows = [line.split() for line in lines.splitlines() if line.strip()]
     last = rows[-1] if rows else []
-    if last[:1] != ['now'] or not last[-1].isdigit():
+    if last[:1] != ['now'] or not _digits(last[-1]):
         raise exceptions.AccessError(
             _('The process list of %s cannot be read') % there.host.name,
             _('Is procps installed there?'),
         )
     now = float(last[1])
     return [
-        (now - float(row[0]), row[1:]) for row in rows[:-1] if row[0].isdigit()
+        (now - float(row[0]), row[1:]) for row in rows[:-1] if _digits(row[0])
     ]
+
+
+def _digits(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 19
 
 
 def _service(

@@ -25,6 +25,7 @@ import collections.abc
 import dataclasses
 import functools
 import json
+import re
 import socket
 import ssl
 import time
@@ -34,6 +35,12 @@ from osc_lab import exceptions
 from osc_lab.i18n import _
 
 _CHUNK = 65536
+
+#: Bytes of an answer; all rows of 10,000 ports have 10 MB.
+_LONGEST = 64 * 1024 * 1024
+
+#: Of JSON, inside a string.
+_ESCAPE = re.compile(rb'\\.', re.DOTALL)
 
 #: X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH.
 _MISMATCH = (62, 64)
@@ -67,7 +74,7 @@ class Connection:
         self._deadline = deadline
         self._open = functools.partial(_connect, remote, name, files, deadline)
         self._id = 0
-        self._buffer = b''
+        self._frame = _Frame()
         #: Bytes that were read, for measurements.
         self.received = 0
         self._socket: socket.socket | None = self._open()
@@ -82,7 +89,7 @@ class Connection:
         if self._socket is not None:
             self._socket.close()
         self._socket = None
-        self._buffer = b''
+        self._frame = _Frame()
 
     def call(
         self, method: str, params: collections.abc.Sequence[typing.Any]
@@ -143,25 +150,21 @@ class Connection:
             if not chunk:
                 raise self._failed(_('it closed the connection'))
             self.received += len(chunk)
-            self._buffer += chunk
+            self._frame.feed(chunk)
 
     def _complete(self) -> dict[str, typing.Any] | None:
-        """Return the first whole message, if the buffer holds one.
-
-        A message is an object, so one can only be complete when there is
-        a closing brace in what was read last; the buffer then is tried
-        from its start, which long answers see only a few times.
-        """
-        if not self._buffer.rstrip().endswith(b'}'):
-            return None
+        """Return the first whole message, if there is one."""
         try:
-            text = self._buffer.decode()
-            message, end = json.JSONDecoder().raw_decode(text.lstrip())
-        except ValueError:
+            found = self._frame.take()
+        except (ValueError, RecursionError) as error:
+            raise self._failed(_('it does not speak OVSDB')) from error
+        if found is None:
             return None
-        self._buffer = text.lstrip()[end:].encode()
+        message, rest = found
         if not isinstance(message, dict):
             raise self._failed(_('it does not speak OVSDB'))
+        self._frame = _Frame()
+        self._frame.feed(rest)
         return message
 
     def _failed(self, reason: str) -> exceptions.AccessError:
@@ -171,6 +174,47 @@ class Connection:
             % {'host': self._name, 'reason': reason},
             _('Check ovsdb-server there, and the option --ovsdb.'),
         )
+
+
+class _Frame:
+    """Finds the end of messages in a stream, in one pass.
+
+    A message is an object: it is whole when as many braces are closed as
+    were opened, strings left aside.  Only then is it parsed.
+    """
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._escape = b''
+        self._inside = 0
+        self._open = 0
+        self._begun = False
+
+    def feed(self, chunk: bytes) -> None:
+        """Take bytes."""
+        self._data += chunk
+        text = _ESCAPE.sub(b'', self._escape + chunk)
+        self._escape = text[-1:] if text.endswith(b'\\') else b''
+        # Every other part stands between quotes.
+        parts = text.split(b'"')
+        bare = b''.join(parts[self._inside :: 2])
+        self._inside = (self._inside + len(parts) - 1) % 2
+        self._open += bare.count(b'{') - bare.count(b'}')
+        self._begun = self._begun or b'{' in bare or b'}' in bare
+
+    def take(self) -> tuple[typing.Any, bytes] | None:
+        """Return a whole message and what follows, None without one.
+
+        :raises ValueError: when what is there is no JSON, or too long
+        :raises RecursionError: when it is too deep
+        """
+        if len(self._data) > _LONGEST:
+            raise ValueError('too long')
+        if not self._begun or self._inside or self._open > 0:
+            return None
+        text = self._data.decode().lstrip()
+        message, end = json.JSONDecoder().raw_decode(text)
+        return message, text[end:].encode()
 
 
 def _connect(

@@ -116,6 +116,12 @@ class Database:
                         _('Try again.'),
                     )
                 raise self._refused(error, details)
+        if len(results) < len(operations) or not all(
+            rows_.good(operation, result)
+            for operation, result in zip(operations, results, strict=False)
+            if operation['op'] == 'select'
+        ):
+            raise self._refused(_('an answer that is not of its schema'), '')
         return results
 
     def _refused(self, error: str, details: str) -> exceptions.AccessError:
@@ -157,10 +163,7 @@ class Database:
             if columns:
                 operation['columns'] = columns
             operations.append(operation)
-        try:
-            return [result['rows'] for result in self.transact(operations)]
-        except (KeyError, TypeError) as error:
-            raise self._refused(_('an answer without rows'), '') from error
+        return [result['rows'] for result in self.transact(operations)]
 
     def attachments(self, port_id: str) -> list[model.Attachment]:
         """Return where this Neutron port is plugged in, may be empty."""

@@ -19,6 +19,99 @@ from osc_lab.mirroring import model
 
 _Row = dict[str, typing.Any]
 
+_Check = collections.abc.Callable[[typing.Any], bool]
+
+
+def _text(value: typing.Any) -> bool:
+    return isinstance(value, str)
+
+
+def _number(value: typing.Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _uuid(value: typing.Any) -> bool:
+    return _pair(value, 'uuid') and isinstance(value[1], str)
+
+
+def _pair(value: typing.Any, head: str) -> bool:
+    return isinstance(value, list) and len(value) == 2 and value[0] == head
+
+
+def _set(atom: _Check) -> _Check:
+    def check(value: typing.Any) -> bool:
+        if not _pair(value, 'set'):
+            return atom(value)
+        return isinstance(value[1], list) and all(map(atom, value[1]))
+
+    return check
+
+
+def _map(atom: _Check) -> _Check:
+    def check(value: typing.Any) -> bool:
+        return (
+            _pair(value, 'map')
+            and isinstance(value[1], list)
+            and all(
+                isinstance(item, list)
+                and len(item) == 2
+                and isinstance(item[0], str)
+                and atom(item[1])
+                for item in value[1]
+            )
+        )
+
+    return check
+
+
+#: What the schema says of the columns that we read.
+_COLUMNS: dict[str, _Check] = {
+    '_uuid': _uuid,
+    **dict.fromkeys(('name', 'type', 'datapath_type'), _text),
+    **dict.fromkeys(
+        ('error', 'link_state', 'vlan_mode', 'fail_mode', 'filter'),
+        _set(_text),
+    ),
+    **dict.fromkeys(
+        ('ofport', 'mtu', 'tag', 'select_vlan', 'output_vlan', 'snaplen'),
+        _set(_number),
+    ),
+    **dict.fromkeys(
+        ('interfaces', 'ports', 'mirrors', 'output_port'), _set(_uuid)
+    ),
+    **dict.fromkeys(('select_src_port', 'select_dst_port'), _set(_uuid)),
+    **dict.fromkeys(('external_ids', 'options', 'other_config'), _map(_text)),
+    'statistics': _map(_number),
+    'select_all': lambda value: isinstance(value, bool),
+}
+
+#: Columns of Mirror that every release has.
+_MIRROR = (
+    *('_uuid', 'name', 'select_all', 'select_src_port', 'select_dst_port'),
+    *('select_vlan', 'output_port', 'output_vlan', 'statistics'),
+    'external_ids',
+)
+
+
+def good(
+    operation: collections.abc.Mapping[str, typing.Any], result: typing.Any
+) -> bool:
+    """Return whether a result is what the schema promises for a select."""
+    rows = result.get('rows') if isinstance(result, dict) else None
+    if not isinstance(rows, list):
+        return False
+    wanted = operation.get('columns') or _MIRROR
+    return all(
+        isinstance(row, dict)
+        and all(column in row for column in wanted)
+        and all(
+            _COLUMNS[column](value)
+            for column, value in row.items()
+            if column in _COLUMNS
+        )
+        for row in rows
+    )
+
 
 def map_of(key: str, value: str) -> list[typing.Any]:
     return ['map', [[key, value]]]

@@ -118,12 +118,8 @@ class Rest:
                     raise self._odd(url)
                 yield item
             singular = key[:-1] if key.endswith('s') else key
-            links = body.get(f'{singular}_links') or body.get(
-                f'{key}_links', []
-            )
-            if not items or not any(
-                link.get('rel') == 'next' for link in links
-            ):
+            links = body.get(f'{singular}_links') or body.get(f'{key}_links')
+            if not items or not _next(links):
                 return
             query['marker'] = items[-1]['id']
 
@@ -204,6 +200,12 @@ class Rest:
         )
 
 
+def _next(links: typing.Any) -> bool:
+    return isinstance(links, list) and any(
+        isinstance(link, dict) and link.get('rel') == 'next' for link in links
+    )
+
+
 def _again(method: str, error: exceptions.ServiceError) -> bool:
     if error.status in _NOT_NOW:
         return True
@@ -230,11 +232,11 @@ def retry_after(value: str | None) -> float | None:
         return None
     try:
         return max(0.0, float(int(value)))
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     try:
         moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError, TypeError, IndexError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)

@@ -13,6 +13,7 @@
 
 """Text that tenants and broken hosts send, for hypothesis."""
 
+import copy
 import unicodedata
 
 from hypothesis import strategies as st
@@ -79,19 +80,24 @@ def attempt(function, *args):
 
 
 @st.composite
-def spoiled(draw, value, rate=4):
-    """Return JSON as it was, with some of its values exchanged.
+def spoiled(draw, value):
+    """Return JSON with up to two of its values exchanged, or left out."""
+    for _place in range(draw(st.integers(0, 2))):
+        value = _spoil(draw, value)
+    return value
 
-    :param rate: one of so many values is exchanged
-    """
-    if draw(st.integers(0, rate * 4)) == 0:
+
+def _spoil(draw, value):
+    # Rather one deep inside than all of it.
+    if not value or not isinstance(value, dict | list):
         return draw(JSON)
-    if isinstance(value, dict):
-        return {
-            key: draw(spoiled(item, rate))
-            for key, item in value.items()
-            if draw(st.integers(0, rate * 4))
-        }
-    if isinstance(value, list):
-        return [draw(spoiled(item, rate)) for item in value]
-    return draw(JSON) if draw(st.integers(0, rate)) == 0 else value
+    if draw(st.integers(0, 5)) == 0:
+        return draw(JSON)
+    keys = list(value) if isinstance(value, dict) else range(len(value))
+    key = draw(st.sampled_from(keys))
+    changed = copy.copy(value)
+    if draw(st.integers(0, 5)) == 0:
+        del changed[key]
+    else:
+        changed[key] = _spoil(draw, value[key])
+    return changed
