@@ -119,11 +119,12 @@ class Shell:
 
 def check_help(shell: Shell, command: str) -> None:
     text = shell.run(f'help {command}')
-    # In the usage argparse never breaks what stands in one pair of brackets.
+    # argparse does not break what is in brackets; these are not ours.
+    stock = re.compile(r' +\[(-f|--quote|--sort-ascending) .*\]')
     wide = [
         line
         for line in text.splitlines()
-        if len(line) > 80 and not re.fullmatch(r' +\[[^\[\]]*\]', line)
+        if len(line) > 80 and not stock.fullmatch(line)
     ]
     if wide:
         sys.exit(f'openstack help {command} is too wide: {wide}')

@@ -14,6 +14,7 @@
 
 import collections.abc
 import dataclasses
+import textwrap
 
 from osc_lab import exceptions
 from osc_lab.i18n import _
@@ -22,6 +23,9 @@ from osc_lab.mirroring import model
 
 #: Types of interfaces that are tunnels to other hosts.
 TUNNELS = ('geneve', 'gre', 'stt', 'vxlan')
+
+#: Letters in a line of a picture.
+_WIDTH = 30
 
 #: More of a kind on one bridge are counted and not listed.
 _MANY = 8
@@ -344,23 +348,34 @@ _SHAPES = {
     'bridge': 'box3d',
     'linux': 'box3d',
     'mirror': 'note',
-    'tunnel': 'cds',
+    'tunnel': 'cylinder',
 }
 
 
 def dot(graph: Graph) -> str:
     """Return a graph in the language of Graphviz."""
     names = {node.id: f'n{i}' for i, node in enumerate(graph.nodes)}
-    lines = ['graph port {', '  rankdir=LR;', '  node [fontname="sans"];']
+    lines = [
+        'graph port {',
+        '  node [fontname="sans", margin="0.2,0.1"];',
+        '  edge [fontname="sans"];',
+    ]
     for node in graph.nodes:
         shape = _SHAPES.get(node.kind, 'box')
-        lines.append(
-            f'  {names[node.id]} [shape={shape}, label={_quoted(node.label)}];'
-        )
+        label = _wrapped(node.label)
+        lines.append(f'  {names[node.id]} [shape={shape}, label={label}];')
     for parent, child, label in graph.edges:
         tail = f' [label={_quoted(label)}]' if label else ''
         lines.append(f'  {names[parent]} -- {names[child]}{tail};')
     return '\n'.join([*lines, '}']) + '\n'
+
+
+def _wrapped(value: str) -> str:
+    """Quote a label in lines that leave a picture narrow enough to read."""
+    lines = textwrap.wrap(
+        value, _WIDTH, break_long_words=False, break_on_hyphens=False
+    )
+    return r'\n'.join(_quoted(line)[1:-1] for line in lines).join('""')
 
 
 def _quoted(value: str) -> str:

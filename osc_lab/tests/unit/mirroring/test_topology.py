@@ -10,6 +10,8 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+import re
+
 import testtools
 
 from osc_lab import exceptions
@@ -162,6 +164,15 @@ web (port, {ID}, server srv, host host1)
         dot = topology.dot(graph)
         self.assertEqual(len(graph.nodes) - 1, dot.count(' -- '))
         self.assertIn('label="VLAN 7"', dot)
+
+    def test_dot_breaks_long_labels(self):
+        labels = re.findall('label="(.*)"', topology.dot(draw(name='n' * 50)))
+        lines = [line for label in labels for line in label.split(r'\n')]
+        self.assertIn('n' * 50, lines)
+        # A name or an ID is not broken; all else is.
+        wide = [line for line in lines if len(line) > 36 and ' ' in line]
+        self.assertEqual([], wide)
+        self.assertGreater(len(lines), len(labels))
 
     def test_port_that_is_not_there(self):
         self.assertRaises(
