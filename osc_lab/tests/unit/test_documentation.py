@@ -347,6 +347,19 @@ class TestPresets(testtools.TestCase):
                 self.assertIn(f'volume encryption preset {name}', known)
                 self.assertGreater(len(preset.description.split()), 3)
 
+    def test_documents_show_those_that_exist(self):
+        known = {
+            name
+            for group, name, _reference in points.entry_points()
+            if group == presets.GROUP
+        }
+        show = 'volume encryption preset show'.split()
+        for path, words in calls():
+            if words[:4] == show and words[4:]:
+                self.assertIn(
+                    words[4], {*known, 'NAME', '<preset>'}, path.name
+                )
+
 
 class TestExitCodes(testtools.TestCase):
     def test_pages_are_made_from_the_enumeration(self):

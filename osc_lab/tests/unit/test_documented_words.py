@@ -196,8 +196,10 @@ class TestExitCodes(testtools.TestCase):
         count = 0
         for path, text in documents.pages():
             for code in re.findall(
-                r'exit (?:status|code)(?:\s+is)?\s+``?(\d+)', text
-            ) + re.findall(r'exit (?:status|code)(?:\s+is)?\s+(\d+)', text):
+                r'(?:exit (?:status|code)(?:\s+is)?|\bend(?:s|ed)? with)'
+                r'\s+(?:``)?(\d+)',
+                text,
+            ):
                 count += 1
                 self.assertIn(int(code), codes, path.name)
         self.assertGreater(count, 2)
