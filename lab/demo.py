@@ -62,6 +62,8 @@ class Operator:
             **os.environ,
             'OS_CLIENT_CONFIG_FILE': str(state / 'clouds.yaml'),
             'OS_CLOUD': 'lab',
+            # The services of all hosts share this machine, which may be busy.
+            'OS_LAB_HOST_TIMEOUT': '60',
         }
         self._folder = None
         if installed:
@@ -168,7 +170,8 @@ def live_migration(operator: Operator) -> None:
     before = operator.asks('server', 'show', 'demo')[host]
     operator.types(
         *('server', 'migrate', 'live', '--preflight'),
-        *('-c', 'Check', '-c', 'Subject', '-c', 'Result', 'demo'),
+        *('-c', 'Check', '-c', 'Subject', '-c', 'Result', '-c', 'Message'),
+        *('--max-width', '79', 'demo'),
     )
     say('Move it, and hear the truth about it')
     operator.types('server', 'migrate', 'live', '--wait', 'demo')
