@@ -43,6 +43,10 @@ _VOLATILE = {
     'datapaths',
 }
 
+#: Command lines of what runs on a host for a mirror; the services of the
+#: lab have its name in their paths.
+_OURS = re.compile(r'(^|\s)osc-lab(-guard)?(\s|$)|tcpdump')
+
 #: Seconds for what takes moments on a machine that has nothing else to do.
 PATIENCE = 120
 
@@ -201,7 +205,7 @@ class PairTest(base.CloudTest):
             for line in self.on(
                 host, 'ps', '-e', '-ww', '-o', 'args='
             ).splitlines()
-            if 'osc-lab' in line or 'tcpdump' in line
+            if _OURS.search(line)
         ]
         # What else is there is shared by all hosts of the lab.
         files = self.on(host, 'find', '/run', '-name', "'*osc-lab-*'").split()
