@@ -169,10 +169,14 @@ class Shell:
         answer: Answer,
         check: bool,
     ) -> None:
-        if answer.status == _SSH_FAILED and not self.local:
+        broken = answer.status == _SSH_FAILED or answer.status < 0
+        if broken and not self.local:
             raise exceptions.AccessError(
                 _('No shell on %(host)s: %(error)s')
-                % {'host': self.host.name, 'error': last(answer.stderr)},
+                % {
+                    'host': self.host.name,
+                    'error': last(answer.stderr) or f'status {answer.status}',
+                },
                 _('Try it by hand: %s') % shlex.join(self.argv(['true'])),
             )
         if check and answer.status:

@@ -127,6 +127,14 @@ class TestCreate(mirrors.MirrorTest):
         _out, err = self.run_command('create', 'one', '--wait', '0.3')
         self.assertIn('the port carried none before either', err)
 
+    def test_shell_that_is_killed(self):
+        """Nobody knows then whether there is a guard."""
+        before = self.database.rows()
+        (self.folder / 'calls.killed').touch()
+        _out, err = self.run_command('create', 'one', '--wait', '0', status=1)
+        self.assertIn('No shell on host1: status -9', err)
+        self.assertEqual(before, self.database.rows())
+
     def test_interrupted_while_it_waits(self):
         before = self.database.rows()
         asked = []
