@@ -248,11 +248,14 @@ class TestKill(KillTest):
                 for entry in health.to_prune(found, True, True, False):
                     inventory.remove(host, entry, 'me')
 
-        for at in self.series(self.remove_all, lambda: self.make(3600)):
-            self.all_or_nothing(at)
-            prune()
-            self.assertEqual(self.before, self.switch.rows(), f'point {at}')
-        self.assertGreater(at, 6)
+        for work in (self.remove_all, prune):
+            for at in self.series(work, lambda: self.make(3600)):
+                self.all_or_nothing(at)
+                prune()
+                self.assertEqual(
+                    self.before, self.switch.rows(), f'point {at}'
+                )
+            self.assertGreater(at, 6)
 
 
 class TestBrokenConnection(KillTest):
