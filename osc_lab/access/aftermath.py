@@ -50,11 +50,14 @@ class JobWatch:
         threading.Thread(target=self._run, daemon=True).start()
 
     def __call__(self) -> dict[str, typing.Any] | None:
-        """Return the latest statistics, None when they are old."""
+        """Return the latest statistics, None when they are old.
+
+        They are empty when libvirt has no job.
+        """
         latest = self._latest
         if latest is None or time.monotonic() - latest[0] > 3:
             return None
-        return latest[1] or None
+        return latest[1]
 
     def stop(self) -> None:
         self._stop.set()

@@ -130,9 +130,10 @@ class Flow:
         if wait is None:
             wait = sys.stdout.isatty()
         job = self._aftermath.job(server, facts.source) if wait else None
-        progress = _Progress(_timeout(facts))
+        progress = _Progress(self._say, _timeout(facts))
         driver = drive.Driver(
             self._compute,
+            progress.say,
             job=job or (lambda: None),
             progress=progress.show,
             on_stall=drive.OnStall(self._options.on_stall),
@@ -148,7 +149,7 @@ class Flow:
             progress.end()
             return self._told(facts, seen)
         except KeyboardInterrupt:
-            self._say(_interrupted(server, request_id))
+            progress.say(_interrupted(server, request_id))
             raise
         finally:
             progress.end()
@@ -311,9 +312,18 @@ class Flow:
 
 
 class _Progress:
-    """One line on a terminal, written over and over."""
+    """One line on a terminal, written over and over.
 
-    def __init__(self, timeout: float | None) -> None:
+    :param say: tells the user something, on a line of its own
+    :param timeout: seconds after which Nova acts
+    """
+
+    def __init__(
+        self,
+        say: collections.abc.Callable[[str], None],
+        timeout: float | None,
+    ) -> None:
+        self._say = say
         self._timeout = timeout
         self._terminal = sys.stderr.isatty()
         self._width = 0
@@ -321,10 +331,16 @@ class _Progress:
     def show(self, sample: watch.Sample) -> None:
         if not self._terminal:
             return
-        line = sample.line(self._timeout)
+        # A line that wraps could not be written over.
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        line = sample.line(self._timeout, columns - 1)
         sys.stderr.write('\r' + line.ljust(self._width))
         sys.stderr.flush()
         self._width = len(line)
+
+    def say(self, text: str) -> None:
+        self.end()
+        self._say(text)
 
     def end(self) -> None:
         if self._terminal and self._width:

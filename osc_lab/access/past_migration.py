@@ -136,8 +136,10 @@ class PastMigration:
         named = {item.check for item in found}
         found += [item for item in silent if item.check not in named]
         for where, text in said:
+            if explain.aborted(text) and 'convergence' in named:
+                continue
             if text not in known:
-                found.append(_unsorted(seen, f'{where}: {text}'))
+                found.append(_unsorted(seen, where, text))
         if seen.left_running:
             if not (seen.record and seen.record.destination):
                 found.append(_unnamed(seen))
@@ -170,13 +172,14 @@ class PastMigration:
         return explain.as_of_now(report.findings)
 
 
-def _unsorted(seen: drive.Outcome, text: str) -> finding.Finding:
+def _unsorted(seen: drive.Outcome, where: str, text: str) -> finding.Finding:
+    message = f'{where}: {text}'
+    remedy = _('See "openstack server event show".')
+    if explain.aborted(text):
+        message = _('It was aborted. %s') % message
+        remedy = _('Try again; --forecast tells whether it would end.')
     return finding.Finding(
-        'reason',
-        seen.after.name,
-        finding.Result.WARNING,
-        text,
-        _('See "openstack server event show".'),
+        'reason', seen.after.name, finding.Result.WARNING, message, remedy
     )
 
 

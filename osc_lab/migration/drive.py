@@ -15,7 +15,6 @@
 import collections.abc
 import dataclasses
 import enum
-import logging
 import time
 import typing
 
@@ -24,8 +23,6 @@ from osc_lab.i18n import _
 from osc_lab.migration import facts
 from osc_lab.migration import record as record_
 from osc_lab.migration import watch
-
-LOG = logging.getLogger(__name__)
 
 Json = dict[str, typing.Any]
 
@@ -96,6 +93,7 @@ class Driver:
     """One migration from the request to its end.
 
     :param compute: the adapter of Nova
+    :param say: tells the user something
     :param job: returns libvirt's statistics of the guest, or nothing
     :param progress: takes each sample
     :param interval: seconds between two looks
@@ -104,6 +102,7 @@ class Driver:
     def __init__(
         self,
         compute: Compute,
+        say: collections.abc.Callable[[str], None],
         job: collections.abc.Callable[[], watch.Job | None] = lambda: None,
         progress: collections.abc.Callable[[watch.Sample], None] = (
             lambda sample: None
@@ -117,6 +116,7 @@ class Driver:
         self._progress = progress
         self._interval = interval
         self._on_stall = on_stall
+        self._say = say
         self._stall = watch.Stall(stall_window)
         self._peak = watch.Peak()
         self._stalled = False
@@ -143,9 +143,9 @@ class Driver:
             now = self._newest(server.id)
             if now is None or now.id == newest:
                 raise
-            LOG.warning(
-                _('The answer was lost (%s), but Nova migrates.'),
-                error.message,
+            self._say(
+                _('The answer was lost (%s), but Nova migrates.')
+                % error.message
             )
             return '', newest
 
@@ -179,22 +179,27 @@ class Driver:
                 left = interrupted
                 interrupted = True
                 if not left:
-                    LOG.warning(
+                    self._say(
                         _(
                             'Interrupted: Nova will be asked to abort. '
                             'Interrupt again to leave it alone.'
                         )
                     )
             except exceptions.LabError as error:
-                LOG.warning(_('Lost sight of the migration: %s'), error)
+                self._say(_('Lost sight of the migration: %s') % error)
                 left = True
         seconds = time.monotonic() - started
+        after = server
+        if not left:
+            after = self._settled(server, record)
+            # Nova turns what was cancelled into an error a moment later.
+            record = self._look_up(server, newest) or record
         return Outcome(
             request_id=request_id,
             record=record,
             action=None if left else self._action(server, request_id),
             before=server,
-            after=server if left else self._settled(server, record),
+            after=after,
             seconds=seconds,
             sent_bytes=self._peak.bytes,
             iterations=self._peak.iterations,
@@ -206,10 +211,8 @@ class Driver:
     def _look(
         self, server: facts.Server, newest: int, started: float
     ) -> record_.Record | None:
-        record = self._newest(server.id)
-        if record is None or record.id <= newest:
-            record = None
-        elif record.status == 'running':
+        record = self._look_up(server, newest)
+        if record is not None and record.status == 'running':
             running = self._compute.progress(server.id)
             if running is not None and int(running['id']) == record.id:
                 record = dataclasses.replace(
@@ -220,7 +223,9 @@ class Driver:
         job = None
         if record is not None and not record.ended:
             job = self._job()
-        sample = watch.sample(time.monotonic() - started, record, job)
+        sample = watch.sample(
+            time.monotonic() - started, record, job, self._peak.iterations > 0
+        )
         self._peak.take(sample)
         self._progress(sample)
         if record is not None and not self._stalled:
@@ -232,25 +237,30 @@ class Driver:
     def _act_on_stall(
         self, server: facts.Server, record: record_.Record
     ) -> None:
-        LOG.warning(
+        self._say(
             _(
                 'What remains no longer shrinks: the guest writes faster than '
                 'the network carries.'
             )
         )
         if self._on_stall is OnStall.ABORT:
-            self._compute.abort(server.id, record.id)
+            self._abort(server, record)
         elif self._on_stall is OnStall.FORCE:
-            self._compute.force_complete(server.id, record.id)
+            if self._compute.force_complete(server.id, record.id):
+                self._say(
+                    _('Asked Nova to force it: by post-copy, or a pause.')
+                )
+            else:
+                self._say(_('Nova says that it cannot be forced now.'))
 
     def _abort(self, server: facts.Server, record: record_.Record) -> bool:
         """Ask to abort; False when Nova is not that far yet."""
         if self._compute.abort(server.id, record.id):
-            LOG.warning(_('Asked Nova to abort.'))
+            self._say(_('Asked Nova to abort.'))
         elif record.status in record_.WAITING:
             return False
         else:
-            LOG.warning(_('Nova says that it can no longer be aborted.'))
+            self._say(_('Nova says that it can no longer be aborted.'))
         return True
 
     def _refused(self, server: facts.Server, request_id: str) -> bool:
@@ -259,6 +269,13 @@ class Driver:
             event.failed and event.finished and 'conductor' in event.name
             for event in found.events
         )
+
+    def _look_up(
+        self, server: facts.Server, newest: int
+    ) -> record_.Record | None:
+        """Return the record of this migration, None when there is none."""
+        record = self._newest(server.id)
+        return None if record is None or record.id <= newest else record
 
     def _newest(self, server_id: str) -> record_.Record | None:
         bodies = self._compute.migrations(

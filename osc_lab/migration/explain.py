@@ -100,6 +100,18 @@ _LOG_TEXT = re.compile(
 )
 
 
+#: When a request, or Nova at its timeout, ended the job of libvirt.
+_ABORTED = 'canceled by client'
+
+#: Nova ends a job twice (nova.virt.libvirt.driver._live_migration).
+_ENDED_TWICE = 'no job is active on the domain'
+
+
+def aborted(text: str) -> bool:
+    """Return whether a text says that the migration was aborted."""
+    return _ABORTED in text
+
+
 def refusal(text: str) -> str | None:
     """Return the id of the check that sees why Nova refuses at once."""
     return _first(_REFUSALS, text)
@@ -126,17 +138,23 @@ def reasons(
     :param lines: of nova-compute's log on the source
     """
     found: dict[str, tuple[str, str]] = {}
+
+    def note(where: str, text: str) -> None:
+        # Nova logs what libvirt said up to four times.
+        said = text.rpartition('libvirtError: ')[2]
+        if _ENDED_TWICE not in said:
+            found.setdefault(said, (where, text))
+
     if action is not None:
         for event in action.events:
             if event.failed and event.details:
                 text = last_line(event.details)
                 where = f'{event.name} ({event.host})'.replace(' ()', '')
-                found.setdefault(text, (where, text))
+                note(where, text)
     for line in lines:
         match = _LOG_TEXT.search(line)
         if match:
-            text = match[0].strip()
-            found.setdefault(text, (_('log of nova-compute'), text))
+            note(_('log of nova-compute'), match[0].strip())
     return list(found.values())
 
 

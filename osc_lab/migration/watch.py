@@ -50,54 +50,66 @@ class Sample:
     downtime_ms: int | None = None
     iteration: int | None = None
 
-    def line(self, timeout: float | None = None) -> str:
-        """Return one line of progress.
+    def line(
+        self, timeout: float | None = None, width: int | None = None
+    ) -> str:
+        """Return one line of progress, what matters most first.
 
         :param timeout: seconds after which Nova acts
+        :param width: columns; what does not fit is left out
         """
-        parts = [self.phase]
-        if self.total:
-            done = (self.processed or 0) / _MIB
+        clock = f'{self.elapsed:.0f} s'
+        if timeout:
+            clock = _('%(now).0f of %(timeout).0f s') % {
+                'now': self.elapsed,
+                'timeout': timeout,
+            }
+        parts = [clock, self.phase]
+        if self.total and self.total >= _MIB:
             parts.append(
-                _('%(done).0f MiB sent, %(left).0f of %(total).0f MiB left')
+                _('%(left).0f of %(total).0f MiB left')
                 % {
-                    'done': done,
                     'left': (self.remaining or 0) / _MIB,
                     'total': self.total / _MIB,
                 }
             )
         if self.bandwidth:
-            parts.append(f'{self.bandwidth / _MIB:.1f} MiB/s')
-            if self.remaining is not None:
-                parts.append(
-                    _('about %.0f s') % (self.remaining / self.bandwidth)
-                )
-        if self.dirty_rate:
-            parts.append(_('dirty %.1f MiB/s') % (self.dirty_rate / _MIB))
+            rate = f'{self.bandwidth / _MIB:.1f} MiB/s'
+            if self.dirty_rate:
+                rate += _(' (dirty %.1f)') % (self.dirty_rate / _MIB)
+            parts.append(rate)
+        if self.bandwidth and self.remaining is not None:
+            parts.append(_('about %.0f s') % (self.remaining / self.bandwidth))
         if self.downtime_ms:
             parts.append(_('downtime %d ms') % self.downtime_ms)
-        clock = f'{self.elapsed:.0f} s'
-        if timeout:
-            clock += _(' of %.0f s') % timeout
-        parts.append(clock)
-        return ', '.join(parts)
+        if self.processed and self.processed >= _MIB:
+            parts.append(_('%.0f MiB sent') % (self.processed / _MIB))
+        line = ', '.join(parts)
+        while width and len(line) > width and len(parts) > 1:
+            parts.pop()
+            line = ', '.join(parts)
+        return line[:width]
 
 
 def sample(
-    elapsed: float, record: record_.Record | None, job: Job | None = None
+    elapsed: float,
+    record: record_.Record | None,
+    job: Job | None = None,
+    begun: bool = False,
 ) -> Sample:
     """Return what Nova's record and libvirt's job tell together.
 
-    :param job: statistics of libvirt; finer than Nova's, which come every
-        five seconds
+    :param job: statistics of libvirt, finer than Nova's, which come every
+        five seconds; empty when there is no job, None when nobody knows
+    :param begun: memory was being sent before
     """
     if record is None:
         return Sample(elapsed, _('requested'))
     if record.status in record_.WAITING:
         return Sample(elapsed, record.status)
     if job:
-        return _from_job(elapsed, job)
-    if record.status == 'post-migrating':
+        return _from_job(elapsed, job, begun)
+    if record.status == 'post-migrating' or (begun and job is not None):
         return Sample(elapsed, _('post'))
     if record.memory is None and record.disk is None:
         return Sample(elapsed, record.status)
@@ -112,11 +124,14 @@ def sample(
     )
 
 
-def _from_job(elapsed: float, job: Job) -> Sample:
+def _from_job(elapsed: float, job: Job, begun: bool) -> Sample:
     iteration = int(job.get('memory_iteration', 0))
     if job.get('memory_total') and iteration:
         prefix = 'memory'
         phase = _('memory iteration %d') % iteration
+    elif begun:
+        # Only when it is aborted is there a job without memory.
+        return Sample(elapsed, _('ending'))
     elif job.get('disk_total'):
         prefix, phase = 'disk', _('disk copy')
     else:
@@ -139,34 +154,45 @@ def _from_job(elapsed: float, job: Job) -> Sample:
 class Stall:
     """Tells when what remains no longer shrinks.
 
-    Pre-copy goes up and down with each iteration, so the least that was
-    left within the window counts: when a whole window brought no new low,
-    the migration stands still.
+    Within a round of pre-copy it always does, so rounds are compared: one
+    that begins with less than any before is progress for as long as it
+    lasts, and when a whole window brought none, the migration stands still.
 
     :param window: seconds
     """
 
     def __init__(self, window: float = 40.0) -> None:
         self._window = window
-        self._phase = ''
-        self._low: tuple[float, int] | None = None
+        self._kind = ''
+        self._iteration: int | None = None
+        self._last = 0
+        self._least: int | None = None
+        self._progress = True
+        self._since = 0.0
 
     def stands_still(self, sample: Sample) -> bool:
         """Take one sample; True when nothing improved for a window."""
-        if sample.remaining is None:
+        left = sample.remaining
+        if left is None:
             return False
         kind = sample.phase.partition(' ')[0]
-        low = self._low
-        # Less than 4 % better is the noise of the measurement.
-        if (
-            low is None
-            or kind != self._phase
-            or sample.remaining < low[1] * 0.96
-        ):
-            self._phase = kind
-            self._low = (sample.elapsed, sample.remaining)
-            return False
-        return sample.elapsed - low[0] >= self._window
+        if kind != self._kind:
+            self._kind, self._least = kind, None
+        # Nova does not number its rounds.
+        begins = self._least is None or (
+            sample.iteration != self._iteration
+            if sample.iteration
+            else left > self._last
+        )
+        if begins:
+            # Less than 4 % better is the noise of the measurement.
+            self._progress = self._least is None or left < self._least * 0.96
+            if self._progress:
+                self._least = left
+        if self._progress and (begins or left < self._last):
+            self._since = sample.elapsed
+        self._iteration, self._last = sample.iteration, left
+        return sample.elapsed - self._since >= self._window
 
 
 class Peak:
@@ -184,4 +210,6 @@ class Peak:
 
     @property
     def bytes(self) -> int:
-        return sum(self.processed.values())
+        """Return what was sent: libvirt's two counters, or Nova's one."""
+        by_libvirt = sum(self.processed.get(x, 0) for x in ('memory', 'disk'))
+        return max(by_libvirt, *self.processed.values(), 0)

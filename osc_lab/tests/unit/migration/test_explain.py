@@ -289,6 +289,24 @@ class TestCause(testtools.TestCase):
         self.assertEqual(['y', 'z'], [item.subject for item in found])
 
 
+class TestAborted(testtools.TestCase):
+    SAID = "operation aborted: job 'migration out' canceled by client"
+
+    def test_said_once(self):
+        lines = [
+            f'Live Migration failure: {self.SAID}: libvirt.libvirtError: '
+            f'{self.SAID}',
+            f'libvirt.libvirtError: {self.SAID}',
+            'libvirt.libvirtError: Requested operation is not valid: no job '
+            'is active on the domain',
+            f'Live migration failed.: libvirt.libvirtError: {self.SAID}',
+        ]
+        [(_where, text)] = explain.reasons(None, lines)
+        self.assertTrue(explain.aborted(text))
+        self.assertIsNone(explain.cause(text))
+        self.assertFalse(explain.aborted(TEXTS[0][0]))
+
+
 class TestLog(testtools.TestCase):
     FIRST = 'req-11111111-0000-4000-8000-000000000001'
     SECOND = 'req-22222222-0000-4000-8000-000000000002'

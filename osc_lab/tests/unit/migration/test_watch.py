@@ -1,0 +1,174 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""What is shown of a migration under way, and when it stands still."""
+
+import testtools
+
+from osc_lab.migration import record
+from osc_lab.migration import watch
+
+MIB = 1024**2
+
+
+def running(**fields):
+    return record.record(
+        {'id': 1, 'status': 'running', **fields},
+        {
+            f'{kind}_{part}_bytes': size * MIB
+            for kind in ('memory', 'disk')
+            for part, size in (
+                ('total', 300),
+                ('processed', 200),
+                ('remaining', 100),
+            )
+        },
+    )
+
+
+class TestSample(testtools.TestCase):
+    def test_iteration_of_libvirt(self):
+        job = {
+            'memory_iteration': 3,
+            'memory_total': 256 * MIB,
+            'memory_processed': 100 * MIB,
+            'memory_remaining': 60 * MIB,
+            'memory_bps': 30 * MIB,
+            'memory_dirty_rate': 5120,
+            'memory_page_size': 4096,
+            'downtime': 800,
+        }
+        line = watch.sample(12.2, running(), job).line(800)
+        self.assertEqual(
+            '12 of 800 s, memory iteration 3, 60 of 256 MiB left, '
+            '30.0 MiB/s (dirty 20.0), about 2 s, downtime 800 ms, '
+            '100 MiB sent',
+            line,
+        )
+
+        short = watch.sample(12.2, running(), job).line(800, 79)
+        self.assertEqual(line.partition(', about')[0], short)
+        self.assertEqual('12 s', watch.sample(12.2, None).line(None, 4))
+
+    def test_job_that_is_over(self):
+        self.assertEqual(
+            '2 s, post', watch.sample(2, running(), {}, True).line()
+        )
+        for job, begun in ((None, True), ({}, False)):
+            line = watch.sample(2, running(), job, begun).line()
+            self.assertIn('2 s, running', line)
+
+    def test_job_that_is_aborted(self):
+        job = {'disk_total': 40 * MIB}
+        self.assertEqual(
+            '2 s, ending', watch.sample(2, running(), job, True).line()
+        )
+
+    def test_little(self):
+        job = {'disk_total': 4096, 'disk_processed': 4096}
+        line = watch.sample(2, running(), job).line()
+        self.assertEqual('2 s, disk copy', line)
+
+    def test_disk_comes_before_memory(self):
+        job = {'disk_total': 40 * MIB, 'disk_remaining': 10 * MIB}
+        line = watch.sample(2, running(), job).line()
+        self.assertEqual('2 s, disk copy, 10 of 40 MiB left', line)
+        self.assertEqual(
+            '2 s, starting', watch.sample(2, running(), {'x': 1}).line()
+        )
+
+    def test_what_nova_alone_tells(self):
+        self.assertEqual('1 s, requested', watch.sample(1, None).line())
+        line = watch.sample(7, running()).line()
+        self.assertEqual(
+            '7 s, running, 200 of 600 MiB left, 400 MiB sent', line
+        )
+        for status, phase in (
+            ('queued', 'queued'),
+            ('post-migrating', 'post'),
+        ):
+            found = watch.sample(1, running(status=status))
+            self.assertEqual(f'1 s, {phase}', found.line())
+
+
+class TestPeak(testtools.TestCase):
+    def test_nothing_is_counted_twice(self):
+        peak = watch.Peak()
+        self.assertEqual(0, peak.bytes)
+        for phase, sent in (
+            ('disk copy', 10),
+            ('memory iteration 1', 100),
+            ('memory iteration 2', 150),
+            ('running', 140),
+        ):
+            peak.take(watch.Sample(1, phase, processed=sent))
+        self.assertEqual(160, peak.bytes)
+        peak.take(watch.Sample(2, 'running', processed=170))
+        self.assertEqual(170, peak.bytes)
+
+
+class TestStall(testtools.TestCase):
+    """Of a window of ten seconds."""
+
+    def moment(self, samples, phase='memory', numbered=True):
+        """Return when it was first said to stand still, None for never.
+
+        :param samples: (seconds, round, what remains)
+        """
+        stall = watch.Stall(10)
+        for elapsed, iteration, left in samples:
+            sample = watch.Sample(
+                elapsed,
+                phase,
+                remaining=left,
+                iteration=iteration if numbered else None,
+            )
+            if stall.stands_still(sample):
+                return elapsed
+        return None
+
+    def rounds(self, sizes, seconds):
+        """Return the samples of rounds that begin with these sizes."""
+        return [
+            (number * seconds + at, number, size * (seconds - at) / seconds)
+            for number, size in enumerate(sizes, 1)
+            for at in range(seconds)
+        ]
+
+    def test_round_that_takes_longer_than_the_window(self):
+        for numbered in (True, False):
+            samples = self.rounds([100, 80, 60, 40], 15)
+            self.assertIsNone(self.moment(samples, numbered=numbered))
+
+    def test_rounds_that_become_no_smaller(self):
+        for numbered in (True, False):
+            samples = self.rounds([100] * 9, 4)
+            # The first round ended after second seven.
+            self.assertEqual(
+                17, self.moment(samples, numbered=numbered), numbered
+            )
+            self.assertEqual(
+                17, self.moment(self.rounds([100, 97, 98, 99, 97, 98], 4))
+            )
+
+    def test_nothing_is_sent(self):
+        samples = [(at, 1, 100) for at in range(20)]
+        self.assertEqual(10, self.moment(samples))
+        self.assertIsNone(self.moment([(at, 1, None) for at in range(20)]))
+
+    def test_another_phase_begins_anew(self):
+        stall = watch.Stall(10)
+        for elapsed, phase in ((0, 'disk copy'), (9, 'memory iteration 1')):
+            sample = watch.Sample(elapsed, phase, remaining=100)
+            self.assertFalse(stall.stands_still(sample))
+        sample = watch.Sample(18, 'memory iteration 1', remaining=100)
+        self.assertFalse(stall.stands_still(sample))
