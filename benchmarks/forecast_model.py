@@ -33,19 +33,21 @@ from osc_lab.migration import forecast
 from osc_lab.migration import nova_options
 from osc_lab.migration import precopy
 from osc_lab.tests.unit.migration import simulator
-from osc_lab.tests.unit.migration import test_forecast
+from osc_lab.tests.unit.migration import test_precopy
 
 MIB = 1024**2
 GIB = 262144  # pages
 
 
 def exact(cases):
-    case = test_forecast.TestAgainstSimulator('test_duration_and_downtime')
+    case = test_precopy.TestAgainstSimulator(
+        'test_duration_downtime_and_rounds'
+    )
     off = case.off(cases)
     return {
         'cases': case.cases,
         'ending': case.ended,
-        'outside_1_percent': len(off),
+        'different': len(off),
         'wrong_will_converge': sum(
             item[4].converges and item[5] >= item[1] for item in off
         ),
@@ -188,7 +190,7 @@ def main(argv):
     name, count = argv[0], int(argv[1]) if len(argv) > 1 else None
     if name == 'exact':
         found = exact(count or 10000)
-        failed = found['outside_1_percent']
+        failed = found['different']
     else:
         found = noise(count or 1000)
         failed = found['bad'] > 0.02 or found['wrong_will_converge'] > 0.005

@@ -1,0 +1,514 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The checks of the way between the hosts and of Nova's options."""
+
+from osc_lab.migration.checks import options
+from osc_lab.tests.unit.migration import check_cases
+from osc_lab.tests.unit.migration import host_samples as hosts
+
+#: The flags of every live migration.
+LIVE = ('LIVE', 'PEER2PEER', 'UNDEFINE_SOURCE', 'PERSIST_DEST')
+
+#: (check, facts, results that are not ok, words in message or remedy)
+CASES = (
+    (
+        options.MigrationPorts,
+        hosts.pair(
+            there={
+                'way': hosts.way(
+                    data=(
+                        hosts.attempt(
+                            hosts.REACH.UNRESOLVED, target='b:49152'
+                        ),
+                    )
+                )
+            }
+        ),
+        ['unknown'],
+        'See libvirt-identity',
+        {},
+        'See libvirt-identity.',
+    ),
+    (
+        options.MigrationPorts,
+        hosts.pair(
+            there={
+                'way': hosts.way(
+                    data=(
+                        hosts.attempt(hosts.REACH.TIMEOUT, target='b:49152'),
+                    )
+                )
+            }
+        ),
+        ['failed'],
+        'dropped',
+        {'target': 'b:49152', 'reach': 'timeout', 'seconds': 1.235},
+    ),
+    (
+        options.MigrationPorts,
+        hosts.pair(
+            there={
+                'way': hosts.way(
+                    data=(
+                        hosts.attempt(hosts.REACH.REFUSED, target='b:49152'),
+                    )
+                )
+            }
+        ),
+        ['failed'],
+        'rejected',
+        {'target': 'b:49152', 'reach': 'refused', 'seconds': 1.235},
+    ),
+    (
+        options.MigrationPorts,
+        hosts.pair(
+            there={
+                'way': hosts.way(
+                    listening=False,
+                    data=(
+                        hosts.attempt(hosts.REACH.REFUSED, target='b:49152'),
+                    ),
+                )
+            }
+        ),
+        ['unknown'],
+        'a refusal says nothing',
+        {},
+        'Use --ssh for the destination, too.',
+    ),
+    *(
+        (
+            options.MigrationPorts,
+            hosts.pair(
+                there={
+                    'way': hosts.way(
+                        data=tuple(
+                            hosts.attempt(reach, target=f'b:4915{number}')
+                            for number, reach in enumerate(reaches, 2)
+                        ),
+                    )
+                }
+            ),
+            results,
+            words,
+            {'target': target, 'reach': reach, 'seconds': 1.235}
+            if target
+            else {},
+        )
+        for reaches, results, words, target, reach in (
+            (
+                (hosts.REACH.OPEN, hosts.REACH.ERROR),
+                ['failed'],
+                'b:49153 from a: text.',
+                'b:49153',
+                'error',
+            ),
+            (
+                (hosts.REACH.TIMEOUT, hosts.REACH.REFUSED),
+                ['failed', 'failed'],
+                'b:49153 is rejected on the way from a.',
+                'b:49152',
+                'timeout',
+            ),
+            (
+                (hosts.REACH.OPEN, hosts.REACH.OPEN),
+                [],
+                'reaches b:49152, b:49153.',
+                '',
+                '',
+            ),
+        )
+    ),
+    (
+        options.MigrationPorts,
+        hosts.pair(
+            there={
+                'way': hosts.way(
+                    data=(
+                        hosts.attempt(hosts.REACH.OPEN),
+                        hosts.attempt(
+                            hosts.REACH.UNRESOLVED, target='b:49153'
+                        ),
+                    )
+                )
+            }
+        ),
+        ['unknown'],
+        'a does not know the name of b:49153.',
+        {},
+        'See libvirt-identity.',
+    ),
+    (
+        options.MigrationPorts,
+        hosts.pair(there={'way': hosts.GAP}),
+        ['unknown'],
+        'does not answer',
+    ),
+    (
+        options.MigrationPorts,
+        hosts.pair(there={'way': hosts.way(listening=False)}),
+        ['unknown'],
+        'a refusal says nothing',
+        {},
+        'Use --ssh for the destination, too.',
+    ),
+    (
+        options.MigrationPorts,
+        hosts.pair(
+            there={
+                'way': hosts.way(
+                    listening=False,
+                    data=(hosts.attempt(hosts.REACH.TIMEOUT, target='b:1'),),
+                )
+            }
+        ),
+        ['failed'],
+        'b:1 is dropped on the way from a.',
+        {'target': 'b:1', 'reach': 'timeout', 'seconds': 1.235},
+    ),
+    *(
+        (
+            options.MigrationOptions,
+            hosts.source_conf(**values),
+            [],
+            f'Nova will use {", ".join(flags)}.',
+            {'flags': list(flags)},
+        )
+        for values, flags in (
+            ({}, (*LIVE, 'NON_SHARED_INC')),
+            (
+                {
+                    'live_migration_with_native_tls': True,
+                    'live_migration_scheme': 'tls',
+                },
+                (*LIVE, 'NON_SHARED_INC', 'TLS'),
+            ),
+            (
+                {'live_migration_permit_post_copy': True},
+                (*LIVE, 'NON_SHARED_INC', 'POSTCOPY'),
+            ),
+            (
+                {'live_migration_parallel_connections': 2},
+                (*LIVE, 'NON_SHARED_INC', 'PARALLEL'),
+            ),
+        )
+    ),
+    (
+        options.MigrationOptions,
+        hosts.pair(there={'shell': hosts.shell(files=hosts.HERE)}),
+        [],
+        'PERSIST_DEST.',
+        {'flags': list(LIVE)},
+    ),
+    (
+        options.MigrationOptions,
+        hosts.pair(source={'libvirt': hosts.GAP}),
+        [],
+        'PERSIST_DEST.',
+        {'flags': list(LIVE)},
+    ),
+    (
+        options.MigrationOptions,
+        hosts.pair(source={'shell': hosts.GAP}),
+        ['unknown'],
+        'does not answer',
+    ),
+    *(
+        (
+            options.MigrationOptions,
+            hosts.shared_conf(volumes, **values),
+            results,
+            words,
+            evidence,
+            remedy,
+        )
+        for values, volumes, results, words, evidence, remedy in (
+            (
+                {'live_migration_tunnelled': True},
+                (),
+                ['warning'],
+                'deprecated.',
+                {'option': 'live_migration_tunnelled'},
+                'live_migration_tunnelled=false on the source.',
+            ),
+            (
+                {'live_migration_tunnelled': True},
+                ('v',),
+                ['warning'],
+                'deprecated, and refused with volumes.',
+                {'option': 'live_migration_tunnelled'},
+                'live_migration_tunnelled=false on the source.',
+            ),
+            (
+                {
+                    'live_migration_tunnelled': True,
+                    'live_migration_with_native_tls': True,
+                    'live_migration_scheme': 'tls',
+                },
+                (),
+                ['warning', 'failed'],
+                'exclude each other',
+                {'option': 'live_migration_tunnelled'},
+                'live_migration_tunnelled=false on the source.',
+            ),
+            (
+                {
+                    'live_migration_with_native_tls': True,
+                    'live_migration_scheme': 'tls',
+                    'live_migration_permit_post_copy': True,
+                },
+                (),
+                [],
+                'TLS, POSTCOPY.',
+                {'flags': [*LIVE, 'TLS', 'POSTCOPY']},
+                '',
+            ),
+        )
+    ),
+    *(
+        (
+            options.MigrationOptions,
+            hosts.pair(
+                source={
+                    'libvirt': hosts.connection(
+                        'a', domain=hosts.DOMAIN, qemu_version=version
+                    ),
+                    'shell': hosts.shell(
+                        options=hosts.conf(
+                            live_migration_permit_post_copy=True,
+                            live_migration_parallel_connections=2,
+                        ),
+                        files=hosts.HERE,
+                    ),
+                }
+            ),
+            results,
+            words,
+            evidence,
+            remedy,
+        )
+        for version, results, words, evidence, remedy in (
+            (
+                10000999,
+                ['failed'],
+                'need QEMU 10.1',
+                {},
+                'parallel_connections=1.',
+            ),
+            (
+                10001000,
+                [],
+                'PARALLEL.',
+                {
+                    'flags': [
+                        *(*LIVE, 'NON_SHARED_INC', 'POSTCOPY', 'PARALLEL')
+                    ]
+                },
+                '',
+            ),
+        )
+    ),
+    (
+        options.MigrationOptions,
+        hosts.pair(
+            source={
+                'libvirt': hosts.GAP,
+                'shell': hosts.shell(
+                    options=hosts.conf(
+                        live_migration_permit_post_copy=True,
+                        live_migration_parallel_connections=2,
+                    )
+                ),
+            }
+        ),
+        [],
+        'PARALLEL.',
+        {'flags': [*LIVE, 'POSTCOPY', 'PARALLEL']},
+    ),
+    *(
+        (
+            options.MigrationOptions,
+            hosts.pair(
+                there={
+                    'shell': hosts.shell(
+                        options={'libvirt': {option: 'x'}},
+                    )
+                }
+            ),
+            [result],
+            f'{option} is {quote}{mine}{quote} at the source and '
+            f'{quote}x{quote} there',
+            {'option': option},
+            remedy,
+        )
+        for option, result, mine, quote, remedy in (
+            ('images_type', 'failed', 'default', '', ''),
+            ('virt_type', 'failed', 'kvm', '', ''),
+            ('cpu_models', 'warning', '', '"', 'see the check cpu'),
+        )
+    ),
+    (
+        options.MigrationOptions,
+        hosts.pair(
+            source={
+                'shell': hosts.shell(
+                    options=hosts.conf(live_migration_inbound_addr='x'),
+                    files=hosts.HERE,
+                )
+            },
+            there={
+                'shell': hosts.shell(
+                    options=hosts.conf(live_migration_inbound_addr='y')
+                )
+            },
+        ),
+        [],
+        'Nova will use',
+        {'flags': [*LIVE, 'NON_SHARED_INC']},
+    ),
+    *(
+        (
+            options.MigrationOptions,
+            hosts.source_conf(
+                live_migration_bandwidth=rate,
+                live_migration_completion_timeout=timeout,
+            ),
+            results,
+            words,
+            {} if results else {'flags': [*LIVE, 'NON_SHARED_INC']},
+            'live_migration_bandwidth on the source.' if results else '',
+        )
+        for rate, timeout, results, words in (
+            # 256 MiB of memory and a disk of 1 GiB, which count for 4 GiB.
+            (1, 320, [], 'Nova will use'),
+            (
+                1,
+                319,
+                ['failed'],
+                'At 1 MiB/s one pass takes 1280 s, but Nova acts (abort) '
+                'after 1276 s.',
+            ),
+            (2, 159, ['failed'], 'takes 640 s'),
+            (2, 160, [], 'Nova will use'),
+            (1, 0, [], 'Nova will use'),
+            (0, 1, [], 'Nova will use'),
+        )
+    ),
+    (
+        options.MigrationOptions,
+        hosts.shared_conf(
+            (),
+            live_migration_bandwidth=1,
+            live_migration_completion_timeout=127,
+        ),
+        ['failed'],
+        'one pass takes 256 s, but Nova acts (abort) after 254 s',
+        {},
+        'live_migration_bandwidth on the source.',
+    ),
+    (
+        options.MigrationOptions,
+        hosts.source_conf(live_migration_tunnelled=True),
+        ['failed'],
+        'live_migration_tunnelled=false',
+        {'option': 'live_migration_tunnelled'},
+        'on the source and restart nova-compute.',
+    ),
+    (
+        options.MigrationOptions,
+        hosts.source_conf(live_migration_with_native_tls=True),
+        ['warning'],
+        'live_migration_scheme=tls',
+        {},
+        'Set live_migration_scheme=tls.',
+    ),
+    (
+        options.MigrationOptions,
+        hosts.source_conf(
+            live_migration_with_native_tls=True,
+            live_migration_scheme='tls',
+            live_migration_permit_post_copy=True,
+        ),
+        ['failed'],
+        'Post-copy',
+        {},
+        'Set live_migration_permit_post_copy=false.',
+    ),
+    (
+        options.MigrationOptions,
+        hosts.source_conf(
+            live_migration_permit_post_copy=True,
+            live_migration_parallel_connections=4,
+        ),
+        ['failed'],
+        '10.1',
+        {},
+        'Set live_migration_parallel_connections=1.',
+    ),
+    (
+        options.MigrationOptions,
+        hosts.source_conf(
+            live_migration_bandwidth=1, live_migration_completion_timeout=1
+        ),
+        ['failed'],
+        'completion_timeout',
+        {},
+        'live_migration_bandwidth on the source.',
+    ),
+    (
+        options.MigrationOptions,
+        hosts.pair(
+            there={
+                'shell': hosts.shell(
+                    options={'DEFAULT': {'instances_path': '/other'}}
+                )
+            }
+        ),
+        ['failed'],
+        '/other',
+        {'option': 'instances_path'},
+    ),
+    (
+        options.MigrationOptions,
+        hosts.source_conf(cpu_mode='custom'),
+        ['warning'],
+        'cpu_mode',
+        {'option': 'cpu_mode'},
+        'CPU; see the check cpu for this one.',
+    ),
+    (
+        options.MigrationOptions,
+        hosts.source_conf(live_migration_inbound_addr='192.0.2.1'),
+        ['warning'],
+        'inbound',
+        {},
+        'too, or migrations take another network.',
+    ),
+    (
+        options.MigrationOptions,
+        hosts.pair(
+            source={'shell': hosts.shell(config_files=(), files=hosts.HERE)}
+        ),
+        ['unknown'],
+        'config_files',
+        {},
+        'osc_lab: config_files in clouds.yaml.',
+    ),
+)
+
+ALL = (options.MigrationPorts, options.MigrationOptions)
+
+
+class TestChecks(check_cases.HostCasesTest):
+    CASES = CASES
+    ALL = ALL

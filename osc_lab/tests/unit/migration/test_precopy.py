@@ -1,0 +1,307 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Pre-copy, played through: against a simulator and figures by hand."""
+
+import dataclasses
+
+import hypothesis
+from hypothesis import strategies
+import testtools
+
+from osc_lab.migration import precopy
+from osc_lab.tests.unit.migration import simulator
+
+MIB = 1024**2
+PAGES = 65536
+#: Generated cases; benchmarks/forecast_model.py takes 10,000.
+EXAMPLES = 200
+
+IDLE = simulator.Guest([(1, 1)])
+WARM = simulator.Guest([(2000, 1000)])
+BUSY = simulator.Guest([(PAGES, 60000)])
+
+writers = strategies.lists(
+    strategies.tuples(
+        strategies.integers(64, 40000), strategies.integers(10, 200000)
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@strategies.composite
+def guests(draw):
+    parts = draw(writers)
+    kind = draw(strategies.sampled_from(('constant', 'random', 'bursty')))
+    if kind == 'constant':
+        return simulator.Guest(parts)
+    if kind == 'random':
+        return simulator.RandomWriter(parts)
+    return simulator.Bursty(
+        parts,
+        draw(strategies.floats(0.5, 20)),
+        draw(strategies.floats(0.1, 0.9)),
+    )
+
+
+def steps(downtime=0.5, delay=150.0, count=10):
+    base = downtime / count
+    return tuple(
+        (delay * i, base + (downtime - base) / count * i)
+        for i in range(count + 1)
+    )
+
+
+class Counted:
+    """A guest of which is known how often its pages were counted."""
+
+    def __init__(self, guest):
+        self.guest = guest
+        self.rounds = 0
+
+    def between(self, start, end):
+        self.rounds += 1
+        return self.guest.between(start, end)
+
+
+class TestAgainstSimulator(testtools.TestCase):
+    def test_duration_downtime_and_rounds(self):
+        """Every case is the same, whatever the model leaves out."""
+        self.assertEqual([], self.off(EXAMPLES))
+
+    def off(self, examples):
+        """Return the cases in which the model and the simulator differ."""
+        off = []
+
+        @hypothesis.settings(
+            max_examples=examples,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(hypothesis.HealthCheck),
+            derandomize=True,
+        )
+        @hypothesis.given(
+            guest=guests(),
+            rate=strategies.floats(4, 2000),
+            timeout=strategies.sampled_from((60.0, 400.0, 1600.0)),
+            delay=strategies.sampled_from((3.0, 20.0, 150.0)),
+        )
+        def compare(guest, rate, timeout, delay):
+            self.cases += 1
+            found = precopy.predict(
+                guest.dirty,
+                precopy.Setting(
+                    PAGES, rate * MIB, steps(delay=delay), timeout
+                ),
+            )
+            counted = Counted(guest)
+            converges, seconds, pause = simulator.migrate(
+                counted, PAGES, rate * MIB, steps(delay=delay), timeout
+            )
+            self.ended += converges
+            if not (
+                found.converges == converges
+                and abs(found.seconds / seconds - 1) <= 1e-9
+                and abs((found.downtime or 0) - (pause or 0)) <= 1e-9
+                and found.rounds == counted.rounds
+            ):
+                off.append((rate, timeout, delay, guest.parts, found, seconds))
+
+        self.cases = self.ended = 0
+        compare()
+        return off
+
+
+class TestByHand(testtools.TestCase):
+    """Ten pages of 100 bytes, 1,000 bytes a second, 50 in a slice.
+
+    100 bytes fit into the downtime, 200 after ten seconds.
+    """
+
+    def predict(self, curve=lambda seconds: 0, patience=None, **changes):
+        setting = precopy.Setting(
+            10, 1000.0, ((0.0, 0.1), (10.0, 0.2)), page_size=92
+        )
+        found = precopy.predict(
+            curve, dataclasses.replace(setting, **changes), patience
+        )
+        return (
+            found.converges,
+            round(found.seconds, 9),
+            found.downtime,
+            found.rounds,
+            found.sent_bytes,
+        )
+
+    def test_idle(self):
+        """Eighteen slices, and what fits."""
+        self.assertEqual((True, 1.0, 0.1, 1, 1000), self.predict())
+
+    def test_pages_of_zeroes(self):
+        self.assertEqual(
+            (True, 1.09, 0.09, 1, 1090), self.predict(zero_pages=10)
+        )
+
+    def test_disks(self):
+        self.assertEqual(
+            (True, 1.5, 0.1, 1, 1500), self.predict(disk_bytes=500.0)
+        )
+
+    def test_before_and_after(self):
+        self.assertEqual(
+            (True, 1.75, 0.35, 1, 1000), self.predict(before=0.5, after=0.25)
+        )
+
+    def test_link(self):
+        self.assertEqual(
+            (True, 0.95, 0.05, 1, 1000), self.predict(link=2000.0)
+        )
+
+    def test_less_than_a_slice_is_left(self):
+        """A slice ends when nothing is left."""
+        self.assertEqual(
+            (True, 0.03, 0.0, 1, 30),
+            self.predict(pages=1, page_size=22, steps=((0.0, 0.0),)),
+        )
+
+    def test_hardly_any_bandwidth(self):
+        for bandwidth in (0.5, 1.0, 19.0, 20.0):
+            self.assertTrue(self.predict(bandwidth=bandwidth)[0])
+
+    def test_a_second_round(self):
+        """A page is written in 0.9 seconds, none in 0.1."""
+        self.assertEqual(
+            (True, 1.1, 0.1, 2, 1100), self.predict(lambda s: 2 * s)
+        )
+
+    def test_no_more_than_all_pages_are_dirty(self):
+        self.assertEqual(
+            (False, 3.0, None, 3, 3000),
+            self.predict(lambda s: 20 * s, timeout=3.0),
+        )
+
+    def test_a_day_without_a_timeout(self):
+        """0.9 seconds to the first count, 0.2 for each round after it."""
+        found = self.predict(lambda s: 2, steps=((0.0, 0.1),))
+        self.assertEqual((False, 86400.0, None, 431996, 86400000), found)
+
+    def test_the_downtime_grows(self):
+        """One page too many, until two of them fit."""
+        self.assertEqual(
+            (True, 10.2, 0.2, 91, 10200),
+            self.predict(lambda s: 1 if s < 0.5 else 2, timeout=100.0),
+        )
+
+    def test_time_is_over_before_the_downtime_grows(self):
+        self.assertEqual(
+            (False, 9.0, None, 81, 9000),
+            self.predict(lambda s: 1, timeout=9.0, steps=((0.0, 0.05),)),
+        )
+
+    def test_throttle(self):
+        """The second of two rounds with too much slows the guest down."""
+
+        def curve(seconds):
+            self.asked.append(round(seconds, 9))
+            return 8
+
+        self.asked = []
+        self.predict(curve, timeout=20.0, auto_converge=True)
+        # 0.9 s, then eight pages each: 0.8 s at full speed, slower by 0.2
+        # from the third on, then by 0.1 more after two rounds each.
+        speeds = [1, 1, 0.8, 0.8, 0.7, 0.7, 0.6, 0.6, 0.5, 0.5, 0.4, 0.4]
+        times = [0.9] + [0.8] * 11
+        self.assertEqual(
+            [round(a * b, 9) for a, b in zip(speeds, times, strict=True)],
+            self.asked[:12],
+        )
+
+
+class TestCurve(testtools.TestCase):
+    def test_straight_between_its_points_and_on(self):
+        curve = precopy.Curve(((0.0, 0.0), (1.0, 10.0), (3.0, 20.0)), 24.0)
+        for seconds, pages in (
+            (0.0, 0.0),
+            (0.5, 5.0),
+            (1.0, 10.0),
+            (2.0, 15.0),
+            (3.0, 20.0),
+            (3.5, 22.5),
+            (4.0, 24.0),
+        ):
+            self.assertEqual(pages, curve(seconds))
+
+
+class TestPredict(testtools.TestCase):
+    def setting(self, **changes):
+        return dataclasses.replace(
+            precopy.Setting(PAGES, 100.0 * MIB, steps(), 1600.0), **changes
+        )
+
+    def predict(self, guest, **changes):
+        return precopy.predict(guest.dirty, self.setting(**changes))
+
+    def test_idle_guest_takes_one_pass(self):
+        found = self.predict(IDLE)
+        self.assertTrue(found.converges)
+        self.assertAlmostEqual(2.56, found.seconds, delta=0.1)
+
+    def test_faster_than_the_link_never_ends(self):
+        found = self.predict(BUSY, bandwidth=20.0 * MIB)
+        self.assertFalse(found.converges)
+        self.assertEqual(1600.0, found.seconds)
+        self.assertIsNone(found.downtime)
+
+    def test_endless_without_a_timeout(self):
+        found = self.predict(BUSY, bandwidth=20.0 * MIB, timeout=0.0)
+        self.assertFalse(found.converges)
+        self.assertEqual(precopy.DAY, found.seconds)
+
+    def test_slowed_down_it_ends(self):
+        found = self.predict(
+            BUSY, bandwidth=20.0 * MIB, auto_converge=True, timeout=0.0
+        )
+        self.assertTrue(found.converges)
+
+    def test_a_guest_that_writes_little_is_not_slowed_down(self):
+        guest = simulator.Guest([(3000, 3000)])
+        plain = self.predict(guest)
+        self.assertGreater(plain.rounds, 1)
+        self.assertEqual(plain, self.predict(guest, auto_converge=True))
+
+    def test_disks_go_first(self):
+        found = self.predict(IDLE, disk_bytes=1000.0 * MIB)
+        self.assertAlmostEqual(12.56, found.seconds, delta=0.1)
+
+    def test_pages_of_zeroes_cost_a_header(self):
+        found = self.predict(IDLE, zero_pages=100 * MIB // 9)
+        self.assertAlmostEqual(3.56, found.seconds, delta=0.1)
+
+    def test_the_limit_ends_with_the_pause(self):
+        slow = self.predict(WARM)
+        fast = self.predict(WARM, link=1000.0 * MIB)
+        self.assertAlmostEqual(slow.downtime / 10, fast.downtime, places=3)
+
+    def test_time_before_and_after(self):
+        plain = self.predict(IDLE)
+        found = self.predict(IDLE, before=2.0, after=0.5)
+        self.assertAlmostEqual(plain.seconds + 2.5, found.seconds)
+        self.assertAlmostEqual(plain.downtime + 0.5, found.downtime)
+
+    def test_patience_changes_little(self):
+        setting = self.setting(bandwidth=31.0 * MIB)
+        guest = simulator.RandomWriter([(2200, 7000), (40000, 1200)])
+        whole = precopy.predict(guest.dirty, setting)
+        short = precopy.predict(guest.dirty, setting, 10)
+        self.assertGreater(whole.rounds, 30)
+        self.assertAlmostEqual(1, short.seconds / whole.seconds, delta=0.02)
