@@ -234,7 +234,8 @@ def target(entry: health.Entry) -> str:
         return ''
     if entry.mirror.output_vlan is not None:
         return f'vlan:{entry.mirror.output_vlan}'
-    return f'port:{entry.mirror.output_name}'
+    name = entry.mirror.output_name
+    return f'port:{name}' if name else ''
 
 
 def device(entry: health.Entry) -> str:

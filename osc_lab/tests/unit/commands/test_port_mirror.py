@@ -335,6 +335,13 @@ class TestOthers(mirrors.MirrorTest):
         out, _err = self.run_command('list')
         self.assertIn('1h', out.replace('60m', '1h').replace('59m', '1h'))
 
+    def test_a_mirror_without_an_output(self):
+        self.database.mirror(self.bridge, 'theirs', select_all=True)
+        shown = self.json('show', 'theirs')
+        self.assertEqual(
+            ('', 'no-output'), (shown['target'], shown['problems'])
+        )
+
     def test_a_host_that_does_not_answer(self):
         os.unlink(self.folder / 'host3.sock')
         self.create()
