@@ -15,6 +15,7 @@
 import os
 import pathlib
 import threading
+import time
 
 import fixtures
 
@@ -22,10 +23,17 @@ from osc_lab.tests.unit.commands import migrations
 from osc_lab.tests.unit import fake_cloud
 from osc_lab.tests.unit import fake_libvirt
 
-#: Runs here what OpenSSH would run on the host, unless it shall fail.
+#: Runs here what OpenSSH would run on the host, unless it shall fail; what
+#: is called /instances is elsewhere on host2.
 SSH = """#!/bin/sh
 for command; do :; done
-case "$*" in *"$(cat "$0.fails") --"*) echo refused >&2; exit 255;; esac
+case "$*" in
+    *"$(cat "$0.fails") --"*) echo refused >&2; exit 255;;
+    *'host2 --'*)
+        command=$(printf %s "$command" | sed 's,/instances/,/other/,g')
+        sh -c "$command" | sed 's,/other/,/instances/,g'
+        exit;;
+esac
 exec sh -c "$command"
 """
 
@@ -122,12 +130,14 @@ class TestLibvirt(HostsTest):
         self.assertEqual({'host2': 'unknown'}, found)
 
 
-class TestMove(HostsTest):
+class MoveTest(HostsTest):
     def setUp(self):
         super().setUp()
-        left = iter(range(1000))
+        sleep = time.sleep
         self.useFixture(
-            fixtures.MonkeyPatch('time.sleep', lambda seconds: next(left))
+            fixtures.MonkeyPatch(
+                'time.sleep', lambda seconds: sleep(min(seconds, 0.02))
+            )
         )
         self.guest.jobs = [{'type': 2, 'memory_remaining': 1}]
 
@@ -144,7 +154,7 @@ class TestMove(HostsTest):
             'updated_at': '2026-01-01T00:00:09',
         }
 
-    def move(self, status=0, arrives=True):
+    def move(self, *options, status=0, arrives=True):
         arrive = self.cloud._arrive
 
         def arrived():
@@ -159,25 +169,25 @@ class TestMove(HostsTest):
             self.step(name) for name in ('preparing', 'running', 'completed')
         ]
         found = self.findings(
-            *('vm1', '--host', 'host2', '--wait'),
+            *('vm1', '--host', 'host2', '--wait', *options),
             status=status,
             settings=self.settings,
         )
         self.assertEqual('outcome', found[0]['check'])
         return {
-            item['subject']: (item['result'], item['message'])
-            for item in found
-            if item['check'] == 'domain'
+            (item['check'], item['subject']): item['result'] for item in found
         }
 
+
+class TestMove(MoveTest):
     def test_guest_runs_there_and_only_there(self):
         found = self.move()
-        self.assertEqual('ok', found['host1'][0])
-        self.assertEqual('ok', found['host2'][0])
+        self.assertEqual('ok', found['domain', 'host1'])
+        self.assertEqual('ok', found['domain', 'host2'])
 
     def test_guest_stayed_behind_all_the_same(self):
         found = self.move(status=5, arrives=False)
-        self.assertIn('failed', {result for result, _text in found.values()})
+        self.assertEqual('failed', found['domain', 'host2'])
 
     def test_repair(self):
         self.cloud.server['status'] = 'ERROR'
@@ -193,7 +203,7 @@ class TestMove(HostsTest):
         self.assertEqual('ERROR', self.cloud.server['status'])
 
 
-class TestShell(HostsTest):
+class ShellTest(MoveTest):
     """All hosts are this machine, seen through a stand-in for OpenSSH."""
 
     def setUp(self):
@@ -223,6 +233,8 @@ class TestShell(HostsTest):
             }
         )
 
+
+class TestShell(ShellTest):
     def test_options_that_break_a_migration(self):
         self.files['host1'].write_text(
             '[DEFAULT]\nhost = host1\n'
@@ -245,3 +257,53 @@ class TestShell(HostsTest):
         (self.ssh.parent / 'ssh.fails').write_text('host2')
         found = self.check('migration-options', status=3)
         self.assertEqual({'host2': 'unknown'}, found)
+
+
+class TestAftermath(ShellTest):
+    """What the shells of the hosts tell when it is over."""
+
+    def setUp(self):
+        super().setUp()
+        self.instances = self.ssh.parent / 'instances'
+        for name, path in self.files.items():
+            path.write_text(
+                f'[DEFAULT]\nhost = {name}\n'
+                f'instances_path = {self.instances}\n'
+            )
+        self.folder = self.instances / fake_cloud.SERVER
+
+    def left_overs(self):
+        return self.move('--ignore-check', 'all').get(('left-overs', 'host1'))
+
+    def test_nothing_is_left(self):
+        self.assertEqual('ok', self.left_overs())
+
+    def test_folder_that_stays(self):
+        self.folder.mkdir(parents=True)
+        self.assertEqual('warning', self.left_overs())
+
+    def test_shared_storage(self):
+        """It is the same folder on both hosts."""
+        self.folder.mkdir(parents=True)
+        (self.ssh.parent / 'other').symlink_to(self.instances)
+        self.assertIsNone(self.left_overs())
+
+    def test_log_that_says_nothing(self):
+        self.cloud.migrations = [self.step('error')]
+        found = self.findings(
+            *('vm1', '--explain', '5'), status=5, settings=self.settings
+        )
+        self.assertIn(
+            'Nova keeps no reason',
+            ' '.join(item['message'] for item in found),
+        )
+
+    def test_log_that_cannot_be_read(self):
+        (self.ssh.parent / 'ssh.fails').write_text('host1')
+        self.cloud.migrations = [self.step('error')]
+        found = self.findings(
+            *('vm1', '--explain', '5'), status=5, settings=self.settings
+        )
+        self.assertIn(
+            'Try it by hand', ' '.join(item['remedy'] for item in found)
+        )
