@@ -222,16 +222,21 @@ def _delete(store: store_.VolumeStore, item: model.Volume) -> None:
         time.sleep(_POLL)
 
 
+def left_over(store: store_.VolumeStore, type_id: str) -> list[model.Volume]:
+    """Return the volumes that an ended run made to prove a type."""
+    return [
+        item
+        for item in store.own_volumes()
+        if MARK in item.metadata and item.type_id == type_id
+    ]
+
+
 def remove_scratch(store: store_.VolumeStore, type_id: str) -> bool:
     """Remove volumes that an ended run made to prove a type.
 
     :returns: whether there were any
     """
-    left = [
-        item
-        for item in store.own_volumes()
-        if MARK in item.metadata and item.type_id == type_id
-    ]
+    left = left_over(store, type_id)
     for item in left:
         LOG.warning(_('Removing volume %s that another run left.'), item.id)
         _delete(store, item)

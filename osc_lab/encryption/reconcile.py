@@ -158,18 +158,26 @@ def preview(
     :raises Conflict: as apply() would
     """
     found = look(store, wish.name)
-    steps = [
-        plan.Step(
-            _('remove the unfinished type %s') % item.id,
-            lambda: None,
-            f'openstack volume type delete {shlex.quote(item.id)}',
-        )
-        for item in found.unfinished
-    ]
+    steps = []
+    for item in found.unfinished:
+        steps += [
+            _removal('volume', volume.id)
+            for volume in proof.left_over(store, item.id)
+        ]
+        steps.append(_removal('volume type', item.id))
     if check(found, wish) is None:
         made = maker.Maker(store, wish, actor.mark(), prove)
         steps.extend(made.steps().steps)
     return plan.Plan(tuple(steps))
+
+
+def _removal(kind: str, found: str) -> plan.Step:
+    return plan.Step(
+        _('remove the %(kind)s %(id)s that an unfinished run left')
+        % {'kind': kind, 'id': found},
+        lambda: None,
+        f'openstack {kind} delete {shlex.quote(found)}',
+    )
 
 
 def apply(
