@@ -136,12 +136,15 @@ class Command(command.Command):
         :raises AccessError: when the cloud refuses or does not answer
         """
         from osc_lab.access import cloud
+        from osc_lab.access import settings
         from osc_lab import secrecy
 
         app = typing.cast(typing.Any, self.app)
         secrecy.learn(secrecy.of_login(app.cloud.config['auth']))
         try:
             self.auth_required = True
+            # As if the shell had such an option: it would wait for ever.
+            app.options.api_timeout = settings.login_timeout(app)
             app.prepare_to_run_command(self)
             # One that was asked for at the terminal came only now.
             secrecy.learn(secrecy.of_login(app.cloud.config['auth']))
@@ -151,6 +154,7 @@ class Command(command.Command):
             raise cloud.explain_login(error) from error
         finally:
             self.auth_required = False
+            app.options.api_timeout = None
 
     @property
     def connection(self) -> 'openstack.connection.Connection':

@@ -197,7 +197,9 @@ class Aftermath:
         for port in network.ports:
             bindings = self._network.bindings(port.id)
             if bindings is None:
-                return facts.Gap(_('Neutron does not show bindings.'))
+                return facts.Gap(
+                    _('Neutron does not show bindings.'), asked=False
+                )
             found[port.id] = tuple(
                 (str(item.get('host')), str(item.get('status')))
                 for item in bindings

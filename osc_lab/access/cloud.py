@@ -31,7 +31,7 @@ def explain_login(error: Exception) -> exceptions.LabError:
             _('Keystone refused the user name or the password'),
             _('Check OS_CLOUD and the "auth" section of clouds.yaml.'),
         )
-    if isinstance(error, ksa.ConnectFailure | ksa.DiscoveryFailure):
+    if isinstance(error, ksa.ConnectionError | ksa.DiscoveryFailure):
         return exceptions.AccessError(
             _('Keystone does not answer: %s') % _first_line(error),
             _('Check auth_url, and whether the service is running.'),
@@ -74,7 +74,7 @@ def explain(error: Exception) -> exceptions.LabError:
             _('The token was refused: %s') % _first_line(error),
             _('Log in anew; the password or the role may have changed.'),
         )
-    if isinstance(error, ksa.ConnectFailure | ksa.RetriableConnectionFailure):
+    if isinstance(error, ksa.ConnectionError | ksa.RetriableConnectionFailure):
         return exceptions.AccessError(
             _('A service does not answer: %s') % _first_line(error),
             _('Check the endpoint with "openstack catalog list".'),

@@ -61,15 +61,24 @@ def probe(uri: str, deadline: float) -> facts.Attempt:
     """Connect to the socket behind a URI, if it has one, and hang up.
 
     :param deadline: seconds
+    :raises AccessError: when it is no URI
     """
-    parts = urllib.parse.urlsplit(uri)
+    try:
+        parts = urllib.parse.urlsplit(uri)
+        port = parts.port
+    except ValueError as error:
+        raise exceptions.AccessError(
+            _('--libvirt-uri: "%(uri)s" cannot be used: %(why)s')
+            % {'uri': uri, 'why': error},
+            _('Write it like qemu+tls://{host}/system.'),
+        ) from error
     transport = parts.scheme.partition('+')[2]
     started = time.monotonic()
     outcome, text = facts.Reach.OPEN, ''
     if parts.hostname and transport in PORTS:
         try:
             socket.create_connection(
-                (parts.hostname, parts.port or PORTS[transport]), deadline
+                (parts.hostname, port or PORTS[transport]), deadline
             ).close()
         except TimeoutError:
             outcome, text = facts.Reach.TIMEOUT, 'timed out'

@@ -23,8 +23,9 @@ import typing
 import uuid
 
 import openstack.connection
-from openstack import exceptions as sdk
 
+from osc_lab.access import service
+from osc_lab.access import settings
 from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.mirroring import model
@@ -115,9 +116,13 @@ class Network:
         """
         found = self._ports({'fixed_ips': f'ip_address={address}'})
         if not found:
-            floating = self._get(
-                'network', '/floatingips', {'floating_ip_address': address}
-            )['floatingips']
+            floating = self._list(
+                'network',
+                '/floatingips',
+                'floatingips',
+                {'floating_ip_address': address},
+                'port_id',
+            )
             ids = [ip['port_id'] for ip in floating if ip.get('port_id')]
             found = self._ports({'id': ids}) if ids else []
         return self._only(found, 'port with address', address)
@@ -134,14 +139,18 @@ class Network:
 
     def hosts(self) -> list[str]:
         """Return the hosts that run Open vSwitch, by Neutron's agents."""
-        agents = self._get(
-            'network', '/agents', {'fields': ['host', 'agent_type']}
-        )['agents']
+        agents = self._list(
+            'network',
+            '/agents',
+            'agents',
+            {'fields': ['host', 'agent_type']},
+            'agent_type',
+        )
         return sorted(
             {
-                agent['host']
+                str(agent['host'])
                 for agent in agents
-                if agent['agent_type'] in _AGENTS
+                if agent.get('agent_type') in _AGENTS and agent.get('host')
             }
         )
 
@@ -158,60 +167,65 @@ class Network:
         }
 
     def _ports(self, query: _Json) -> list[_Json]:
-        return typing.cast(
-            list[_Json],
-            self._get('network', '/ports', {**query, 'fields': _FIELDS})[
-                'ports'
-            ],
+        return self._list(
+            'network', '/ports', 'ports', {**query, 'fields': _FIELDS}
         )
 
     def _network(self, name: str) -> str:
         query = 'id' if _is_uuid(name) else 'name'
-        found = self._get(
-            'network', '/networks', {query: name, 'fields': ['id']}
-        )['networks']
+        found = self._list(
+            'network', '/networks', 'networks', {query: name, 'fields': ['id']}
+        )
         return str(_single(found, 'network', name)['id'])
 
     def _server(self, name: str) -> _Json:
         if _is_uuid(name):
-            try:
-                return typing.cast(
-                    _Json, self._get('compute', f'/servers/{name}')['server']
-                )
-            except sdk.NotFoundException:
-                pass
+            server = self._one_server(name)
+            if server:
+                return server
         # Nova takes the name as a regular expression.
-        found = self._get(
+        found = self._list(
             'compute',
             '/servers',
+            'servers',
             {'name': f'^{re.escape(name)}$', 'all_tenants': '1'},
-        )['servers']
-        exact = [item for item in found if item['name'] == name]
+        )
+        exact = [item for item in found if item.get('name') == name]
         return _single(exact, 'server', name)
+
+    def _one_server(self, server_id: str) -> _Json:
+        """Return a server by its id; empty when there is none."""
+        found = self._rest('compute').maybe(f'/servers/{server_id}')
+        server = (found or {}).get('server')
+        return server if isinstance(server, dict) else {}
 
     def _only(
         self, found: list[_Json], kind: str, name: str
     ) -> model.NeutronPort:
         port = _single(found, kind, name)
         server: _Json = {}
-        if port['device_id'] and str(port['device_owner']).startswith(
+        if port.get('device_id') and str(port.get('device_owner')).startswith(
             'compute:'
         ):
-            try:
-                server = self._get('compute', f'/servers/{port["device_id"]}')[
-                    'server'
-                ]
-            except sdk.NotFoundException:
-                server = {}
+            server = self._one_server(port['device_id'])
         return _port(port, server)
 
-    def _get(
-        self, service: str, path: str, query: _Json | None = None
-    ) -> _Json:
-        proxy = getattr(self._connection, service)
-        response = proxy.get(path, params=query or {})
-        sdk.raise_from_response(response)
-        return typing.cast(_Json, response.json())
+    def _rest(self, name: str) -> service.Service:
+        return service.Service(
+            getattr(self._connection, name),
+            settings.api_timeout(self._connection),
+        )
+
+    def _list(
+        self, name: str, path: str, key: str, query: _Json, needed: str = 'id'
+    ) -> list[_Json]:
+        """Return what a service lists.
+
+        :param needed: what each item has
+
+        :raises ServiceError: for an error, or what is no list of objects
+        """
+        return self._rest(name).objects(path, key, needed, **query)
 
 
 def _single(found: list[_Json], kind: str, name: str) -> _Json:
@@ -236,24 +250,33 @@ def _single(found: list[_Json], kind: str, name: str) -> _Json:
 
 
 def _port(port: _Json, server: _Json) -> model.NeutronPort:
-    profile = port.get('binding:profile') or {}
+    profile = port.get('binding:profile')
+    if not isinstance(profile, dict):
+        profile = {}
     moving = str(profile.get('migrating_to') or '')
     if not moving and server.get('status') == 'MIGRATING':
         moving = _('another host')
     return model.NeutronPort(
-        id=port['id'],
-        name=port.get('name') or '',
-        host=port.get('binding:host_id') or '',
-        vif_type=port.get('binding:vif_type') or '',
-        vnic_type=port.get('binding:vnic_type') or 'normal',
-        server=port.get('device_id') or '',
-        server_name=server.get('name') or '',
-        network=port.get('network_id') or '',
-        mac=port.get('mac_address') or '',
-        addresses=tuple(
-            item['ip_address'] for item in port.get('fixed_ips') or ()
-        ),
+        id=str(port['id']),
+        name=str(port.get('name') or ''),
+        host=str(port.get('binding:host_id') or ''),
+        vif_type=str(port.get('binding:vif_type') or ''),
+        vnic_type=str(port.get('binding:vnic_type') or 'normal'),
+        server=str(port.get('device_id') or ''),
+        server_name=str(server.get('name') or ''),
+        network=str(port.get('network_id') or ''),
+        mac=str(port.get('mac_address') or ''),
+        addresses=_addresses(port.get('fixed_ips')),
         moving_to=moving,
+    )
+
+
+def _addresses(found: typing.Any) -> tuple[str, ...]:
+    items = found if isinstance(found, list) else []
+    return tuple(
+        str(item['ip_address'])
+        for item in items
+        if isinstance(item, dict) and item.get('ip_address')
     )
 
 

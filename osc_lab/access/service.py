@@ -67,6 +67,21 @@ class Service(rest.Rest):
             raise self._odd(path)
         return body[key]
 
+    def objects(
+        self, path: str, key: str, needed: str, **params: typing.Any
+    ) -> list[Json]:
+        """Return the objects that the answer of a GET lists.
+
+        :param needed: what each of them has
+        :raises ServiceError: for an error, or an answer without it
+        """
+        items = self.value(path, key, **params)
+        if not isinstance(items, list) or not all(
+            isinstance(item, dict) and needed in item for item in items
+        ):
+            raise self._odd(path)
+        return items
+
     def maybe(
         self,
         path: str,

@@ -29,7 +29,12 @@ def cloud(
 
     :raises InvalidInput: when it is not a mapping
     """
-    found = sdk.config.config.get('osc_lab') or {}
+    return _mapping(sdk.config.config.get('osc_lab') or {})
+
+
+def _mapping(
+    found: typing.Any,
+) -> collections.abc.Mapping[str, typing.Any]:
     if not isinstance(found, dict):
         raise exceptions.InvalidInput(
             _('osc_lab in clouds.yaml is not a mapping'),
@@ -46,7 +51,23 @@ def api_timeout(sdk: connection.Connection) -> float:
 
     :raises InvalidInput: when it is not a number of seconds
     """
-    value = cloud(sdk).get('api_timeout', rest.TIMEOUT)
+    return _seconds(cloud(sdk))
+
+
+def login_timeout(app: typing.Any) -> float:
+    """Return the same, before there is a connection.
+
+    :param app: the shell
+    :raises InvalidInput: when it is not a number of seconds
+    """
+    region = app.cloud_config.get_one(
+        cloud=app.options.cloud, argparse=app.options, validate=False
+    )
+    return _seconds(_mapping(region.config.get('osc_lab') or {}))
+
+
+def _seconds(found: collections.abc.Mapping[str, typing.Any]) -> float:
+    value = found.get('api_timeout', rest.TIMEOUT)
     try:
         seconds = float(value)
     except (TypeError, ValueError):

@@ -311,7 +311,7 @@ def _same(
     """Yield one finding a service: the key of most services is right."""
     prints = {
         service.subject: hashlib.sha256(
-            salt + service.key[0].lower().encode()
+            salt + service.key[0].lower().encode('utf-8', 'surrogatepass')
         ).hexdigest()[:12]
         if service.key is not None
         else 'none'

@@ -31,6 +31,10 @@ _LISTEN = 'libvirt-listen'
 #: What Nova says when the scheduler found nothing, for whatever reason.
 NO_HOST = re.compile('No valid host|Exceeded max scheduling')
 
+#: Characters of a text that are looked at; Nova keeps 64 KiB of a traceback,
+#: and patterns take longer with the square of that.
+_LONGEST = 4000
+
 _WAITING = r'state change lock \(held by monitor=remoteDispatchDomainMigrate'
 
 #: (pattern in an event or a log, id of the check that sees it before).
@@ -124,7 +128,7 @@ def cause(text: str) -> str | None:
 
 def _first(table: tuple[tuple[str, str], ...], text: str) -> str | None:
     for pattern, check in table:
-        if re.search(pattern, text):
+        if re.search(pattern, text[:_LONGEST]):
             return check
     return None
 

@@ -17,6 +17,8 @@ import dataclasses
 import datetime
 import typing
 
+from osc_lab import exceptions
+from osc_lab.i18n import _
 from osc_lab import secrecy
 
 #: Statuses after which nothing happens any more.
@@ -91,10 +93,14 @@ def record(
     """Return a record from the API's body.
 
     :param running: the same migration with byte counters
+    :raises AccessError: for a body that is no migration
     """
-    counters = running or {}
+    counters = running if isinstance(running, dict) else {}
+    number = body.get('id') if isinstance(body, dict) else None
+    if not isinstance(number, int):
+        raise _odd()
     return Record(
-        id=int(body['id']),
+        id=number,
         uuid=str(body.get('uuid') or ''),
         status=str(body.get('status', '')),
         type=str(body.get('migration_type', '')),
@@ -117,16 +123,32 @@ def _counters(
         body.get(f'{name}_{part}_bytes')
         for part in ('total', 'processed', 'remaining')
     ]
-    if any(value is None for value in values) or not values[0]:
+    total, processed, remaining = values
+    if (
+        not isinstance(total, int)
+        or not isinstance(processed, int)
+        or not isinstance(remaining, int)
+        or not total
+    ):
         return None
-    total, processed, remaining = (int(str(value)) for value in values)
     return total, processed, remaining
 
 
 def action(body: collections.abc.Mapping[str, typing.Any]) -> Action:
-    """Return an action from the API's body, its events in their order."""
+    """Return an action from the API's body, its events in their order.
+
+    :raises AccessError: for a body that is no action
+    """
+    if not isinstance(body, dict):
+        raise _odd()
+    listed = body.get('events')
     events = sorted(
-        body.get('events') or (), key=lambda item: item.get('start_time') or ''
+        (
+            item
+            for item in (listed if isinstance(listed, list) else ())
+            if isinstance(item, dict)
+        ),
+        key=lambda item: str(item.get('start_time') or ''),
     )
     return Action(
         request_id=str(body.get('request_id', '')),
@@ -143,6 +165,13 @@ def action(body: collections.abc.Mapping[str, typing.Any]) -> Action:
             )
             for item in events
         ),
+    )
+
+
+def _odd() -> exceptions.AccessError:
+    return exceptions.AccessError(
+        _('What Nova tells of the migration is not what its API documents'),
+        _('Is there a proxy in between? See the log of nova-api.'),
     )
 
 

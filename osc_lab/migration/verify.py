@@ -109,6 +109,8 @@ def _ports(after: After) -> collections.abc.Iterator[finding.Finding]:
     if isinstance(after.network, facts_.Gap):
         yield _missing('port-bindings', name, after.network)
         return
+    if isinstance(after.bindings, facts_.Gap):
+        yield _missing('port-bindings', name, after.bindings)
     for port in after.network.ports:
         if not isinstance(after.bindings, facts_.Gap):
             bindings = after.bindings.get(port.id, ())

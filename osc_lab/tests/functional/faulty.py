@@ -45,6 +45,17 @@ FAULTS = (
     503,
 )
 
+#: More, for clouds that are simulated: late, odd, and a redirection that
+#: leads to itself.
+ALL = (*FAULTS, 'slow', 'wrong-type', 'loop', 400, 413, 504)
+
+
+#: Headers of an answer that are passed on.
+_KEPT = (
+    *('content-type', 'location', 'retry-after'),
+    *('x-subject-token', 'x-openstack-request-id'),
+)
+
 
 class Proxy:
     """Forwards to one service; counts and spoils requests.
@@ -53,6 +64,7 @@ class Proxy:
     :ivar log: (method, path) of each request, in the order of arrival; one
         that only asks again, about a volume, is not counted
     :ivar faults: number of the request (from 1) -> one of FAULTS
+    :ivar loop: [path, how often it still leads to itself]
     :ivar dead: number of the request from which on nothing is answered
     :ivar kill: (number, 'before' or 'after', pid) or None
     :ivar signal: what the process of that pid gets
@@ -64,6 +76,7 @@ class Proxy:
         self.log = []
         self.faults = {}
         self.dead = None
+        self.loop = ['', 0]
         self.kill = None
         self.signal = signal.SIGKILL
         self._lock = threading.Lock()
@@ -128,7 +141,7 @@ class Proxy:
             headers = {
                 name: value.replace(there, here)
                 for name, value in answer.getheaders()
-                if name in ('Content-Type', 'Location', 'Retry-After')
+                if name.lower() in _KEPT
             }
             data = data.replace(there.encode(), here.encode())
             return answer.status, headers, data
@@ -166,10 +179,21 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if fault == 'hang-before':
             time.sleep(self.proxy.hang)
             return self._reset()
+        if fault == 'loop':
+            # A client follows 30 times (keystoneauth1, session.py).
+            self.proxy.loop = [self.path, 31]
+        if self.proxy.loop[1] and self.path == self.proxy.loop[0]:
+            self.proxy.loop[1] -= 1
+            host = self.headers.get('Host')
+            return self._answer(
+                302, {'Location': f'http://{host}{self.path}'}, b''
+            )
+        if fault == 'slow':
+            time.sleep(self.proxy.hang / 3)
         if isinstance(fault, int):
             return self._answer(
                 fault,
-                {'Retry-After': '1'} if fault in (429, 503) else {},
+                {'Retry-After': '1'} if fault in (413, 429, 503) else {},
                 json.dumps(
                     {'fault': {'message': f'injected {fault}'}}
                 ).encode(),
@@ -194,6 +218,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self._half(status, data)
         if fault == 'not-json':
             data = b'<html>It works!</html>'
+        if fault == 'wrong-type':
+            data = b'[[1, null]]'
         if fault == 'truncated-json':
             data = data[: len(data) // 2] or b'{"volume_'
         if after == 'refused':

@@ -213,9 +213,18 @@ class TestPort(NetworkTest):
 
     def test_neutron_fails(self):
         self.http.get('http://network.test/v2.0/ports', status_code=500)
-        self.assertRaises(
-            openstack.exceptions.HttpException, self.network.port, 'port1'
+        error = self.assertRaises(
+            exceptions.ServiceError, self.network.port, 'port1'
         )
+        self.assertEqual(500, error.status)
+
+    def test_neutron_sends_something_else(self):
+        for body in ({}, [], {'ports': {}}, {'ports': [1]}, {'ports': [{}]}):
+            self.http.get('http://network.test/v2.0/ports', json=body)
+            error = self.assertRaises(
+                exceptions.ServiceError, self.network.port, 'port1'
+            )
+            self.assertIn('not what the API documents', str(error))
 
 
 class TestServerPort(NetworkTest):

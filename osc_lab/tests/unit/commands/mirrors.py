@@ -19,6 +19,7 @@ tcpdump it gives packets.
 import json
 import os
 import pathlib
+import typing
 
 import fixtures
 import testtools
@@ -48,6 +49,9 @@ esac
 class MirrorTest(testtools.TestCase):
     HOSTS = ('host1', 'host2', 'host3')
 
+    #: More for the mapping osc_lab of clouds.yaml.
+    SETTINGS: typing.ClassVar = {}
+
     def setUp(self):
         super().setUp()
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
@@ -70,7 +74,11 @@ class MirrorTest(testtools.TestCase):
         ]
         self.cloud._network = self.neutron
         self.remote = f'unix:{self.folder}/{{host}}.sock'
-        self.settings = {'ovsdb': self.remote, 'ssh': '{host}'}
+        self.settings = {
+            **self.SETTINGS,
+            'ovsdb': self.remote,
+            'ssh': '{host}',
+        }
         self.shell = self.useFixture(
             fake_cloud.Mocked(self.cloud, self.settings)
         )

@@ -1,0 +1,338 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+
+"""Every request of every command meets every fault, over real sockets.
+
+The requests are recorded in a run that nothing disturbs; the pairs follow
+from them.  A run with a fault gives the same result, or fails with a line
+that says why, in time; and what it does, it does once.
+"""
+
+import copy
+import itertools
+import json
+import struct
+import time
+
+import fixtures
+import testtools
+
+from osc_lab.access import rest
+from osc_lab.encryption import mark
+from osc_lab.tests.functional import faulty
+from osc_lab.tests import thorough
+from osc_lab.tests.unit import cinder
+from osc_lab.tests.unit.commands import mirrors
+from osc_lab.tests.unit import fake_cloud
+from osc_lab.tests.unit import web
+
+#: Seconds that a service may take, and that a run may take: a fault costs
+#: one time-out or one Retry-After, and the machine may be busy.
+TIMEOUT = 1.0
+LIMIT = 20.0
+
+#: What a run always spends the time of a user on.
+SETTINGS = {'api_timeout': TIMEOUT}
+
+
+class Faults:
+    """What the commands of all clouds have in common."""
+
+    #: One test goes on where the one before has stopped.
+    turn = itertools.cycle(faulty.ALL)
+
+    def listen(self, http):
+        """Put the cloud on a socket, before a proxy."""
+        self.useFixture(
+            fixtures.MonkeyPatch(f'{rest.__name__}._PAUSES', (0.01, 0.1))
+        )
+        self.web = self.useFixture(web.Web(http, 1.5 * TIMEOUT))
+        self.proxy = self.web.proxy
+
+    def prepare(self):
+        """Bring the cloud into the state that every run finds."""
+
+    def judge(self, status, text):
+        """Look at what a run has left."""
+
+    def run_once(self, argv, faults):
+        self.prepare()
+        self.proxy.log.clear()
+        self.proxy.loop, self.proxy.faults = ['', 0], faults
+        auth = ('--os-auth-url', self.web.url(fake_cloud.Mocked.AUTH))
+        began = time.monotonic()
+        found = self.shell_run(*auth, *argv)
+        return (*found, time.monotonic() - began)
+
+    def every(self, *argv, status=0):
+        """Run a command with each fault at each of its requests.
+
+        By default each request meets one of them, in turn.
+        """
+        expected = self.run_once(argv, {})
+        self.assertEqual(status, expected[0], expected)
+        self.judge(expected[0], str(expected))
+        requests = list(self.proxy.log)
+        self.assertGreater(len(requests), 2)
+        pairs, wrong = 0, []
+        for number in range(1, len(requests) + 1):
+            chosen = faulty.ALL
+            if not thorough.THOROUGH:
+                chosen = itertools.islice(self.turn, 1)
+            for fault in chosen:
+                pairs += 1
+                found = self.one(argv, number, fault, expected)
+                if found:
+                    what = f'{fault} at {number}, {requests[number - 1]}'
+                    wrong.append(f'{what}: {found}')
+        print(
+            f'{" ".join(argv[:4])}: {len(requests)} requests, '
+            f'{pairs} pairs, {len(wrong)} failures'
+        )
+        self.assertEqual([], wrong, '\n'.join(wrong))
+
+    def one(self, argv, number, fault, expected):
+        """Return what is wrong with a run, or nothing."""
+        if number == 1 and fault == 'refused':
+            self.proxy.away(0.3)
+        found = self.run_once(argv, {number: fault})
+        status, out, err, seconds = found
+        try:
+            self.judge(status, str(found))
+        except testtools.testcase.TestCase.failureException as error:
+            return f'{error}: {found}'
+        if 'Traceback' in out + err or 'report this as a bug' in err:
+            return found
+        if seconds > LIMIT or 'canary' in out + err:
+            return found
+        if status == expected[0] and out != expected[1]:
+            return found
+        if status != expected[0] and (not status or not out + err):
+            return found
+        return None
+
+
+class MirrorFaults(Faults, mirrors.MirrorTest):
+    SETTINGS = SETTINGS
+
+    def setUp(self):
+        super().setUp()
+        self.shell_run = self.shell.run
+        self.saved = self.database.rows()
+        self.listen(self.shell.http)
+        header = struct.pack('<IHHiIII', 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1)
+        record = struct.pack('<IIII', 1, 2, 4, 4) + b'ping'
+        (self.folder / 'calls.pcap').write_bytes(header + record)
+        (self.folder / 'calls.status').write_text('124')
+
+    def prepare(self):
+        self.database.tables = copy.deepcopy(self.saved)
+
+    def keep_one(self):
+        """Let every run find a mirror."""
+        self.create('--name', 'mine')
+        self.saved = self.database.rows()
+
+
+class TestMirrors(MirrorFaults):
+    def judge(self, status, text):
+        expected = 1 if status == 0 else 0
+        self.assertEqual(expected, len(self.ours()['Mirror']), text)
+
+    def test_create(self):
+        self.every(
+            *('port', 'mirror', 'create', 'one', '--wait', '0', '-f', 'json'),
+            *('-c', 'port_id', '-c', 'server_name', '-c', 'health'),
+        )
+
+
+class TestMirrorsThatAreThere(MirrorFaults):
+    def setUp(self):
+        super().setUp()
+        self.keep_one()
+        self.left = 1
+
+    def judge(self, status, text):
+        if status == 0:
+            self.assertEqual(self.left, len(self.ours()['Mirror']), text)
+        else:
+            self.assertLessEqual(self.left, len(self.ours()['Mirror']), text)
+
+    def test_list(self):
+        self.every(
+            *('port', 'mirror', 'list', '--all', '-f', 'json'),
+            *('-c', 'Name', '-c', 'Port', '-c', 'Host', '-c', 'Health'),
+        )
+
+    def test_show(self):
+        self.every('port', 'mirror', 'show', 'mine', '-f', 'json')
+
+    def test_delete(self):
+        self.left = 0
+        self.every('port', 'mirror', 'delete', 'mine')
+
+    def test_prune(self):
+        self.every('port', 'mirror', 'prune', '-f', 'json')
+
+    def test_topology(self):
+        self.every('port', 'topology', 'show', 'one')
+
+    def test_capture(self):
+        self.every(
+            *('port', 'mirror', 'capture', 'one', '--force', '--file'),
+            str(self.folder / 'f.pcap'),
+        )
+
+
+class TestMigrations(Faults, testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.cloud = fake_cloud.Cloud()
+        self.saved = copy.deepcopy(vars(self.cloud))
+        shell = self.useFixture(fake_cloud.Mocked(self.cloud, SETTINGS))
+        self.shell_run = shell.run
+        # What the watch waits between two looks is not the point here.
+        pause, real = 0.01, time.sleep
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'osc_lab.migration.drive.time.sleep',
+                lambda seconds: real(min(seconds, pause)),
+            )
+        )
+        self.listen(shell.http)
+
+    def prepare(self):
+        vars(self.cloud).update(copy.deepcopy(self.saved))
+
+    def judge(self, status, text):
+        actions = [
+            next(iter(item[4]))
+            for item in self.cloud.writes()
+            if item[2].endswith('/action')
+        ]
+        self.assertEqual(len(set(actions)), len(actions), text)
+
+    def record(self, status):
+        return {
+            'id': 5,
+            'uuid': 'uuid-5',
+            'status': status,
+            'migration_type': 'live-migration',
+            'instance_uuid': fake_cloud.SERVER,
+            'source_compute': 'host1',
+            'dest_compute': 'host2',
+            'created_at': '2026-01-01T00:00:00',
+            'updated_at': '2026-01-01T00:00:09',
+        }
+
+    def live(self, *argv, status=0):
+        self.every('server', 'migrate', 'live', *argv, status=status)
+
+    def test_preflight(self):
+        self.live('vm1', '--preflight', '-f', 'json')
+
+    def test_preflight_of_one_host(self):
+        self.live('vm1', '--host', 'host2', '--preflight', '-f', 'json')
+
+    def test_wait(self):
+        self.saved['steps'] = [
+            self.record(status) for status in ('running', 'completed')
+        ]
+        self.live(
+            *('vm1', '--host', 'host2', '--wait', '-f', 'json'),
+            *('-c', 'Check', '-c', 'Result'),
+        )
+
+    def test_no_wait(self):
+        self.saved['steps'] = [self.record('running')]
+        self.live(
+            *('vm1', '--host', 'host2', '--no-wait', '-f', 'json'),
+            *('-c', 'Check', '-c', 'Subject'),
+        )
+
+    def test_explain(self):
+        self.saved['migrations'] = [self.record('failed')]
+        self.live('vm1', '--explain', '5', '-f', 'json', status=5)
+
+
+class EncryptionFaults(Faults, testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.cloud = self.useFixture(
+            cinder.Cloud(services=('block-storage', 'compute', 'key-manager'))
+        )
+        self.cloud.settings(**SETTINGS)
+        self.listen(self.cloud.http)
+
+    def shell_run(self, *argv):
+        run = cinder.Run(*argv)
+        return run.status, run.stdout, run.stderr
+
+    def prepare(self):
+        for kept in (
+            *(self.cloud.types, self.cloud.encryptions, self.cloud.volumes),
+            self.cloud.access,
+        ):
+            kept.clear()
+
+
+class TestPresets(EncryptionFaults):
+    def judge(self, status, text):
+        self.assertEqual([], self.cloud.dangerous(), text)
+        types = list(self.cloud.types.values())
+        self.assertLessEqual(len(types), 1, text)
+        if status == 0:
+            self.assertEqual(1, len(types), text)
+            self.assertEqual({}, self.cloud.volumes, text)
+        for item in types:
+            self.assertIn(item['id'], self.cloud.encryptions, text)
+            if status and mark.read(item['description']):
+                self.assertIn('volume type delete', text)
+
+    def luks(self, *argv):
+        self.every(
+            *('volume', 'encryption', 'preset', 'luks', *argv, '-f', 'json'),
+            *('-c', 'name', '-c', 'verified', '-c', 'changed'),
+        )
+
+    def test_luks(self):
+        self.luks()
+
+    def test_private(self):
+        self.luks('--private', '--project', 'two', '--no-verify')
+
+
+class TestAudits(EncryptionFaults):
+    def prepare(self):
+        super().prepare()
+        self.cloud.log.clear()
+
+    def judge(self, status, text):
+        self.assertEqual([], self.cloud.writes, text)
+
+    def test_audit(self):
+        self.every('volume', 'encryption', 'audit', '-f', 'json')
+
+    def test_key_check(self):
+        self.every(
+            *('volume', 'encryption', 'key', 'check', '--host', 'local'),
+            *('-f', 'json', '-c', 'Check'),
+            status=3,
+        )
+
+    def test_presets_ask_nobody(self):
+        for words in (('list',), ('show', 'luks')):
+            argv = ('volume', 'encryption', 'preset', *words, '-f', 'json')
+            status, out, _err, _seconds = self.run_once(argv, {})
+            self.assertEqual((0, []), (status, self.proxy.log))
+            self.assertTrue(json.loads(out))
