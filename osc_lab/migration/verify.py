@@ -69,7 +69,7 @@ def _find(
     subject: str,
     problem: str,
     fine: str,
-    remedy: str = '',
+    remedy: str,
     source: finding.Source = finding.Source.API,
     result: finding.Result = _R.FAILED,
 ) -> finding.Finding:

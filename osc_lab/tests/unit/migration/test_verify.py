@@ -161,6 +161,34 @@ class TestVerify(VerifyTest):
             'No libvirt channel',
             '--libvirt-uri',
         )
+        self.assertEqual(
+            ['a', 'b'],
+            [
+                item.subject
+                for item in self.verify(after(running={'b': True}))
+                if item.check == 'domain'
+            ],
+        )
+
+    def test_what_nobody_told(self):
+        """Of the folder at the source, and of mirrors."""
+        whole = after()
+        found = verify.After(
+            *(
+                getattr(whole, field.name)
+                for field in dataclasses.fields(whole)
+                if field.default is dataclasses.MISSING
+            )
+        )
+        self.assertEqual('', found.folder)
+        self.assertEqual(
+            [
+                item
+                for item in self.verify(whole)
+                if item.check != 'left-overs'
+            ],
+            self.verify(found),
+        )
 
     def test_bindings_that_nobody_could_see(self):
         found = after(bindings=GAP)

@@ -188,10 +188,11 @@ class TestOutput(JudgeTest):
         return port, model.Interface('i', port.name), bridge
 
     def test_taken(self):
-        found = self.candidate()
-        self.assertIs(
-            found[0], judge.output(samples.attachment(), 'watch', found)
-        )
+        for interfaces in ((), ('a',)):
+            found = self.candidate(interfaces=interfaces)
+            self.assertIs(
+                found[0], judge.output(samples.attachment(), 'watch', found)
+            )
 
     def test_refused(self):
         for text, candidate in (
