@@ -236,7 +236,8 @@ class TestSecrets(volumes.VolumesTest):
 
     def test_key_check(self):
         """The configuration of the real services is read."""
-        run = self.look(*KEY, 'check', '--long', '-f', 'json')
+        # The stand-in looks here, where not all hosts are the same.
+        run = self.look(*(*KEY, 'check', '--long', '-f', 'json'), status=None)
         self.assertTrue(run.json())
         _web, environ = self.proxy(local_hosts=[])
         self.look(

@@ -304,7 +304,7 @@ class TestMigration(migrations.CommandTest):
         clouds = json.loads(path.read_text())
         clouds['clouds']['test']['osc_lab'] = {
             'ssh': 'local',
-            'host_timeout': 1,
+            'host_timeout': 20,
             'config_files': {
                 f'host{number}': [self.secrecy.files['nova']]
                 for number in (1, 2, 3)
@@ -627,7 +627,7 @@ class TestProcess(mirrors.MirrorTest):
             *('server', 'migrate', 'live', 'vm', '--preflight'),
             status=3,
             ssh='local',
-            host_timeout=1,
+            host_timeout=20,
             config_files={
                 name: [str(self.configuration)] for name in self.HOSTS
             },
