@@ -15,6 +15,7 @@ from hypothesis import strategies
 import testtools
 
 from osc_lab import exceptions
+from osc_lab.tests import thorough
 
 
 class TestPrintable(testtools.TestCase):
@@ -26,6 +27,7 @@ class TestPrintable(testtools.TestCase):
             r'a\x1b[31mb\n\u202e', exceptions.printable('a\x1b[31mb\n\u202e')
         )
 
+    @thorough.prop()
     @hypothesis.given(strategies.text())
     def test_never_moves_a_terminal(self, text):
         for char in exceptions.printable(text):

@@ -22,6 +22,7 @@ import testtools
 
 from osc_lab.migration import domain_xml
 from osc_lab.migration import facts
+from osc_lab.tests import thorough
 
 GUEST = """<?xml version='1.0' encoding='{encoding}'?>
 <domain type='kvm'>
@@ -233,7 +234,7 @@ def mangled(document):
 
 
 class TestFuzz(testtools.TestCase):
-    @hypothesis.settings(max_examples=400, deadline=2000)
+    @thorough.prop(100)
     @hypothesis.given(st.one_of(mangled(guest()), st.text()))
     def test_domain(self, text):
         try:
@@ -244,7 +245,7 @@ class TestFuzz(testtools.TestCase):
         self.assertGreaterEqual(found.memory_kib, 0)
         self.assertGreaterEqual(found.vcpus, 1)
 
-    @hypothesis.settings(max_examples=400, deadline=2000)
+    @thorough.prop(100)
     @hypothesis.given(st.one_of(mangled(CAPABILITIES), st.text()))
     def test_capabilities(self, text):
         try:

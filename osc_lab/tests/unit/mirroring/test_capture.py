@@ -18,6 +18,7 @@ import testtools
 
 from osc_lab import exceptions
 from osc_lab.mirroring import capture
+from osc_lab.tests import thorough
 
 HEADER = struct.pack('<IHHiIII', 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1)
 
@@ -28,9 +29,7 @@ def record(length, order='<'):
 
 
 class TestRecords(testtools.TestCase):
-    @hypothesis.settings(
-        deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-    )
+    @thorough.prop()
     @hypothesis.given(
         lengths=strategies.lists(strategies.integers(0, 200), max_size=20),
         cuts=strategies.lists(strategies.integers(1, 90), max_size=60),

@@ -18,6 +18,7 @@ import testtools
 
 from osc_lab import exceptions
 from osc_lab.mirroring import merge
+from osc_lab.tests import thorough
 from osc_lab.tests.unit.access import test_capture
 
 MICRO = struct.pack('<IHHiIII', 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1)
@@ -81,6 +82,7 @@ class TestMerge(testtools.TestCase):
         out = merged.feed(b'', 0)
         self.assertEqual([(0, 5000, b'b'), (0, 9000, b'd')], self.packets(out))
 
+    @thorough.prop()
     @hypothesis.given(
         times=strategies.lists(
             strategies.tuples(
