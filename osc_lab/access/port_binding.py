@@ -60,7 +60,7 @@ class PortBindings:
 def _port(body: service.Json, network: service.Json) -> facts.Port:
     return facts.Port(
         id=str(body['id']),
-        name=str(body.get('name') or ''),
+        description=str(body.get('description') or ''),
         status=str(body.get('status', '')),
         vnic_type=str(body.get('binding:vnic_type', 'normal')),
         vif_type=str(body.get('binding:vif_type', '')),

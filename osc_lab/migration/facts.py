@@ -239,7 +239,7 @@ class Port:
     """
 
     id: str
-    name: str
+    description: str
     status: str
     vnic_type: str
     vif_type: str

@@ -14,6 +14,7 @@
 
 import collections.abc
 import dataclasses
+import shlex
 
 from osc_lab.i18n import _
 from osc_lab.migration import facts as facts_
@@ -149,12 +150,21 @@ def _ports(after: After) -> collections.abc.Iterator[finding.Finding]:
             else _('Neutron says that the port is %s.') % port.status,
             _('The port is ACTIVE.'),
             _(
-                'Any update makes Neutron look again: openstack port set '
-                '--name "%(name)s" %(port)s'
+                'A change makes Neutron look again: openstack port set '
+                '--description %(text)s %(port)s'
             )
-            % {'name': port.name, 'port': port.id},
+            % {'text': _changed(port.description), 'port': port.id},
             result=_R.WARNING,
         )
+
+
+def _changed(text: str) -> str:
+    """Return a text for the shell that is not the same, and looks it.
+
+    Neutron's agents drop an update that changes nothing
+    (neutron.agent.resource_cache).
+    """
+    return shlex.quote(text[:-1] if text.endswith(' ') else f'{text} ')
 
 
 def _volumes(after: After) -> collections.abc.Iterator[finding.Finding]:

@@ -304,13 +304,22 @@ class TestMigrate(migrations.CommandTest):
         self.assertIn('goes on', found[0]['message'])
         self.assertIn('Lost sight', self.err)
 
-    def test_left_over_binding_and_port_down(self):
+    def port_down(self, before, text):
         self.run_through('completed')
         self.cloud.ports[0]['status'] = 'DOWN'
+        self.cloud.ports[0]['description'] = before
         found = self.findings('vm1', '--host', 'host2', '--wait')
         self.assertIn(
             ('port-status', 'port-1'), self.by_result(found, 'warning')
         )
+        (item,) = [i for i in found if i['check'] == 'port-status']
+        self.assertIn(f'--description {text} port-1', item['remedy'])
+
+    def test_port_down(self):
+        self.port_down('', "' '")
+
+    def test_port_down_again(self):
+        self.port_down("it's ", """'it'"'"'s'""")
 
     def test_repair_needs_libvirt(self):
         self.cloud.server['OS-EXT-STS:vm_state'] = 'error'
