@@ -10,13 +10,16 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""A server that is used while it moves."""
+"""Servers that are looked at often, used while they move, or shared."""
 
 import contextlib
 import itertools
 import re
+import shlex
 import subprocess
 import time
+
+from lab import hosts
 
 from osc_lab.tests.functional import compute
 from osc_lab.tests.functional import pair
@@ -82,3 +85,61 @@ class TestPinged(pair.PairTest):
         removed = self.mirror('prune', '--orphans', '--host', 'hosta')
         self.assertEqual([made['id']], [row['ID'] for row in removed])
         self.assertEqual([], self.mirror('list', '--host', 'hosta'))
+
+
+class TestClean(compute.ComputeTest):
+    def test_no_false_alarm_in_20_looks(self):
+        for _round in range(20):
+            self.assert_clean()
+
+
+class TestShared(compute.ComputeTest):
+    """Both hosts see the same instances_path."""
+
+    @classmethod
+    def boot(cls, name, *options):
+        for host in pair.HOSTS:
+            cls.addClassCleanup(hosts.share_instances, cls.layout, host, False)
+            hosts.share_instances(cls.layout, host)
+        return super().boot(name, *options)
+
+    def test_moves_there_and_back(self):
+        path = hosts.instances_path(self.layout) / self.server / 'disk'
+        for host in (self.other, self.source):
+            found = self.live(
+                self.server, '--host', host, '--preflight', status=0
+            )
+            (item,) = [i for i in found if i['Check'] == 'migration-storage']
+            self.assertIn('share', item['Message'])
+            inode = self.run_on(host, 'stat', '-c', '%i', str(path))
+            found = self.live(self.server, '--host', host, '--wait')
+            self.assertEqual('outcome', found[0]['Check'])
+            self.assertEqual(host, self.show()['OS-EXT-SRV-ATTR:host'])
+            self.assertEqual(
+                inode, self.run_on(host, 'stat', '-c', '%i', str(path))
+            )
+            self.assert_verified(found)
+
+    def assert_verified(self, found):
+        """See nothing wrong but what Neutron forgets, and mend that."""
+        wrong = [item for item in found if item['Result'] != 'ok']
+        self.assertLessEqual({i['Check'] for i in wrong}, {'port-status'})
+        for item in wrong:
+            self.assertIn('DOWN', item['Message'])
+            command = item['Remedy'].partition(': openstack ')[2]
+            self.openstack(*shlex.split(command), cloud=self.ADMIN)
+
+            def active(port=item['Subject']):
+                columns = ('-f', 'value', '-c', 'status')
+                run = self.openstack(
+                    *('port', 'show', *columns, port), cloud=self.ADMIN
+                )
+                return run.stdout.strip() == 'ACTIVE'
+
+            pair.wait_until('an active port', active)
+
+    def test_disks_are_not_to_be_copied(self):
+        found = self.preflight('--block-migration', status=3)
+        self.assertEqual(
+            {('migration-storage', self.other)}, self.failed(found)
+        )
