@@ -241,14 +241,14 @@ class TestVerify(VerifyTest):
 
     def test_each_port(self):
         found = after(
-            ports=({'id': 'p', 'status': 'DOWN', 'name': 'n'}, {}),
+            ports=({'id': 'p', 'status': 'DOWN', 'description': 'n'}, {}),
             bindings={'p': (('b', 'ACTIVE'),), 'port1': (('b', 'ACTIVE'),)},
         )
         self.one(
             found,
             ('port-status', 'p', 'warning', 'api'),
             'the port is DOWN',
-            '--name "n" p',
+            "--description 'n ' p",
         )
 
     def test_volumes(self):
