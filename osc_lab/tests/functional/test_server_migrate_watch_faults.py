@@ -122,6 +122,32 @@ class SlowTest(through.ThroughTest):
         self.assertEqual([], os.listdir(self.temporary))
 
 
+class TestProgress(SlowTest):
+    def test_iterations_on_a_terminal(self):
+        shown = self.watch()
+        self.assertEqual(0, shown.end(PATIENCE), shown.text)
+        lines = re.split(r'[\r\n]+', shown.text)
+        for line in lines:
+            if re.match(r'\d+ of \d+ s, ', line):
+                self.assertLess(len(line), terminal.COLUMNS, line)
+        rounds = [int(n) for n, _left in re.findall(ITERATION, shown.text)]
+        self.assertEqual(sorted(rounds), rounds, shown.text)
+        self.assertGreater(len(set(rounds)), 2, shown.text)
+        # The first one has all memory before it, the last one little.
+        left = [int(left) for _n, left in re.findall(ITERATION, shown.text)]
+        self.assertGreater(max(left), 100)
+        self.assertLess(left[-1], 20)
+        phases = [
+            phase
+            for phase in ('accepted', 'memory iteration', 'post')
+            if f' s, {phase}' in shown.text
+        ]
+        self.assertEqual(['memory iteration'], phases[1:2], shown.text)
+        self.assertIn('Moved from', ' '.join(shown.text.split()))
+        self.assertEqual(self.other, self.show()['OS-EXT-SRV-ATTR:host'])
+        self.assert_nothing_left()
+
+
 class TestBusy(SlowTest):
     """A guest that writes more than the network carries."""
 
