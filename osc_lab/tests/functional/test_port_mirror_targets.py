@@ -103,6 +103,45 @@ class TestTargets(pair.PairTest):
             )
             self.delete(made)
 
+    def device(self, name, *columns):
+        """Add a device to br-int that nobody else uses."""
+        self.addCleanup(
+            self.on, 'hosta', 'ovs-vsctl', '--if-exists', 'del-port', name
+        )
+        self.on(
+            'hosta',
+            *('ovs-vsctl', 'add-port', 'br-int', name, *columns),
+            *('--', 'set', 'Interface', name, 'type=internal'),
+        )
+        # What the host says by itself would be traffic.
+        quiet = f'echo 1 >/proc/sys/net/ipv6/conf/{name}/disable_ipv6'
+        self.on(
+            'hosta',
+            *('sh', '-c', f"'{quiet} && ip link set dev {name} up'"),
+        )
+
+    def test_ports_and_vlans_reach_the_far_end(self):
+        self.device('far0', 'tag=3998')
+        # A trunk, as the port towards another switch is.
+        self.device('far1', 'trunks=3999')
+        ipv4 = b'\x08\x00'
+        for target, device, expression, header in (
+            ('port:far0', 'far0', 'icmp', ipv4),
+            (
+                *('vlan:3999', 'far1', 'vlan 3999 and icmp'),
+                b'\x81\x00' + struct.pack('>H', 3999) + ipv4,
+            ),
+        ):
+            made = self.create(target)
+            data = self.captured('hosta', device, expression)
+            inner = data.find(self.ping)
+            self.assertGreater(inner, 0, target)
+            # The first 12 bytes of IP are in between.
+            self.assertEqual(
+                header, data[inner - 12 - len(header) : inner - 12], target
+            )
+            self.delete(made)
+
     def test_filter_needs_a_newer_switch(self):
         run = self.openstack(
             *(*pair.MIRROR, 'create', self.names['hosta']),
