@@ -1,0 +1,130 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""What is left of a command that is killed while it uses SSH.
+
+A program in place of OpenSSH counts how often it is called and becomes the
+real one; at one call of a run the command is killed a moment later.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import time
+
+import fixtures
+
+from osc_lab.tests.functional import base
+from osc_lab.tests.functional import pair
+
+#: The number of the process stays the same when it becomes the real one.
+SSH = """#!/bin/sh
+echo call >>"$SSH_CALLS"
+if [ "$(wc -l <"$SSH_CALLS")" -eq "$SSH_AT" ]
+then
+    {
+        sleep "$SSH_AFTER"
+        kill -9 "$PPID"
+    } </dev/null >/dev/null 2>&1 &
+fi
+exec PROGRAM "$@"
+"""
+
+CREATE = ('create', '--wait', '0', '--ttl', '40s', '--ovsdb', 'ssh')
+
+
+class TestKillSsh(pair.PairTest):
+    def setUp(self):
+        super().setUp()
+        self.before = self.snapshot()
+        self.addCleanup(self.delete_mirrors, 'hosta')
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.calls = self.folder / 'calls'
+        self.config = self.ssh_config
+        program = self.folder / 'bin' / 'ssh'
+        program.parent.mkdir()
+        program.write_text(SSH.replace('PROGRAM', shutil.which('ssh')))
+        program.chmod(0o755)
+
+    def killed(self, at, after, *argv):
+        """Run a command, and kill it at one call; not at all with 0."""
+        self.calls.write_text('')
+        run = base.openstack(
+            *(*pair.MIRROR, *argv, '--ssh-config', str(self.config)),
+            cloud=self.ADMIN,
+            PATH=f'{self.folder}/bin:{os.environ["PATH"]}',
+            TMPDIR=str(self.folder),
+            SSH_CALLS=str(self.calls),
+            SSH_AT=str(at),
+            SSH_AFTER=after,
+        )
+        self.assertNotIn('Traceback', run.stderr, str(run))
+
+    def over(self, seconds):
+        """See that all of it ends by itself on both machines."""
+        self.end_master()
+        pair.wait_until('the end of our processes', self.quiet, 20)
+        limit = time.monotonic() + seconds
+        while self.rows('hosta') != self.before['hosta'][0]:
+            self.assertLess(time.monotonic(), limit)
+            time.sleep(1)
+        self.assert_same(self.before)
+
+    def quiet(self):
+        """Return whether no process of a run is left on this machine."""
+        mark = f'SSH_CALLS={self.calls}'.encode()
+        for entry in pathlib.Path('/proc').glob('[0-9]*/environ'):
+            try:
+                if mark in entry.read_bytes().split(b'\0'):
+                    return False
+            except OSError:
+                continue
+        return True
+
+    def shared_connection(self):
+        """Let one OpenSSH process hold the connection of all."""
+        self.config = self.folder / 'config'
+        self.config.write_text(
+            'Host *\n  ControlMaster auto\n  ControlPersist yes\n'
+            f'  ControlPath {self.folder}/%C\nInclude {self.ssh_config}\n'
+        )
+        self.addCleanup(self.end_master)
+
+    def end_master(self):
+        subprocess.run(
+            ['ssh', '-F', str(self.config), '-O', 'exit', 'hosta'],
+            capture_output=True,
+        )
+
+    def test_nothing_stays_in_the_master(self):
+        self.shared_connection()
+        self.killed(0, '0', 'list', '--ovsdb', 'ssh')
+        sockets = pathlib.Path('/proc/net/unix').read_text()
+        self.assertNotIn(f'{self.folder}/osc-lab-', sockets)
+
+    def test_without_a_guard(self):
+        self.killed(3, '1', *CREATE, self.ports['hosta'])
+        (row,) = self.mirror('list', '--long', '--host', 'hosta')
+        shown = self.mirror('show', row['ID'], '--host', 'hosta')
+        kind, group = shown['guard'].split()
+        self.assertEqual('pid', kind)
+        self.on('hosta', 'kill', '--', f'-{group}')
+
+        def expired():
+            row = self.listed('hosta', shown)
+            return row['Health'] == 'expired'
+
+        pair.wait_until('the time of the mirror', expired)
+        removed = self.mirror('prune', '--expired', '--host', 'hosta')
+        self.assertEqual([shown['id']], [row['ID'] for row in removed])
+        self.over(5)
