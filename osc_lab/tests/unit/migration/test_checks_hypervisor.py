@@ -166,6 +166,19 @@ CASES = (
     ),
     (
         hypervisor.HostMemory,
+        hosts.domain(memory_kib=10 * 1024**2),
+        ['failed'],
+        'Only 8192 MiB are free there, the guest needs 10.0 GiB.',
+        {'free_kib': 8 * 1024**2, 'needed_kib': 10 * 1024**2},
+    ),
+    (
+        hypervisor.MachineType,
+        hosts.pair(source={'libvirt': hosts.connection('a')}),
+        ['unknown'],
+        'was not looked at',
+    ),
+    (
+        hypervisor.HostMemory,
         hosts.pair(there={'libvirt': hosts.connection('b', free_kib=None)}),
         ['unknown'],
         'does not say',
@@ -261,7 +274,7 @@ CASES = (
             }
         ),
         ['failed'],
-        'undefine',
+        'instance-1 (x) is defined there already',
         {'uuid': 'x', 'active': False},
     ),
     (
@@ -294,3 +307,11 @@ ALL = (
 class TestChecks(check_cases.HostCasesTest):
     CASES = CASES
     ALL = ALL
+
+    def test_the_last_stop_is_not_doubled(self):
+        for text in ('lacks vme.', 'lacks vme', '.lacks X'):
+            facts = hosts.cpu('', 'm', cpu='incompatible', cpu_text=text)
+            (item,) = self.judge(hypervisor.Cpu(), facts)
+            self.assertEqual(
+                text.rstrip('.') + '.', item.message.partition('m: ')[2]
+            )
