@@ -135,7 +135,7 @@ class LibvirtListen(base.BothEndsCheck):
                 'On the destination open the port in the firewall; if it is '
                 'open, restart libvirtd (or virtqemud), which hangs.'
             ),
-        }.get(attempt.reach, self.remedy)
+        }.get(attempt.reach)
         return self.answer(
             subject, base.FAILED, message % values, remedy, **evidence
         )
