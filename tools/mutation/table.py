@@ -127,7 +127,7 @@ def unexplained(
 def rest(
     machine: collections.abc.Mapping[str, typing.Any],
     modules: collections.abc.Sequence[Module],
-    reasons: collections.abc.Iterable[Reason],
+    reasons: collections.abc.Sequence[Reason],
 ) -> str:
     """Return the results as reStructuredText."""
     whole = total(modules)
@@ -147,7 +147,14 @@ def rest(
         for index, cell in enumerate(cells):
             lines.append(f'   {" " if index else "*"} - {cell}')
     lines += ['', 'What survives, and why:']
+    names = {module.name for module in modules}
     for reason in sorted(reasons, key=lambda item: item.module):
+        if reason.module not in names:
+            continue
         lines += ['', f'``{reason.module}``: {reason.why}', '']
         lines += [f'* ``{change}``' for change in reason.changes]
+    wrong = unexplained(modules, reasons)
+    if wrong:
+        lines += ['', 'Not dealt with when these were tried:', '']
+        lines += [f'* ``{one}``' for one in wrong]
     return '\n'.join(lines) + '\n'
