@@ -419,6 +419,15 @@ CASES = (
     (
         libvirt.LibvirtIdentity,
         hosts.pair(
+            there={'libvirt': hosts.connection('b', hostname='localhost')}
+        ),
+        ['failed'],
+        'localhost',
+        {'hostname': 'localhost'},
+    ),
+    (
+        libvirt.LibvirtIdentity,
+        hosts.pair(
             there={'libvirt': hosts.connection('b', hostname='localhost.x')}
         ),
         ['failed'],
