@@ -135,7 +135,7 @@ class MigrationOptions(base.HostCheck):
         flags = options.flags(block)
         found = [
             *self._combinations(facts, host.name, options, block),
-            *self._differences(facts, host, options),
+            *self._differences(host, options),
         ]
         if isinstance(domain, facts_.Domain):
             found.extend(self._timeout(host.name, options, domain, block))
@@ -259,7 +259,6 @@ class MigrationOptions(base.HostCheck):
 
     def _differences(
         self,
-        facts: facts_.Facts,
         host: facts_.Host,
         here: nova_options.Options,
     ) -> base.Found:
