@@ -321,3 +321,7 @@ class TestChecks(check_cases.CasesTest):
     CASES = CASES
     ALL = ALL
     CLEAN = samples.clean
+
+    def test_a_volume_that_is_not_fine_is_all_that_is_said(self):
+        found = self.judge(storage.Volumes(), samples.volume(status='error'))
+        self.assertEqual(['failed'], [item.result for item in found])
