@@ -155,21 +155,15 @@ def _details(
 def exit_code(
     seen: drive.Outcome, findings: collections.abc.Iterable[finding.Finding]
 ) -> exceptions.ExitCode:
-    """Return 0 only when the server runs on the new host, verified.
-
-    What no channel was enabled for is not verified, and was not asked for.
-    """
+    """Return 0 only when the server runs on the new host and nothing fails."""
     if seen.interrupted:
         return exceptions.ExitCode.INTERRUPTED
     if seen.left_running:
         return exceptions.ExitCode.UNDECIDED
     if not seen.moved:
         return exceptions.ExitCode.OPERATION_FAILED
-    results = {item.result for item in findings}
-    if _R.FAILED in results:
+    if any(item.result is _R.FAILED for item in findings):
         return exceptions.ExitCode.OPERATION_FAILED
-    if _R.UNKNOWN in results:
-        return exceptions.ExitCode.UNDECIDED
     return exceptions.ExitCode.DONE
 
 

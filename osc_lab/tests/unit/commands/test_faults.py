@@ -332,6 +332,12 @@ class TestAudits(EncryptionFaults):
         self.every('volume', 'encryption', 'audit', '-f', 'json')
 
     def test_key_check(self):
+        folder = self.useFixture(fixtures.TempDir())
+        files = [folder.join(f'{name}.conf') for name in ('nova', 'cinder')]
+        for number, path in enumerate(files, 1):
+            with open(path, 'w') as stream:
+                stream.write(f'[key_manager]\nfixed_key = {number:064x}\n')
+        self.cloud.settings(**SETTINGS, config_files={'local': files})
         self.every(
             *('volume', 'encryption', 'key', 'check', '--host', 'local'),
             *('-f', 'json', '-c', 'Check'),
