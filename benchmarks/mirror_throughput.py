@@ -11,233 +11,83 @@
 # under the License.
 """Measure what a mirror costs ovs-vswitchd for each packet.
 
-Needs a lab of the profile "network" and its environment.  Two Neutron
-ports on a host get a veth pair each, and one sends to the other through
-br-int; the processor time of ovs-vswitchd is divided by the packets that
-arrive, without a mirror and with one that "openstack port mirror create"
-made, in turns.  Prints the median of each case:
+The processor time of ovs-vswitchd is divided by the packets that arrive,
+without a mirror and with one that "openstack port mirror create" made, in
+turns.  Needs a lab:
 
     eval "$(python3 -m lab env)"
-    python -m benchmarks.mirror_throughput [--rounds 3]
+    python -m benchmarks.mirror_throughput
 """
 
 import argparse
 import collections
-import contextlib
+import collections.abc
 import json
-import os
-import pathlib
-import shlex
 import statistics
-import subprocess
 import sys
 import time
-import typing
-import uuid
 
-HOST, OTHER = 'hosta', 'hostb'
+from benchmarks import results
+from benchmarks import traffic
 
-#: Seconds of traffic, packets a second, and bytes of each.
-SECONDS, RATE, SIZE = 5, 20000, 512
+#: What is measured in turns, and the arguments of the mirror.
+CASES = {
+    'no mirror': (),
+    'interface': ('--to', 'interface'),
+    'interface, 96 bytes': ('--to', 'interface', '--snaplen', '96'),
+    'gre': ('--to', 'gre:{address}:7'),
+}
 
-#: Arguments: device, frame in hexadecimal, seconds, packets a second.
-SENDER = """
-import socket, sys, time
-link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-link.bind((sys.argv[1], 0))
-frame = bytes.fromhex(sys.argv[2])
-seconds, rate = float(sys.argv[3]), int(sys.argv[4])
-began, sent = time.monotonic(), 0
-while (now := time.monotonic() - began) < seconds:
-    while sent < now * rate:
-        link.send(frame)
-        sent += 1
-    time.sleep(0.001)
-print(sent)
-"""
+ROUNDS = 3
 
 
-class Lab:
-    """A host of the lab, reached by OpenSSH."""
-
-    def __init__(self) -> None:
-        path = os.environ.get('OS_CLIENT_CONFIG_FILE', '')
-        self.ssh_config = pathlib.Path(path).parent / 'ssh' / 'config'
-
-    def on(self, host: str, *argv: str) -> str:
-        return subprocess.run(
-            ['ssh', '-F', str(self.ssh_config), host, '--', shlex.join(argv)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            check=True,
-            text=True,
-        ).stdout.strip()
-
-    def openstack(self, *argv: str) -> typing.Any:
-        text = subprocess.run(
-            [sys.executable, '-m', 'openstackclient.shell', *argv],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            check=True,
-            text=True,
-        ).stdout
-        return json.loads(text) if text.strip() else None
-
-
-class End(typing.NamedTuple):
-    """A Neutron port and its veth pair; the switch has the second one."""
-
-    port: str
-    mac: str
-    device: str
-
-
-@contextlib.contextmanager
-def plugged(lab: Lab, name: str) -> typing.Iterator[End]:
-    """Plug a Neutron port in on the host."""
-    port = lab.openstack(
-        *('port', 'create', '--network', 'lab-net', '--host', HOST),
-        *('--no-security-group', '--disable-port-security'),
-        *('-f', 'json', f'throughput-{uuid.uuid4().hex[:8]}'),
-    )
-    end = End(port['id'], port['mac_address'], f'tp{name}')
-    switch = f'{end.device}s'
-    try:
-        lab.on(
-            HOST,
-            *('ip', 'link', 'add', end.device, 'address', end.mac),
-            *('type', 'veth', 'peer', 'name', switch),
-        )
-        for device in (end.device, switch):
-            lab.on(HOST, 'sysctl', '-qw', disable_ipv6(device))
-            lab.on(HOST, 'ip', 'link', 'set', 'dev', device, 'up')
-        lab.on(
-            HOST,
-            *('ovs-vsctl', 'add-port', 'br-int', switch, '--'),
-            *('set', 'Interface', switch),
-            f'external_ids:iface-id={end.port}',
-            'external_ids:iface-status=active',
-            f'external_ids:attached-mac="{end.mac}"',
-        )
-        wait_for_agent(lab, switch)
-        yield end
-    finally:
-        lab.on(HOST, 'ovs-vsctl', '--if-exists', 'del-port', switch)
-        lab.on(HOST, 'sh', '-c', f'ip link delete {end.device} || :')
-        lab.openstack('port', 'delete', end.port)
-
-
-def disable_ipv6(device: str) -> str:
-    return f'net.ipv6.conf.{device}.disable_ipv6=1'
-
-
-def wait_for_agent(lab: Lab, switch: str) -> None:
-    """Wait until Neutron's agent has given a port its VLAN."""
-    limit = time.monotonic() + 120
-    while lab.on(HOST, 'ovs-vsctl', 'get', 'Port', switch, 'tag') in (
-        '[]',
-        '4095',
-    ):
-        if time.monotonic() > limit:
-            raise SystemExit(f'The agent does nothing for {switch}')
-        time.sleep(0.5)
-
-
-def frame(source: End, destination: End) -> str:
-    data = bytes.fromhex(
-        (destination.mac + source.mac).replace(':', '') + '88b5'
-    )
-    return data.ljust(SIZE, b'\0').hex()
-
-
-def send(lab: Lab, source: End, destination: End, seconds: float) -> None:
-    text = frame(source, destination)
-    lab.on(
-        HOST,
-        *('python3', '-c', SENDER, source.device, text),
-        *(str(seconds), str(RATE)),
-    )
-
-
-def processor(lab: Lab) -> float:
-    """Return the seconds that ovs-vswitchd has taken so far."""
-    pid = lab.on(HOST, 'cat', '/run/openvswitch/ovs-vswitchd.pid')
-    fields = lab.on(HOST, 'cat', f'/proc/{pid}/stat').rpartition(')')[2]
-    user, system = map(int, fields.split()[11:13])
-    return (user + system) / os.sysconf('SC_CLK_TCK')
-
-
-def arrived(lab: Lab, end: End) -> int:
-    path = f'/sys/class/net/{end.device}/statistics/rx_packets'
-    return int(lab.on(HOST, 'cat', path))
-
-
-def measure(lab: Lab, one: End, two: End) -> tuple[float, float]:
+def cost(
+    lab: traffic.Lab, one: traffic.End, two: traffic.End
+) -> tuple[float, float]:
     """Return microseconds of processor a packet, and packets a second."""
-    start = processor(lab)
-    time.sleep(SECONDS)
-    idle = (processor(lab) - start) / SECONDS
-    packets, start, began = arrived(lab, two), processor(lab), time.monotonic()
-    send(lab, one, two, SECONDS)
-    taken = processor(lab) - start - idle * (time.monotonic() - began)
-    packets = arrived(lab, two) - packets
-    if packets < RATE:
+    seconds = traffic.SECONDS
+    start = traffic.processor(lab)
+    time.sleep(seconds)
+    idle = (traffic.processor(lab) - start) / seconds
+    packets, start = traffic.arrived(lab, two), traffic.processor(lab)
+    began = time.monotonic()
+    traffic.send(lab, one, two, seconds)
+    taken = traffic.processor(lab) - start - idle * (time.monotonic() - began)
+    packets = traffic.arrived(lab, two) - packets
+    if packets < traffic.RATE:
         raise SystemExit(f'Only {packets} packets arrived')
-    return taken / packets * 1e6, packets / SECONDS
+    return taken / packets * 1e6, packets / seconds
 
 
-@contextlib.contextmanager
-def mirrored(
-    lab: Lab, end: End, argv: tuple[str, ...]
-) -> typing.Iterator[None]:
-    if not argv:
-        yield
-        return
-    made = lab.openstack(
-        *('port', 'mirror', 'create', end.port, '--wait', '0', '-f', 'json'),
-        *argv,
-    )
-    try:
-        yield
-    finally:
-        lab.openstack('port', 'mirror', 'delete', made['id'], '--host', HOST)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--rounds', type=int, default=3)
-    rounds = parser.parse_args().rounds
-    lab = Lab()
+def measure(
+    _args: argparse.Namespace,
+) -> collections.abc.Iterator[results.Row]:
+    lab = traffic.Lab()
     address = json.loads(
-        lab.on(OTHER, 'ip', '-j', '-4', 'addr', 'show', 'dev', 'br-phy')
-    )[0]['addr_info'][0]['local']
-    cases: dict[str, tuple[str, ...]] = {
-        'no mirror': (),
-        'interface': ('--to', 'interface'),
-        'interface, 96 bytes': ('--to', 'interface', '--snaplen', '96'),
-        'gre': ('--to', f'gre:{address}:7'),
-    }
-    found = collections.defaultdict(list)
-    with plugged(lab, 'one') as one, plugged(lab, 'two') as two:
-        # Both addresses are learned.
-        send(lab, two, one, 0.1)
-        send(lab, one, two, 0.1)
-        for _round in range(rounds):
-            for name, argv in cases.items():
-                with mirrored(lab, one, argv):
-                    found[name].append(measure(lab, one, two))
-    print(f'{SIZE} bytes, {RATE} packets/s wanted, {rounds} rounds')
-    base = 0.0
-    for name, values in found.items():
-        cost = statistics.median(value[0] for value in values)
-        base = base or cost
-        rate = statistics.median(value[1] for value in values)
-        print(
-            f'{name:20} {cost:6.2f} us a packet, {cost / base:4.2f} times, '
-            f'{rate:6.0f} packets/s'
+        lab.on(
+            traffic.OTHER, 'ip', '-j', '-4', 'addr', 'show', 'dev', 'br-phy'
         )
-    return 0
+    )[0]['addr_info'][0]['local']
+    found = collections.defaultdict(list)
+    with traffic.pair(lab) as (one, two):
+        for _round in range(ROUNDS):
+            for name, argv in CASES.items():
+                filled = tuple(arg.format(address=address) for arg in argv)
+                with traffic.mirrored(lab, one, filled):
+                    found[name].append(cost(lab, one, two))
+    plain = statistics.median(value for value, _rate in found['no mirror'])
+    for name, values in found.items():
+        case = f'{traffic.SIZE} bytes, {name}'
+        taken = statistics.median(value for value, _rate in values)
+        yield results.Row(
+            case,
+            'packets/s',
+            statistics.median(rate for _value, rate in values),
+        )
+        yield results.Row(case, 'CPU of ovs-vswitchd, us a packet', taken)
+        if name != 'no mirror':
+            yield results.Row(case, 'times that without', taken / plain)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(results.main(measure, __doc__))
