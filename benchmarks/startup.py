@@ -68,7 +68,7 @@ class Timer:
             new = set(sys.modules) - self.before
             seen['foreign'] += [
                 n for n in new
-                if n.partition('.')[0] not in ('osc_lab', *STANDARD)
+                if n.partition('.')[0] not in ('osc_lab', 'cliff', *STANDARD)
             ]
 
 class Finder(importlib.abc.MetaPathFinder):

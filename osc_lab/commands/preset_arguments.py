@@ -21,9 +21,11 @@ import collections.abc
 import typing
 
 from osc_lab import channels
-from osc_lab.encryption import wish
 from osc_lab import exceptions
 from osc_lab.i18n import _
+
+if typing.TYPE_CHECKING:
+    from osc_lab.encryption import wish
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -202,11 +204,13 @@ def judge(parsed_args: argparse.Namespace, asked: typing.Any) -> None:
 def options(
     parsed_args: argparse.Namespace,
     projects: collections.abc.Iterable[str] | None = None,
-) -> wish.Options:
+) -> 'wish.Options':
     """Return the options as the judgement of a wish has them.
 
     :param projects: ids in place of the names that were given
     """
+    from osc_lab.encryption import wish
+
     return wish.Options(
         name=parsed_args.name,
         provider=parsed_args.provider,
