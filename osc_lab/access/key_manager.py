@@ -101,6 +101,12 @@ class KeyManager:
             self._forget_lost(name)
             raise
         order = str(body.get('order_ref', '')).rpartition('/')[2]
+        if not order:
+            self._forget_lost(name)
+            raise exceptions.ServiceError(
+                _('Barbican did not say which order it took'),
+                _('Is there a proxy in between?'),
+            )
         try:
             return self._outcome(order)
         finally:

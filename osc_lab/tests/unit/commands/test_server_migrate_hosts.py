@@ -43,7 +43,7 @@ class HostsTest(migrations.CommandTest):
 
     def setUp(self):
         super().setUp()
-        self.settings = {'libvirt_uri': 'test:///{host}', 'host_timeout': 20}
+        self.settings = {'libvirt_uri': 'test:///{host}', 'host_timeout': 10}
         self.guest = fake_libvirt.Guest(fake_cloud.SERVER)
         self.hosts = {
             'host1': fake_libvirt.Host('host1', self.guest),
