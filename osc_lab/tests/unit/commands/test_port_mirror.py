@@ -136,6 +136,9 @@ class TestCreate(mirrors.MirrorTest):
         self.assertEqual(before, self.database.rows())
 
     def test_interrupted_while_it_waits(self):
+        # Ignored by what a shell runs in the background.
+        shell = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, shell)
         before = self.database.rows()
         asked = []
 
