@@ -12,7 +12,7 @@
 """Traffic between two Neutron ports on a host of the lab, at a known rate.
 
 Two ports get a veth pair each, and one sends to the other through br-int.
-Needs a lab of the profile "network" and its environment.
+Needs a lab of the profile "full" and its environment.
 """
 
 import contextlib
