@@ -48,6 +48,21 @@ def provider(number):
     return f'00000000-0000-4000-8000-{number:012d}'
 
 
+def migration(status):
+    """Return Nova's record of a live migration from host1 to host2."""
+    return {
+        'id': 5,
+        'uuid': 'uuid-5',
+        'status': status,
+        'migration_type': 'live-migration',
+        'instance_uuid': SERVER,
+        'source_compute': 'host1',
+        'dest_compute': 'host2',
+        'created_at': '2026-01-01T00:00:00',
+        'updated_at': '2026-01-01T00:00:09',
+    }
+
+
 class Cloud:
     """The data and the answers.
 

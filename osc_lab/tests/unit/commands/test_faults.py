@@ -230,19 +230,6 @@ class TestMigrations(Faults, testtools.TestCase):
         # What could not be asked must be said to be unknown.
         return out == expected or '"unknown"' in out
 
-    def record(self, status):
-        return {
-            'id': 5,
-            'uuid': 'uuid-5',
-            'status': status,
-            'migration_type': 'live-migration',
-            'instance_uuid': fake_cloud.SERVER,
-            'source_compute': 'host1',
-            'dest_compute': 'host2',
-            'created_at': '2026-01-01T00:00:00',
-            'updated_at': '2026-01-01T00:00:09',
-        }
-
     def live(self, *argv, status=0):
         self.every('server', 'migrate', 'live', *argv, status=status)
 
@@ -254,7 +241,7 @@ class TestMigrations(Faults, testtools.TestCase):
 
     def test_wait(self):
         self.saved['steps'] = [
-            self.record(status) for status in ('running', 'completed')
+            fake_cloud.migration(status) for status in ('running', 'completed')
         ]
         self.live(
             *('vm1', '--host', 'host2', '--wait', '-f', 'json'),
@@ -262,14 +249,14 @@ class TestMigrations(Faults, testtools.TestCase):
         )
 
     def test_no_wait(self):
-        self.saved['steps'] = [self.record('running')]
+        self.saved['steps'] = [fake_cloud.migration('running')]
         self.live(
             *('vm1', '--host', 'host2', '--no-wait', '-f', 'json'),
             *('-c', 'Check', '-c', 'Subject'),
         )
 
     def test_explain(self):
-        self.saved['migrations'] = [self.record('failed')]
+        self.saved['migrations'] = [fake_cloud.migration('failed')]
         self.live('vm1', '--explain', '5', '-f', 'json', status=5)
 
 

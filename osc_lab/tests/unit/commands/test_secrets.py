@@ -322,19 +322,6 @@ class TestMigration(migrations.CommandTest):
 
         self.cloud._key_manager = key_manager
 
-    def step(self, status):
-        return {
-            'id': 5,
-            'uuid': 'uuid-5',
-            'status': status,
-            'migration_type': 'live-migration',
-            'instance_uuid': fake_cloud.SERVER,
-            'source_compute': 'host1',
-            'dest_compute': 'host2',
-            'created_at': '2026-01-01T00:00:00',
-            'updated_at': '2026-01-01T00:00:09',
-        }
-
     def test_preflight(self):
         live = (*migrations.LIVE, 'vm1', '--preflight', '--long')
         _status, out, err = self.secrecy.look(*live, '-f', 'json')
@@ -343,13 +330,16 @@ class TestMigration(migrations.CommandTest):
         self.secrecy.through(*live, '--host', 'host2', status=3)
 
     def test_migration(self):
-        self.cloud.steps = [self.step('running'), self.step('completed')]
+        self.cloud.steps = [
+            fake_cloud.migration('running'),
+            fake_cloud.migration('completed'),
+        ]
         live = (*migrations.LIVE, 'vm1', '--host', 'host2', '--wait')
         self.secrecy.through(*live, '--no-preflight')
 
     def failed(self):
         """Let a migration have failed."""
-        self.cloud.migrations = [self.step('error')]
+        self.cloud.migrations = [fake_cloud.migration('error')]
         self.cloud.server['status'] = 'ERROR'
         address = f'qemu+tcp://u:{self.secrecy.canaries["event"]}@host2/system'
         event = {

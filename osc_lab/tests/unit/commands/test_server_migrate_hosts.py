@@ -141,19 +141,6 @@ class MoveTest(HostsTest):
         )
         self.guest.jobs = [{'type': 2, 'memory_remaining': 1}]
 
-    def step(self, status):
-        return {
-            'id': 5,
-            'uuid': 'uuid-5',
-            'status': status,
-            'migration_type': 'live-migration',
-            'instance_uuid': fake_cloud.SERVER,
-            'source_compute': 'host1',
-            'dest_compute': 'host2',
-            'created_at': '2026-01-01T00:00:00',
-            'updated_at': '2026-01-01T00:00:09',
-        }
-
     def move(self, *options, status=0, arrives=True):
         arrive = self.cloud._arrive
 
@@ -166,7 +153,8 @@ class MoveTest(HostsTest):
 
         self.cloud._arrive = arrived
         self.cloud.steps = [
-            self.step(name) for name in ('preparing', 'running', 'completed')
+            fake_cloud.migration(name)
+            for name in ('preparing', 'running', 'completed')
         ]
         found = self.findings(
             *('vm1', '--host', 'host2', '--wait', *options),
@@ -289,7 +277,7 @@ class TestAftermath(ShellTest):
         self.assertIsNone(self.left_overs())
 
     def test_log_that_says_nothing(self):
-        self.cloud.migrations = [self.step('error')]
+        self.cloud.migrations = [fake_cloud.migration('error')]
         found = self.findings(
             *('vm1', '--explain', '5'), status=5, settings=self.settings
         )
@@ -300,7 +288,7 @@ class TestAftermath(ShellTest):
 
     def test_log_that_cannot_be_read(self):
         (self.ssh.parent / 'ssh.fails').write_text('host1')
-        self.cloud.migrations = [self.step('error')]
+        self.cloud.migrations = [fake_cloud.migration('error')]
         found = self.findings(
             *('vm1', '--explain', '5'), status=5, settings=self.settings
         )
