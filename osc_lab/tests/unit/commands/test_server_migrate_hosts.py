@@ -31,7 +31,7 @@ case "$*" in
     *"$(cat "$0.fails") --"*) echo refused >&2; exit 255;;
     *'host2 --'*)
         command=$(printf %s "$command" | sed 's,/instances/,/other/,g')
-        sh -c "$command" | sed 's,/other/,/instances/,g'
+        sh -c "$command" | sed -u 's,/other/,/instances/,g'
         exit;;
 esac
 exec sh -c "$command"
@@ -208,9 +208,8 @@ class ShellTest(MoveTest):
         )
         self.files = {}
         for name in self.hosts:
-            path = folder / f'{name}.conf'
-            path.write_text(f'[DEFAULT]\nhost = {name}\n')
-            self.files[name] = path
+            self.files[name] = folder / f'{name}.conf'
+            self.configure(name)
         self.settings.update(
             {
                 'ssh': '{host}',
@@ -221,21 +220,25 @@ class ShellTest(MoveTest):
             }
         )
 
+    def configure(self, name, default='', libvirt=''):
+        # No name is looked up, and no packet leaves this machine.
+        self.files[name].write_text(
+            f'[DEFAULT]\nhost = {name}\n{default}\n'
+            '[libvirt]\nlive_migration_inbound_addr = 127.0.0.1\n'
+            f'{libvirt}\n'
+        )
+
 
 class TestShell(ShellTest):
     def test_options_that_break_a_migration(self):
-        self.files['host1'].write_text(
-            '[DEFAULT]\nhost = host1\n'
-            '[libvirt]\nlive_migration_tunnelled = true\n'
-        )
+        self.configure('host1', libvirt='live_migration_tunnelled = true')
         found = self.check('migration-options', status=3)
         self.assertEqual({'host2': 'failed'}, found)
 
     def test_cells_that_differ(self):
         for name, place in (('host1', 'one'), ('host2', 'two')):
-            self.files[name].write_text(
-                f'[DEFAULT]\nhost = {name}\n'
-                f'transport_url = rabbit://u:p@{place}:5672/\n'
+            self.configure(
+                name, f'transport_url = rabbit://u:p@{place}:5672/'
             )
         self.assertEqual(
             {'host2': 'failed'}, self.check('same-cell', status=3)
@@ -253,11 +256,8 @@ class TestAftermath(ShellTest):
     def setUp(self):
         super().setUp()
         self.instances = self.ssh.parent / 'instances'
-        for name, path in self.files.items():
-            path.write_text(
-                f'[DEFAULT]\nhost = {name}\n'
-                f'instances_path = {self.instances}\n'
-            )
+        for name in self.files:
+            self.configure(name, f'instances_path = {self.instances}')
         self.folder = self.instances / fake_cloud.SERVER
 
     def left_overs(self):
