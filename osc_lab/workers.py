@@ -28,8 +28,9 @@ import typing
 Key = typing.TypeVar('Key', bound=collections.abc.Hashable)
 Value = typing.TypeVar('Value')
 
-#: More hosts than this are looked at in turn.
-WIDTH = 128
+#: More hosts than this are looked at in turn: a connection to each, and as
+#: many again that were left behind, still fit into 1,024 open files.
+WIDTH = 256
 
 
 class Late(Exception):

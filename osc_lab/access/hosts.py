@@ -64,7 +64,8 @@ class Hosts:
         if self._settings.libvirt_uri:
             libvirt.library()
         targets = [item for item in known.destinations if item.name in names]
-        first = self._first(known, targets)
+        opened: dict[str, libvirt.Connection] = {}
+        first = self._first(known, targets, opened)
         source = self._apply(known.source, first)
         known = dataclasses.replace(
             known,
@@ -78,6 +79,7 @@ class Hosts:
             second = self._second(
                 known,
                 [item for item in known.destinations if item.name in names],
+                opened,
                 stack,
             )
         return dataclasses.replace(
@@ -97,8 +99,17 @@ class Hosts:
     # -- first round
 
     def _first(
-        self, known: facts.Facts, targets: list[facts.Host]
+        self,
+        known: facts.Facts,
+        targets: list[facts.Host],
+        opened: dict[str, libvirt.Connection],
     ) -> dict[tuple[str, str], typing.Any]:
+        """Ask the source for the guest, and everybody for himself.
+
+        :param opened: gets the connections that the second round goes on
+            with: to no more hosts than are asked at once, since each takes
+            a file
+        """
         tasks: dict[tuple[str, str], Task] = {}
         uuid = known.server.id
         end = self.channel(known.source)
@@ -107,6 +118,15 @@ class Hosts:
             tasks['libvirt', known.source.name] = lambda: self._libvirt(
                 uri, lambda connection: connection.source(uuid)
             )
+        for host in targets[: workers.WIDTH]:
+            other = self.channel(host)
+            if isinstance(other, channels.Host) and other.libvirt_uri:
+                tasks.setdefault(
+                    ('libvirt', host.name),
+                    functools.partial(
+                        self._open, other.libvirt_uri, host.name, opened
+                    ),
+                )
         for host in (known.source, *targets):
             shell = self.shell(host)
             if shell is not None:
@@ -169,6 +189,7 @@ class Hosts:
         self,
         known: facts.Facts,
         targets: list[facts.Host],
+        opened: dict[str, libvirt.Connection],
         stack: contextlib.ExitStack,
     ) -> dict[tuple[str, str], typing.Any]:
         domain, cpu = None, ''
@@ -180,9 +201,12 @@ class Hosts:
         for host in targets:
             end = self.channel(host)
             if isinstance(end, channels.Host) and end.libvirt_uri:
-                tasks['libvirt', host.name] = self._destination(
-                    end.libvirt_uri, domain, cpu
-                )
+                if host.reach is None or host.name in opened:
+                    tasks['libvirt', host.name] = functools.partial(
+                        self._libvirt,
+                        opened.get(host.name) or end.libvirt_uri,
+                        lambda connection: connection.destination(domain, cpu),
+                    )
         for host in (known.source, *targets):
             shell = self.shell(host)
             if shell is not None and isinstance(host.shell, facts.Shell):
@@ -195,13 +219,6 @@ class Hosts:
         if way is not None:
             tasks['way', known.source.name] = way
         return self._run(tasks)
-
-    def _destination(
-        self, uri: str, domain: facts.Domain | None, cpu: str
-    ) -> Task:
-        return lambda: self._libvirt(
-            uri, lambda connection: connection.destination(domain, cpu)
-        )
 
     def _rest(
         self,
@@ -260,26 +277,46 @@ class Hosts:
         return found
 
     def _libvirt(
-        self, uri: str, use: collections.abc.Callable[[typing.Any], typing.Any]
+        self,
+        where: str | libvirt.Connection,
+        use: collections.abc.Callable[[typing.Any], typing.Any],
     ) -> typing.Any:
+        """Return what a use gives, or why there is none; then close.
+
+        :param where: URI, or a connection that is open already
+        """
+        connection = self._connect(where) if isinstance(where, str) else where
+        if isinstance(connection, facts.Attempt):
+            return connection
+        try:
+            return _use(connection, use)
+        finally:
+            connection.close()
+
+    def _connect(self, uri: str) -> libvirt.Connection | facts.Attempt:
         attempt = libvirt.probe(uri, self.deadline)
         if attempt.reach is not facts.Reach.OPEN:
             return attempt
-        connection = None
         try:
-            connection = libvirt.Connection(uri)
-            return use(connection)
+            return libvirt.Connection(uri)
         except exceptions.MissingLibrary:
             raise
         except exceptions.AccessError as error:
-            return dataclasses.replace(
-                attempt,
-                reach=reach.classify(error.message),
-                text=error.message,
-            )
-        finally:
-            if connection is not None:
-                connection.close()
+            return _refused(uri, error)
+
+    def _open(
+        self, uri: str, name: str, opened: dict[str, libvirt.Connection]
+    ) -> typing.Any:
+        """Ask what depends on no guest, and keep the connection."""
+        connection = self._connect(uri)
+        if isinstance(connection, facts.Attempt):
+            return connection
+        found = _use(connection, lambda connection: connection.host())
+        if isinstance(found, facts.Attempt):
+            connection.close()
+        else:
+            opened[name] = connection
+        return found
 
     def _run(
         self, tasks: dict[tuple[str, str], Task]
@@ -330,6 +367,21 @@ class Hosts:
                     else gap(seen)
                 )
         return dataclasses.replace(host, **changes)
+
+
+def _use(
+    connection: libvirt.Connection,
+    use: collections.abc.Callable[[typing.Any], typing.Any],
+) -> typing.Any:
+    try:
+        return use(connection)
+    except exceptions.AccessError as error:
+        return _refused(connection.uri, error)
+
+
+def _refused(uri: str, error: exceptions.AccessError) -> facts.Attempt:
+    text = error.message
+    return facts.Attempt('', uri, reach.classify(text), text)
 
 
 def _libvirt_facts(seen: typing.Any, uri: str) -> dict[str, typing.Any]:

@@ -78,6 +78,28 @@ class TestLibvirt(HostsTest):
         for name in ('host1', 'host2'):
             self.assertEqual(1, self.hosts[name].closed)
 
+    def test_more_hosts_than_are_asked_at_once(self):
+        """The connections to the first ones stay open, the others wait."""
+        self.useFixture(fixtures.MonkeyPatch('osc_lab.workers.WIDTH', 1))
+        found = self.findings('vm1', '--preflight', settings=self.settings)
+        ranked = {
+            item['subject']: item['result']
+            for item in found
+            if item['check'] == 'candidate'
+        }
+        self.assertEqual({'host2': 'ok', 'host3': 'ok'}, ranked)
+        for name in self.hosts:
+            self.assertEqual(1, self.hosts[name].closed)
+
+    def test_source_that_hangs(self):
+        """It holds nobody: the others have told what they know."""
+        stop = threading.Event()
+        self.addCleanup(stop.set)
+        self.hosts['host1'].getHostname = lambda: stop.wait(60)
+        found = self.check('libvirt-listen', '--host-timeout', '1', status=3)
+        self.assertEqual({'host1': 'failed', 'host2': 'ok'}, found)
+        self.assertEqual(1, self.hosts['host2'].closed)
+
     def test_destination_that_refuses(self):
         self.hosts['host2'].refuses = fake_libvirt.Error(
             'authentication failed: no'
@@ -237,9 +259,7 @@ class TestShell(ShellTest):
 
     def test_cells_that_differ(self):
         for name, place in (('host1', 'one'), ('host2', 'two')):
-            self.configure(
-                name, f'transport_url = rabbit://u:p@{place}:5672/'
-            )
+            self.configure(name, f'transport_url = rabbit://u:p@{place}:5672/')
         self.assertEqual(
             {'host2': 'failed'}, self.check('same-cell', status=3)
         )
