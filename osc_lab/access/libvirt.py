@@ -97,6 +97,7 @@ class Connection:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
+        self._found: facts.Libvirt | None = None
         self._libvirt = library()
         try:
             self._conn = self._libvirt.open(uri)
@@ -112,7 +113,7 @@ class Connection:
     def source(self, domain_uuid: str) -> facts.Libvirt:
         """Return what the source tells, with the running guest."""
         domain = self._guarded(lambda: self._domain(domain_uuid))
-        return dataclasses.replace(self._host(), domain=domain)
+        return dataclasses.replace(self.host(), domain=domain)
 
     def destination(
         self, domain: facts.Domain | None, host_cpu: str
@@ -122,7 +123,7 @@ class Connection:
         :param domain: the guest, None when it is not known
         :param host_cpu: CPU element of the source's capabilities
         """
-        found = self._host()
+        found = self.host()
         if domain is None:
             return found
         cpu = self._guarded(lambda: self._compare(domain, domain.cpu_xml))
@@ -146,8 +147,17 @@ class Connection:
             machine_ok=models
             if isinstance(models, facts.Gap)
             else models is not None,
-            conflicts=self._conflicts(domain),
+            conflicts=self._guarded(lambda: self._conflicts(domain)),
         )
+
+    def host(self) -> facts.Libvirt:
+        """Return what it tells of itself; it is asked once.
+
+        :raises AccessError: when libvirt refuses
+        """
+        if self._found is None:
+            self._found = self._host()
+        return self._found
 
     def _host(self) -> facts.Libvirt:
         try:
@@ -267,8 +277,10 @@ class Connection:
         ):
             try:
                 other = lookup(key)
-            except self._libvirt.libvirtError:
-                continue
+            except self._libvirt.libvirtError as error:
+                if error.get_error_code() == _NO_DOMAIN:
+                    continue
+                raise
             found.append(
                 facts.Conflict(
                     other.name(), other.UUIDString(), bool(other.isActive())

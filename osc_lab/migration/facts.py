@@ -449,7 +449,7 @@ class Libvirt:
     host_cpu: 'str | Gap | None' = None
     cpu_models: frozenset[str] = frozenset()
     machine_ok: 'bool | Gap | None' = None
-    conflicts: tuple[Conflict, ...] = ()
+    conflicts: tuple[Conflict, ...] | Gap = ()
     domain: 'Domain | Gap | None' = None
 
 

@@ -193,10 +193,12 @@ class DomainConflict(libvirt.LibvirtCheck):
     remedy = _('Look what it is, then: virsh undefine DOMAIN on that host.')
 
     def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
-        if isinstance(host.libvirt, facts_.Gap):
-            yield self.missing(host.name, host.libvirt)
+        found = host.libvirt
+        conflicts = found if isinstance(found, facts_.Gap) else found.conflicts
+        if isinstance(conflicts, facts_.Gap):
+            yield self.missing(host.name, conflicts)
             return
-        for item in host.libvirt.conflicts:
+        for item in conflicts:
             state = _('running') if item.active else _('defined')
             yield self.answer(
                 host.name,
@@ -206,7 +208,7 @@ class DomainConflict(libvirt.LibvirtCheck):
                 uuid=item.uuid,
                 active=item.active,
             )
-        if not host.libvirt.conflicts:
+        if not conflicts:
             domain = libvirt.guest(facts)
             if isinstance(domain, facts_.Gap):
                 yield self.missing(host.name, domain)

@@ -580,7 +580,7 @@ class TestModel(testtools.TestCase):
                     f'{module.__name__}.datetime', mirror_model.CLOCK
                 )
             )
-        proxy = self.useFixture(toxics.Proxy(switch.socket))
+        proxy = self.useFixture(toxics.Ovsdb(switch.socket))
         life = type('Life', (Machine,), {'switch': switch, 'proxy': proxy})
         stateful.run_state_machine_as_test(
             life, settings=thorough.model(runs=6, steps=30)

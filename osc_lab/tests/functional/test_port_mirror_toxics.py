@@ -15,7 +15,6 @@
 
 import contextlib
 import datetime
-import itertools
 import time
 
 from osc_lab.access import ovsdb
@@ -29,7 +28,6 @@ from osc_lab.mirroring import targets
 from osc_lab.tests.functional import test_port_mirror_ovsdb as base
 from osc_lab.tests.functional import toxics
 from osc_lab.tests.functional import vswitch
-from osc_lab.tests import thorough
 
 #: Seconds that the database may take to answer.
 DEADLINE = 1.0
@@ -39,7 +37,7 @@ class TestToxics(base.SwitchTest):
     def setUp(self):
         super().setUp()
         self.foreign_mirror('theirs', 'theirs0')
-        self.proxy = self.useFixture(toxics.Proxy(self.switch.socket))
+        self.proxy = self.useFixture(toxics.Ovsdb(self.switch.socket))
         self.before = self.switch.rows()
 
     @contextlib.contextmanager
@@ -75,15 +73,10 @@ class TestToxics(base.SwitchTest):
             inventory.remove(host, entry, 'me')
 
     def pairs(self, work):
-        """Yield each pair for the messages of a work; print how many.
-
-        By default each message meets a third of them, in turn.
-        """
+        """Yield each pair for the messages of a work; print how many."""
         self.proxy.arm()
         work()
         pairs = toxics.pairs(self.proxy.count)
-        if not thorough.THOROUGH:
-            pairs = list(itertools.islice(pairs, 0, None, 3))
         endings = {}
         for pair in pairs:
             ending = yield pair

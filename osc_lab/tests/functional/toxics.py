@@ -11,7 +11,7 @@
 # under the License.
 
 
-"""A proxy before an OVSDB server that spoils chosen messages.
+"""Proxies before OVSDB and libvirt that spoil chosen messages.
 
 The toxics are those of toxiproxy.  Each is put on a request, which then
 may not reach the server, or on its answer.
@@ -26,8 +26,11 @@ import socket
 import struct
 import threading
 import time
+import typing
 
 import fixtures
+
+from osc_lab.tests import thorough
 
 #: What can be done to a request, or to an answer.
 TOXICS = (
@@ -54,14 +57,15 @@ class _Over(Exception):
 class Proxy(fixtures.Fixture):
     """Forwards the messages of clients, one after the other.
 
-    :param path: socket of the real server
+    :param listen: where to listen, (address, port)
     :ivar count: messages of clients so far
     :ivar toxic: (number of a message from 1, UP or DOWN, toxic) or None
     """
 
-    def __init__(self, path):
+    def __init__(self, listen):
         super().__init__()
-        self._path = str(path)
+        self._listen = listen
+        self._clients = set()
         self.count = 0
         self.toxic = None
         self.dead = False
@@ -69,18 +73,25 @@ class Proxy(fixtures.Fixture):
         self._random = random.Random(7)
 
     def _setUp(self):
-        self._listener = socket.create_server(('127.0.0.1', 0))
-        self.remote = f'tcp:127.0.0.1:{self._listener.getsockname()[1]}'
+        self._listener = socket.create_server(self._listen)
+        self.port = self._listener.getsockname()[1]
         thread = threading.Thread(target=self._accept, daemon=True)
         thread.start()
+        self.addCleanup(self.arm)
         self.addCleanup(thread.join)
         self.addCleanup(self._listener.close)
         self.addCleanup(self._listener.shutdown, socket.SHUT_RDWR)
 
     def arm(self, *toxic):
-        """Count anew, with a toxic for one message or without."""
+        """Count anew, with a toxic for one message or without.
+
+        A connection that nobody has closed ends.
+        """
         with self._lock:
             self.count, self.toxic, self.dead = 0, toxic or None, False
+            for client in self._clients:
+                with contextlib.suppress(OSError):
+                    client.shutdown(socket.SHUT_RDWR)
 
     def _accept(self):
         with contextlib.suppress(OSError):
@@ -91,20 +102,25 @@ class Proxy(fixtures.Fixture):
                 ).start()
 
     def _serve(self, client):
-        with client, socket.socket(socket.AF_UNIX) as server:
+        self._clients.add(client)
+        try:
+            self._forward(client)
+        except (OSError, _Over):
+            return
+        finally:
+            with self._lock:
+                self._clients.discard(client)
+
+    def _forward(self, client):
+        with client, contextlib.closing(self.connect()) as server:
             if self.dead:
                 return _reset(client)
-            try:
-                server.connect(self._path)
-                requests, answers = _messages(client), _messages(server)
-                for raw, message in requests:
-                    self._exchange(client, server, answers, raw, message)
-            except (OSError, _Over):
-                return None
+            requests, answers = self.messages(client), self.messages(server)
+            for raw, message in requests:
+                self._exchange(client, server, answers, raw, message)
 
     def _exchange(self, client, server, answers, raw, message):
-        if 'method' not in message:
-            # An answer to a question whether anybody is there.
+        if not self.asks(message):
             return server.sendall(raw)
         with self._lock:
             self.count += 1
@@ -114,7 +130,7 @@ class Proxy(fixtures.Fixture):
             raise _Over
         self._pass(server, raw, kind if hit and where == UP else '', client)
         for answer, found in answers:
-            if found.get('id') == message['id'] and 'method' not in found:
+            if self.answered(message, found):
                 spoil = kind if hit and where == DOWN else ''
                 return self._pass(client, answer, spoil, client)
             client.sendall(answer)
@@ -169,22 +185,115 @@ def _reset(connection):
         connection.close()
 
 
-def _messages(connection):
-    """Yield the bytes of each message, and what it says."""
-    text = ''
-    decoder, utf8 = json.JSONDecoder(), codecs.getincrementaldecoder('utf-8')()
-    while data := connection.recv(65536):
-        text += utf8.decode(data)
-        while text.strip():
-            text = text.lstrip()
-            try:
-                message, end = decoder.raw_decode(text)
-            except ValueError:
-                break
-            yield text[:end].encode(), message
-            text = text[end:]
+class Ovsdb(Proxy):
+    """Before an OVSDB server: JSON-RPC, with a toxic on any request.
+
+    :param path: socket of the real server
+    """
+
+    def __init__(self, path):
+        super().__init__(('127.0.0.1', 0))
+        self._path = str(path)
+
+    @property
+    def remote(self):
+        return f'tcp:127.0.0.1:{self.port}'
+
+    def connect(self):
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(self._path)
+        return server
+
+    def asks(self, message):
+        # The other ones say that somebody is there.
+        return 'method' in message
+
+    def answered(self, message, found):
+        return found.get('id') == message['id'] and 'method' not in found
+
+    def messages(self, connection):
+        """Yield the bytes of each message, and what it says."""
+        text = ''
+        decoder = json.JSONDecoder()
+        utf8 = codecs.getincrementaldecoder('utf-8')()
+        while data := connection.recv(65536):
+            text += utf8.decode(data)
+            while text.strip():
+                text = text.lstrip()
+                try:
+                    message, end = decoder.raw_decode(text)
+                except ValueError:
+                    break
+                yield text[:end].encode(), message
+                text = text[end:]
+
+
+class Packet(typing.NamedTuple):
+    """The header of a message of libvirt; see virnetprotocol.x there."""
+
+    program: int
+    version: int
+    procedure: int
+    type: int
+    serial: int
+    status: int
+
+
+class Libvirt(Proxy):
+    """Before a libvirtd without TLS and SASL.
+
+    :param listen: where to listen, (address, port)
+    :param server: the real one, (address, port)
+    :ivar asked: the procedures of the program that were called
+    """
+
+    CALL, REPLY = 0, 1
+
+    #: REMOTE_PROC_CONNECT_CLOSE of remote_protocol.x
+    CLOSE = 2
+
+    def __init__(self, listen, server):
+        super().__init__(listen)
+        self._server = server
+        self.asked = []
+
+    def arm(self, *toxic):
+        super().arm(*toxic)
+        self.asked = []
+
+    def connect(self):
+        return socket.create_connection(self._server)
+
+    def asks(self, message):
+        if message.type == self.CALL:
+            self.asked.append(message.procedure)
+        return message.type == self.CALL
+
+    def answered(self, message, found):
+        return (found.type, found.serial) == (self.REPLY, message.serial)
+
+    def messages(self, connection):
+        """Yield the bytes of each message, and its header."""
+        data = b''
+        while more := connection.recv(65536):
+            data += more
+            while len(data) >= 4:
+                (length,) = struct.unpack_from('>I', data)
+                if len(data) < length:
+                    break
+                yield (
+                    data[:length],
+                    Packet(*struct.unpack_from('>6I', data, 4)),
+                )
+                data = data[length:]
 
 
 def pairs(messages):
-    """Return (number, direction, toxic) for each of so many messages."""
-    return list(itertools.product(range(1, messages + 1), (UP, DOWN), TOXICS))
+    """Return (number, direction, toxic) for each of so many messages.
+
+    By default each message meets a third of the toxics, in turn.
+    """
+    found = itertools.product(range(1, messages + 1), (UP, DOWN), TOXICS)
+    return list(
+        itertools.islice(found, 0, None, 1 if thorough.THOROUGH else 3)
+    )

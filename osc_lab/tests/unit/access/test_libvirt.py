@@ -183,6 +183,14 @@ class TestDestination(LibvirtTest):
             (found.name, found.uuid, found.active),
         )
 
+    def refuse(self, *arguments):
+        raise fake_libvirt.Error('reset', 38)
+
+    def test_names_that_cannot_be_looked_up(self):
+        """A connection that breaks is no proof that the name is free."""
+        self.host.lookupByName = self.refuse
+        self.assertEqual(facts.Gap('reset'), self.look().conflicts)
+
 
 class TestJob(LibvirtTest):
     def test_statistics(self):

@@ -278,6 +278,14 @@ CASES = (
         {'uuid': 'x', 'active': False},
     ),
     (
+        hypervisor.DomainConflict,
+        hosts.pair(
+            there={'libvirt': hosts.connection('b', conflicts=hosts.GAP)}
+        ),
+        ['unknown'],
+        '',
+    ),
+    (
         hypervisor.HostMemory,
         hosts.pair(there={'libvirt': hosts.connection('b', free_kib=1000)}),
         ['failed'],
