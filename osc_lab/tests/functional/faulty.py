@@ -45,9 +45,12 @@ FAULTS = (
     503,
 )
 
+#: A redirection to a host that has no such name, or not the certificate.
+ELSEWHERE = ('no-name', 'bad-certificate')
+
 #: More, for clouds that are simulated: late, odd, and a redirection that
 #: leads to itself.
-ALL = (*FAULTS, 'slow', 'wrong-type', 'loop', 400, 413, 504)
+ALL = (*FAULTS, 'slow', 'wrong-type', 'loop', *ELSEWHERE, 400, 413, 504)
 
 
 #: Headers of an answer that are passed on.
@@ -65,6 +68,7 @@ class Proxy:
         that only asks again, about a volume, is not counted
     :ivar faults: number of the request (from 1) -> one of FAULTS
     :ivar loop: [path, how often it still leads to itself]
+    :ivar elsewhere: one of ELSEWHERE -> base URL of that host
     :ivar dead: number of the request from which on nothing is answered
     :ivar kill: (number, 'before' or 'after', pid) or None
     :ivar signal: what the process of that pid gets
@@ -77,6 +81,7 @@ class Proxy:
         self.faults = {}
         self.dead = None
         self.loop = ['', 0]
+        self.elsewhere = {}
         self.kill = None
         self.signal = signal.SIGKILL
         self._lock = threading.Lock()
@@ -188,6 +193,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self._answer(
                 302, {'Location': f'http://{host}{self.path}'}, b''
             )
+        if fault in self.proxy.elsewhere:
+            there = self.proxy.elsewhere[fault] + self.path
+            return self._answer(307, {'Location': there}, b'')
         if fault == 'slow':
             time.sleep(self.proxy.hang / 3)
         if isinstance(fault, int):

@@ -20,10 +20,14 @@ changed, so that everything below HTTP can fail as well.
 
 import contextlib
 import http.server
+import pathlib
 import re
+import socket
+import ssl
 import threading
 
 import fixtures
+from lab import pki
 import requests
 
 from osc_lab.tests.functional import faulty
@@ -38,6 +42,7 @@ class Web(fixtures.Fixture):
     :param http: the mocker that answers for the cloud
     :param hang: seconds that a request hangs
     :ivar proxy: the way to the cloud; see faulty.Proxy
+    :ivar impostor: a host without a certificate that anybody trusts
     """
 
     def __init__(self, http, hang):
@@ -59,12 +64,66 @@ class Web(fixtures.Fixture):
         self.addCleanup(server.shutdown)
         self.proxy = faulty.Proxy(server.url, self._hang)
         self.addCleanup(self.proxy.close)
+        self.impostor = self.useFixture(_Impostor())
+        self.proxy.elsewhere = {
+            'no-name': 'http://nowhere.invalid',
+            'bad-certificate': self.impostor.url,
+        }
+        self.useFixture(
+            fixtures.MonkeyPatch('socket.getaddrinfo', _without_invalid())
+        )
 
     def url(self, there):
         """Return where something of the cloud is found."""
         return _THERE.sub(
             rf'{self.proxy.url}/\1'.encode(), there.encode()
         ).decode()
+
+
+def _without_invalid():
+    """Return getaddrinfo as it is where no query leaves the machine."""
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host, *args, **kwargs):
+        if str(host).endswith('.invalid'):
+            raise socket.gaierror(
+                socket.EAI_NONAME, 'Name or service not known'
+            )
+        return real(host, *args, **kwargs)
+
+    return getaddrinfo
+
+
+class _Impostor(fixtures.Fixture):
+    """Answers with TLS, signed by an authority of its own.
+
+    :ivar told: what was sent to it all the same
+    """
+
+    def _setUp(self):
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        authority = pki.authority(folder / 'ca')
+        pair = pki.Pair(folder / 'certificate.pem', folder / 'key.pem')
+        pki.issue(authority, pair, 'localhost', ['IP:127.0.0.1'], 1)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pair.certificate, pair.key)
+        self.told = []
+        listener = socket.create_server(('127.0.0.1', 0))
+        self.url = f'https://127.0.0.1:{listener.getsockname()[1]}'
+        thread = threading.Thread(target=self._serve, args=(listener, context))
+        thread.daemon = True
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(listener.close)
+        self.addCleanup(listener.shutdown, socket.SHUT_RDWR)
+
+    def _serve(self, listener, context):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _address = listener.accept()
+                with connection, contextlib.suppress(OSError):
+                    spoken = context.wrap_socket(connection, server_side=True)
+                    self.told.append(spoken.recv(65536))
 
 
 class _Server(http.server.ThreadingHTTPServer):
