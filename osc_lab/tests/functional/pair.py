@@ -240,6 +240,28 @@ class PairTest(base.CloudTest):
             except AssertionError:
                 self.assertEqual(others, self.belongings(host))
 
+    def marked(self, host):
+        """Return our rows: id of the mirror -> the tables they are in."""
+        found = {}
+        for (table, _uuid), row in self.rows(host).items():
+            ids = dict(row.get('external_ids', ['map', []])[1])
+            if 'osc-lab-owner' in ids:
+                found.setdefault(ids['osc-lab-id'], []).append(table)
+        return found
+
+    def assert_whole(self, host):
+        """See that each mirror of ours is whole, marked and listed."""
+        found = self.marked(host)
+        for tables in found.values():
+            self.assertEqual(
+                ['Interface', 'Mirror', 'Port'], sorted(tables), found
+            )
+        if found:
+            listed = self.mirror('list', '--long', '--host', host)
+            # A guard may have removed one meanwhile.
+            stayed = set(found) & set(self.marked(host))
+            self.assertLessEqual(stayed, {row['ID'] for row in listed})
+
     def mirror(self, *argv, **kwargs):
         return self.json(*MIRROR, *argv, cloud=self.ADMIN, **kwargs)
 

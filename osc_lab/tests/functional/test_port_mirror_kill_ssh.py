@@ -10,10 +10,11 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""What is left of a command that is killed while it uses SSH.
+"""Kill each SSH process of a command, or the command itself beside it.
 
-A program in place of OpenSSH counts how often it is called and becomes the
-real one; at one call of a run the command is killed a moment later.
+A program in place of OpenSSH counts how often it is called.  It becomes
+the real one, and at one call of a run something is killed a moment later.
+The calls are counted, not chosen: a run that makes fewer ends the series.
 """
 
 import os
@@ -34,11 +35,24 @@ if [ "$(wc -l <"$SSH_CALLS")" -eq "$SSH_AT" ]
 then
     {
         sleep "$SSH_AFTER"
-        kill -9 "$PPID"
+        case $SSH_WHOM in
+            ssh) kill -9 "$$";;
+            command) kill -9 "$PPID";;
+            master)
+                check=$(PROGRAM -F "$SSH_CONFIG" -O check hosta 2>&1)
+                kill -9 "$(printf %s "$check" | tr -cd 0-9)";;
+        esac
     } </dev/null >/dev/null 2>&1 &
 fi
 exec PROGRAM "$@"
 """
+
+#: Seconds between the start of a process and its end: nothing was said,
+#: a command may run, what lasts does.
+MOMENTS = ('0', '0.4', '3')
+
+#: More than any command needs; a series that gets there does not end.
+MOST = 20
 
 CREATE = ('create', '--wait', '0', '--ttl', '40s', '--ovsdb', 'ssh')
 
@@ -56,8 +70,8 @@ class TestKillSsh(pair.PairTest):
         program.write_text(SSH.replace('PROGRAM', shutil.which('ssh')))
         program.chmod(0o755)
 
-    def killed(self, at, after, *argv):
-        """Run a command, and kill it at one call; not at all with 0."""
+    def killed(self, at, after, whom, *argv):
+        """Run a command; return how it ended and how often it used SSH."""
         self.calls.write_text('')
         run = base.openstack(
             *(*pair.MIRROR, *argv, '--ssh-config', str(self.config)),
@@ -67,8 +81,30 @@ class TestKillSsh(pair.PairTest):
             SSH_CALLS=str(self.calls),
             SSH_AT=str(at),
             SSH_AFTER=after,
+            SSH_WHOM=whom,
+            SSH_CONFIG=str(self.config),
         )
         self.assertNotIn('Traceback', run.stderr, str(run))
+        return run, len(self.calls.read_text().splitlines())
+
+    def series(self, whom, *argv, moments=MOMENTS):
+        """Kill at one call after the other; yield each run."""
+        for after in moments:
+            for at in range(1, MOST):
+                values = {'at': at, 'after': after.replace('.', '-')}
+                run, count = self.killed(
+                    at, after, whom, *(item.format(**values) for item in argv)
+                )
+                if whom != 'command':
+                    self.assertIn(run.status, (0, 1, 5), str(run))
+                self.assert_whole('hosta')
+                yield run
+                if count < at:
+                    self.assertEqual(0, run.status, str(run))
+                    break
+            else:
+                self.fail('The series does not end.')
+            self.assertGreater(at, 3)
 
     def over(self, seconds):
         """See that all of it ends by itself on both machines."""
@@ -91,6 +127,42 @@ class TestKillSsh(pair.PairTest):
                 continue
         return True
 
+    def create(self, whom, **kwargs):
+        name = f'{whom}-{{after}}-{{at}}'
+        port = self.ports['hosta']
+        for _run in self.series(whom, *CREATE, port, '--name', name, **kwargs):
+            pass
+        self.over(60)
+
+    def capture(self, whom, **kwargs):
+        path = str(self.folder / '{after}-{at}.pcap')
+        for run in self.series(
+            whom,
+            *('capture', self.ports['hosta'], '--file', path),
+            *('--duration', '2s', '--ovsdb', 'ssh'),
+            **kwargs,
+        ):
+            for file in self.folder.glob('*.pcap'):
+                # It fails when a packet is there in part.
+                if file.stat().st_size:
+                    pair.pairs(file)
+                file.unlink()
+            if whom != 'command' and run.status == 0:
+                self.assertEqual([], self.mirror('list', '--host', 'hosta'))
+        self.over(90)
+
+    def test_create(self):
+        self.create('ssh')
+
+    def test_create_killed(self):
+        self.create('command')
+
+    def test_capture(self):
+        self.capture('ssh')
+
+    def test_capture_killed(self):
+        self.capture('command')
+
     def shared_connection(self):
         """Let one OpenSSH process hold the connection of all."""
         self.config = self.folder / 'config'
@@ -106,14 +178,18 @@ class TestKillSsh(pair.PairTest):
             capture_output=True,
         )
 
+    def test_master(self):
+        self.shared_connection()
+        self.capture('master', moments=('0.4', '3'))
+
     def test_nothing_stays_in_the_master(self):
         self.shared_connection()
-        self.killed(0, '0', 'list', '--ovsdb', 'ssh')
+        self.killed(0, '0', 'ssh', 'list', '--ovsdb', 'ssh')
         sockets = pathlib.Path('/proc/net/unix').read_text()
         self.assertNotIn(f'{self.folder}/osc-lab-', sockets)
 
     def test_without_a_guard(self):
-        self.killed(3, '1', *CREATE, self.ports['hosta'])
+        self.killed(3, '1', 'command', *CREATE, self.ports['hosta'])
         (row,) = self.mirror('list', '--long', '--host', 'hosta')
         shown = self.mirror('show', row['ID'], '--host', 'hosta')
         kind, group = shown['guard'].split()

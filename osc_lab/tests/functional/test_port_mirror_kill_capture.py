@@ -1,0 +1,74 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Kill a capture of a real server, at every message that it sends."""
+
+import os
+import pathlib
+import signal
+import sys
+
+import fixtures
+from openstackclient import shell
+
+from osc_lab.tests.functional import pair
+from osc_lab.tests.functional import test_port_mirror_kill as kill
+
+#: More than a capture needs; a series that gets there does not end.
+MOST = 100
+
+
+class TestKillCapture(pair.PairTest):
+    def setUp(self):
+        super().setUp()
+        self.before = self.snapshot()
+        self.addCleanup(self.delete_mirrors, 'hosta')
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+
+    def capture(self, path):
+        """Run the command in this process."""
+        null = open(os.devnull, 'w')
+        sys.stdout = sys.stderr = null
+        status = shell.OpenStackShell().run(
+            [
+                *('--os-cloud', self.ADMIN, *pair.MIRROR, 'capture'),
+                *(self.ports['hosta'], '--file', str(path)),
+                *('--duration', '1s'),
+            ]
+        )
+        assert status == 0, status
+
+    def test_each_message(self):
+        for at in range(1, MOST):
+            path = self.folder / f'{at}.pcap'
+            killer = kill.Killer(at, kill.kill_me)
+
+            def run(killer=killer, path=path):
+                with killer.installed():
+                    self.capture(path)
+
+            status = kill.forked(run)
+            self.assert_whole('hosta')
+            if path.exists() and path.stat().st_size:
+                # It fails when a packet is there in part.
+                pair.pairs(path)
+            if os.WIFEXITED(status):
+                break
+            self.assertEqual(signal.SIGKILL, os.WTERMSIG(status))
+        else:
+            self.fail('The series does not end.')
+        self.assertEqual(0, status)
+        self.assertGreater(at, 20)
+        # Each mirror is made for a second, and lives one minute longer.
+        rows = self.before['hosta'][0]
+        pair.wait_until('the guards', lambda: self.rows('hosta') == rows, 90)
+        self.assert_same(self.before)
