@@ -268,6 +268,14 @@ CASES = (
     ),
     (
         destination.AggregatesAndZone,
+        samples.flavor(aggregate_instance_extra_specs__a__b='1'),
+        ['warning'],
+        'a:b=1',
+        {},
+        'choose a host of such an aggregate.',
+    ),
+    (
+        destination.AggregatesAndZone,
         samples.flavor(aggregate_instance_extra_specs__ssd='true'),
         ['warning'],
         'ssd',

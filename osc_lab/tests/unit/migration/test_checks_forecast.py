@@ -214,10 +214,12 @@ class TestConvergence(testtools.TestCase):
         item = self.judge(FAST, options={'permit_auto_converge': 'true'})
         self.assertEqual('ok', item.result)
 
-    def test_what_is_permitted_already_is_no_advice(self):
-        item = self.judge(FAST, 1.0, {'permit_auto_converge': 'true'})
-        self.assertEqual('failed', item.result)
-        self.assertNotIn('auto-converge', item.remedy)
+    def test_auto_converge_that_does_not_help_is_no_advice(self):
+        """Neither where it is permitted already, nor where it is not."""
+        for options in ({'permit_auto_converge': 'true'}, {}):
+            item = self.judge(FAST, 1.0, options)
+            self.assertEqual('failed', item.result)
+            self.assertNotIn('auto-converge', item.remedy)
 
     def test_post_copy_ends_it(self):
         item = self.judge(FAST, options={'permit_post_copy': 'true'})
@@ -297,7 +299,10 @@ class TestConvergence(testtools.TestCase):
             found, source=samples.host('a', libvirt=gap)
         )
         [item] = check.Convergence().judge(found)
-        self.assertEqual(('unknown', gap.message), (item.result, item.message))
+        self.assertEqual(
+            ('unknown', 'b', gap.message),
+            (item.result, item.subject, item.message),
+        )
 
     def test_not_measured(self):
         found = self.facts(facts.Gap('no', asked=False))

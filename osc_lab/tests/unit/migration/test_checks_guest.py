@@ -24,6 +24,14 @@ from osc_lab.tests.unit.migration import check_cases
 from osc_lab.tests.unit.migration import host_samples as hosts
 from osc_lab.tests.unit.migration import samples
 
+
+def unseen(found):
+    """Return facts without a shell at the destination."""
+    (host,) = found.destinations
+    host = dataclasses.replace(host, shell=hosts.GAP)
+    return dataclasses.replace(found, destinations=(host,))
+
+
 #: (check, facts, results that are not ok, words in message or remedy)
 CASES = (
     (guest.GuestDevices, hosts.domain(hostdevs=('pci',)), ['failed'], 'pci'),
@@ -109,6 +117,12 @@ CASES = (
         '/iso (cdrom hdc) is not there',
         {'path': '/iso'},
         'same path there.',
+    ),
+    (
+        guest.GuestDevices,
+        unseen(hosts.away('/iso', device='cdrom', readonly=True)),
+        [],
+        '',
     ),
     (
         guest.GuestDevices,

@@ -199,16 +199,21 @@ class TestForecast(testtools.TestCase):
         self.assertTrue(ends(timeout=found.timeout + 1).converges)
         self.assertFalse(found.auto_converge)
         self.assertEqual(60 * MIB, found.bandwidth)
+        self.assertEqual(1000 * 4104 / (20 * MIB), found.downtime)
 
     def test_advice_that_nothing_helps(self):
         curve = precopy.Curve(((0.0, 0.0), (0.001, BIG)), BIG)
         found, _ends = self.advise(curve, pages=BIG, bandwidth=1.0 * MIB)
         self.assertIsNone(found.bandwidth)
 
-    def test_the_most_that_is_tried(self):
-        """64 times the bandwidth."""
-        for factor, result in ((51, 64), (77, None)):
+    def test_bandwidths_that_are_tried(self):
+        """Up to 64 times; nine tenths of what helps are written."""
+        helps = (1.25, 1.5, 2, 3, 4, 6, 8, 12, 16, 32, 64)
+        for factor, result in (
+            *((0.9 * item, item) for item in helps),
+            (77, None),
+        ):
             pages = factor * 20 * MIB / 4104
-            curve = precopy.Curve(((0.0, 0.0), (1.0, pages)), 2 * BIG)
-            found, _ends = self.advise(curve, pages=BIG)
+            curve = precopy.Curve(((0.0, 0.0), (1.0, pages)), 8 * BIG)
+            found, _ends = self.advise(curve, pages=int(PAGES * factor))
             self.assertEqual(result and result * 20 * MIB, found.bandwidth)

@@ -208,23 +208,52 @@ class TestByHand(testtools.TestCase):
             self.predict(lambda s: 1, timeout=9.0, steps=((0.0, 0.05),)),
         )
 
-    def test_throttle(self):
-        """The second of two rounds with too much slows the guest down."""
+    def asked(self, counts, **changes):
+        """Return the prediction, and the seconds that a curve was asked for.
+
+        :param counts: pages of each round; the last for ever
+        """
+        counts, asked = list(counts), []
 
         def curve(seconds):
-            self.asked.append(round(seconds, 9))
-            return 8
+            asked.append(round(seconds, 9))
+            return counts.pop(0) if len(counts) > 1 else counts[0]
 
-        self.asked = []
-        self.predict(curve, timeout=20.0, auto_converge=True)
-        # 0.9 s, then eight pages each: 0.8 s at full speed, slower by 0.2
-        # from the third on, then by 0.1 more after two rounds each.
-        speeds = [1, 1, 0.8, 0.8, 0.7, 0.7, 0.6, 0.6, 0.5, 0.5, 0.4, 0.4]
-        times = [0.9] + [0.8] * 11
-        self.assertEqual(
-            [round(a * b, 9) for a, b in zip(speeds, times, strict=True)],
-            self.asked[:12],
+        return self.predict(curve, **changes), asked
+
+    def test_throttle(self):
+        """The second of two rounds with too much slows the guest down."""
+        _found, asked = self.asked(
+            [8], timeout=20.0, auto_converge=True, steps=((0.0, 0.1),)
         )
+        # 0.9 s, then eight pages each: 0.8 s at full speed, slower by 0.2
+        # from the third on, then by 0.1 more after two rounds each, until
+        # a hundredth is left.
+        speeds = [n for n in (1, *(0.1 * i for i in range(8, 0, -1)), 0.01)]
+        times = [0.9] + [0.8] * 19
+        self.assertEqual(
+            [
+                round(speeds[number // 2] * seconds, 9)
+                for number, seconds in enumerate(times)
+            ],
+            asked[:20],
+        )
+
+    def test_throttle_when_half_is_dirty_again(self):
+        """It takes more than half of what was sent."""
+        found, asked = self.asked([4, 2, 1, 0], auto_converge=True)
+        self.assertEqual([0.9, 0.4, 0.2, 0.1], asked)
+        self.assertEqual((True, 1.7, 0.1, 4, 1700), found)
+
+    def test_patience(self):
+        """Two rounds without a new low, and what came before is repeated.
+
+        After 0.9 s four pages are left, then one more each time: the
+        fourth round ends at 2.1 s, and three in 1.2 s go on to 8.1 s.
+        """
+        found, asked = self.asked(range(3, 10), patience=2, timeout=9.0)
+        self.assertEqual((False, 9.0, None, 20, 9000), found)
+        self.assertEqual([0.9, 0.3, 0.4, 0.5, 0.6], asked)
 
 
 class TestCurve(testtools.TestCase):

@@ -247,16 +247,24 @@ class TestVerify(VerifyTest):
         )
 
     def test_each_port(self):
-        found = after(
-            ports=({'id': 'p', 'status': 'DOWN', 'description': 'n'}, {}),
-            bindings={'p': (('b', 'ACTIVE'),), 'port1': (('b', 'ACTIVE'),)},
-        )
-        self.one(
-            found,
-            ('port-status', 'p', 'warning', 'api'),
-            'the port is DOWN',
-            "--description 'n ' p",
-        )
+        """A description is changed, by a space that is there or not."""
+        for text, changed in (('n', "'n ' p"), ('n x ', "'n x' p")):
+            found = after(
+                ports=(
+                    {'id': 'p', 'status': 'DOWN', 'description': text},
+                    {},
+                ),
+                bindings={
+                    'p': (('b', 'ACTIVE'),),
+                    'port1': (('b', 'ACTIVE'),),
+                },
+            )
+            self.one(
+                found,
+                ('port-status', 'p', 'warning', 'api'),
+                'the port is DOWN',
+                f'--description {changed}',
+            )
 
     def test_volumes(self):
         row = ('volume-attachments', 'v', 'failed', 'api')
