@@ -162,7 +162,9 @@ class Aftermath:
             source=source,
             destination=destination,
             network=network,
-            bindings=gather.attempt(lambda: self._bindings(network)),
+            bindings=(
+                network if isinstance(network, facts.Gap) else network.bindings
+            ),
             attachments=gather.attempt(lambda: self._attachments(server)),
             allocations=gather.attempt(
                 lambda: frozenset(self._placement.allocated(server.id))
@@ -187,24 +189,6 @@ class Aftermath:
             [port.id for port in network.ports],
             [mirror.name for mirror in known],
         )
-
-    def _bindings(
-        self, network: facts.Network | facts.Gap
-    ) -> dict[str, tuple[tuple[str, str], ...]] | facts.Gap:
-        if isinstance(network, facts.Gap):
-            return network
-        found = {}
-        for port in network.ports:
-            bindings = self._network.bindings(port.id)
-            if bindings is None:
-                return facts.Gap(
-                    _('Neutron does not show bindings.'), asked=False
-                )
-            found[port.id] = tuple(
-                (str(item.get('host')), str(item.get('status')))
-                for item in bindings
-            )
-        return found
 
     def _attachments(self, server: facts.Server) -> dict[str, tuple[str, ...]]:
         if not server.volume_ids:

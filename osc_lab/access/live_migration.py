@@ -24,6 +24,7 @@ from osc_lab.access import dirty_pages
 from osc_lab.access import hosts as hosts_
 from osc_lab.access import migration
 from osc_lab.access import past_migration
+from osc_lab.access import port_binding
 from osc_lab.access import settings
 from osc_lab import channels
 from osc_lab import exceptions
@@ -78,6 +79,9 @@ class Flow:
         )
         services = migration.services(connection)
         self._compute = typing.cast(compute.Compute, services.compute)
+        self._network = typing.cast(
+            port_binding.PortBindings, services.network
+        )
         self._aftermath = aftermath.Aftermath(
             services, self._hosts, self._settings.deadline
         )
@@ -273,14 +277,22 @@ class Flow:
         ):
             record = record_.record(body)
             names |= {record.source, record.destination}
+        network = self._network.network(server.id)
+        left = network.inactive()
+        names.update(host for _port, host in left)
         running = self._aftermath.running(server, self._named(sorted(names)))
-        item = repair.repairable(server, running)
-        code = exceptions.ExitCode.CHECK_FAILED
-        if item.result is finding.Result.OK:
-            code = exceptions.ExitCode.DONE
-            if server.vm_state == 'error':
-                self._compute.reset_state(server.id)
-        return report_.Report((item,)), code
+        # What Nova has begun since then is not touched.
+        server = self._compute.server(server.id)
+        item = repair.repairable(server, running, left)
+        if item.result is not finding.Result.OK:
+            return report_.Report((item,)), exceptions.ExitCode.CHECK_FAILED
+        if server.vm_state == 'error':
+            self._compute.reset_state(server.id)
+        found = [item]
+        for port, host in left:
+            self._network.unbind(port, host)
+            found.append(repair.unbound(port, host))
+        return report_.Report(tuple(found)), exceptions.ExitCode.DONE
 
     # -- common
 

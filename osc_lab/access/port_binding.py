@@ -13,10 +13,14 @@
 """Neutron, read for migrations: ports, bindings and agents."""
 
 import typing
+import urllib.parse
 
 from osc_lab.access import rest
 from osc_lab.access import service
+from osc_lab import exceptions
+from osc_lab.i18n import _
 from osc_lab.migration import facts
+from osc_lab.migration import gather
 
 
 class PortBindings:
@@ -31,7 +35,10 @@ class PortBindings:
         self.rest = service.Service(adapter, timeout)
 
     def network(self, server_id: str) -> facts.Network:
-        """Return the ports of a server and all agents: three requests."""
+        """Return the ports of a server, their bindings and all agents.
+
+        Three requests, and one for each port.
+        """
         bodies = self.rest.value('/ports', 'ports', device_id=server_id)
         ids = sorted({str(item['network_id']) for item in bodies})
         networks = {}
@@ -44,17 +51,49 @@ class PortBindings:
             _port(item, networks.get(str(item['network_id']), {}))
             for item in bodies
         )
-        agents: tuple[facts.Agent, ...] | facts.Gap = ()
-        if ports:
-            agents = tuple(
-                _agent(item) for item in self.rest.value('/agents', 'agents')
-            )
-        return facts.Network(ports, agents)
+        if not ports:
+            return facts.Network((), ())
+        found = gather.at_once(
+            {
+                'agents': self._agents,
+                'bindings': lambda: self._bindings(ports),
+            }
+        )
+        return facts.Network(ports, found['agents'], found['bindings'])
 
-    def bindings(self, port_id: str) -> list[service.Json] | None:
-        """Return the bindings of a port; None without that extension."""
-        body = self.rest.maybe(f'/ports/{port_id}/bindings')
-        return None if body is None else list(body.get('bindings', ()))
+    def _agents(self) -> tuple[facts.Agent, ...]:
+        return tuple(
+            _agent(item) for item in self.rest.value('/agents', 'agents')
+        )
+
+    def _bindings(
+        self, ports: tuple[facts.Port, ...]
+    ) -> dict[str, tuple[tuple[str, str], ...]] | facts.Gap:
+        found = {}
+        for port in ports:
+            body = self.rest.maybe(f'/ports/{port.id}/bindings')
+            if body is None:
+                # The extension binding-extended is not there.
+                return facts.Gap(
+                    _('Neutron does not show bindings.'), asked=False
+                )
+            found[port.id] = tuple(
+                (str(item.get('host')), str(item.get('status')))
+                for item in body.get('bindings', ())
+            )
+        return found
+
+    def unbind(self, port_id: str, host: str) -> None:
+        """Delete the binding of a port on a host; gone is as good.
+
+        :raises ServiceError: when Neutron refuses, or does not answer
+        """
+        where = urllib.parse.quote(host, safe='')
+        try:
+            self.rest.write('DELETE', f'/ports/{port_id}/bindings/{where}')
+        except exceptions.ServiceError as error:
+            if error.status != 404:
+                raise
 
 
 def _port(body: service.Json, network: service.Json) -> facts.Port:

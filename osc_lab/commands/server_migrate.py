@@ -267,7 +267,8 @@ def _follow_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help=_(
             'Set a server that a failed migration left in ERROR to active, '
-            'when libvirt confirms that its guest runs where Nova says'
+            'and remove the port bindings that it left, when libvirt '
+            'confirms that its guest runs where Nova says'
         ),
     )
 

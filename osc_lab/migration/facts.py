@@ -263,12 +263,28 @@ class Agent:
     tunnel_types: frozenset[str]
 
 
+#: port id -> (host, status) of each binding
+Bindings = collections.abc.Mapping[str, tuple[tuple[str, str], ...]]
+
+
 @dataclasses.dataclass(frozen=True)
 class Network:
     """The network side of the server."""
 
     ports: tuple[Port, ...]
     agents: 'tuple[Agent, ...] | Gap'
+    bindings: 'Bindings | Gap' = dataclasses.field(default_factory=dict)
+
+    def inactive(self) -> tuple[tuple[str, str], ...]:
+        """Return (port id, host) of the bindings that are not active."""
+        if isinstance(self.bindings, Gap):
+            return ()
+        return tuple(
+            (port, host)
+            for port, found in self.bindings.items()
+            for host, status in found
+            if status != 'ACTIVE'
+        )
 
 
 class Access(enum.StrEnum):

@@ -100,7 +100,7 @@ def from_apis(
     :raises NotFound: when there is no such server, or no such host
     """
     server = services.compute.server(reference)
-    found = _at_once(
+    found = at_once(
         {
             'services': services.compute.services,
             'hypervisors': services.compute.hypervisors,
@@ -144,7 +144,7 @@ def from_apis(
     )
 
 
-def _at_once(
+def at_once(
     calls: dict[str, collections.abc.Callable[[], typing.Any]],
 ) -> dict[str, typing.Any]:
     """Return what each look gives, or why it failed; all go at once."""

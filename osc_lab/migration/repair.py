@@ -22,11 +22,16 @@ from osc_lab.preflight import finding
 def repairable(
     server: facts_.Server,
     running: collections.abc.Mapping[str, bool | facts_.Gap],
+    left: collections.abc.Collection[tuple[str, str]] = (),
 ) -> finding.Finding:
     """Return whether a server's state may be set to active.
 
     Only when libvirt confirms that its guest runs on the host that Nova
     names, and on no other that took part.
+
+    :param running: host -> whether the guest runs there
+    :param left: (port, host) of bindings that are not active; they go with
+        it
     """
     alive = sorted(host for host, runs in running.items() if runs is True)
     gaps = {
@@ -73,9 +78,32 @@ def repairable(
             },
             _('Stop one guest or evacuate; a state alone would be a lie.'),
         )
+    if server.task_state:
+        return answer(
+            failed,
+            _('The server is %s; nothing is repaired.') % server.task_state,
+            _('Wait until Nova has ended that.'),
+        )
     if server.vm_state == 'active':
+        if left:
+            return answer(
+                finding.Result.OK,
+                _('Its guest runs on %s, as Nova says.') % server.host,
+            )
         return answer(finding.Result.OK, _('There is nothing to repair.'))
     return answer(
         finding.Result.OK,
         _('Its guest runs on %s; the state is set to active.') % server.host,
+    )
+
+
+def unbound(port: str, host: str) -> finding.Finding:
+    """Return that a binding which was left has been removed."""
+    return finding.Finding(
+        'port-bindings',
+        port,
+        finding.Result.OK,
+        _('The inactive binding on %s is removed.') % host,
+        '',
+        finding.Source.API,
     )

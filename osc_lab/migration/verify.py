@@ -130,10 +130,10 @@ def _ports(after: After) -> collections.abc.Iterator[finding.Finding]:
                 problem = _('An inactive binding is left on %s.') % (
                     ', '.join(stale)
                 )
-                remedy = _(
-                    'DELETE /v2.0/ports/%(port)s/bindings/%(host)s as '
-                    'administrator'
-                ) % {'port': port.id, 'host': stale[0]}
+                remedy = (
+                    _('openstack server migrate live %s --repair')
+                    % after.server.id
+                )
             yield _find(
                 'port-bindings',
                 port.id,

@@ -37,7 +37,8 @@ class PortBinding(base.HostCheck):
     question = _('Can every port of the server be bound on the host?')
     reason = _(
         'Nova binds each port on the destination before it starts; without '
-        'a living agent, or the physical network, that fails.'
+        'a living agent, or the physical network, or with a binding that an '
+        'earlier migration has left there, that fails.'
     )
     remedy = _('Start the network agent there: openstack network agent list.')
 
@@ -54,19 +55,53 @@ class PortBinding(base.HostCheck):
             return
         agents = _agents_of(network.agents, host)
         failed = False
+        for item in self._left(facts, network, host):
+            failed = True
+            yield item
         for port in network.ports:
             for message in self._problems(port, agents, network.agents):
                 failed = True
                 yield self.answer(
                     host.name, base.FAILED, message, port=port.id
                 )
-        if not failed:
+        if isinstance(network.bindings, facts_.Gap):
+            yield self.missing(host.name, network.bindings)
+        elif not failed:
             yield self.answer(
                 host.name,
                 base.OK,
                 _('The agents there can bind all %d ports.')
                 % len(network.ports),
             )
+
+    def _left(
+        self,
+        facts: facts_.Facts,
+        network: facts_.Network,
+        host: facts_.Host,
+    ) -> base.Found:
+        """Yield what an earlier migration has left.
+
+        Nova makes the binding, and takes the conflict for a host that is
+        not valid (nova.conductor.tasks.live_migrate, _bind_ports_to_host).
+        """
+        if facts.server.task_state:
+            # It is that of the migration which goes on.
+            return
+        for port, where in network.inactive():
+            if where == host.name:
+                yield self.answer(
+                    host.name,
+                    base.FAILED,
+                    _(
+                        'An earlier migration has left a binding of port %s '
+                        'there; Nova will say "No valid host".'
+                    )
+                    % port,
+                    _('openstack server migrate live %s --repair')
+                    % facts.server.id,
+                    port=port,
+                )
 
     def _problems(
         self,

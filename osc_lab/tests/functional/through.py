@@ -58,6 +58,8 @@ class ThroughTest(compute.ComputeTest):
             left = re.search(r'file lies at (\S+)/disk ', item['Message'])
             if left and 'remove its folder' in item['Remedy']:
                 self.run_on(self.other, 'rm', '-r', left[1])
+            if item['Remedy'].endswith('--repair'):
+                self.live(self.server, '--repair', status=None)
         return not found
 
     def wait_for(self, check, what):

@@ -350,9 +350,13 @@ class Cloud:
         }[kind]
 
     def _network(self, method, path, query, body):
-        if path.endswith('/bindings'):
-            port_id = path.split('/')[2]
-            return 200, {'bindings': self.bindings.get(port_id, [])}
+        if '/bindings' in path:
+            port_id, _kind, host = (path + '/').split('/')[2:5]
+            found = self.bindings.get(port_id, [])
+            if method == 'DELETE':
+                found[:] = [item for item in found if item['host'] != host]
+                return 204, None
+            return 200, {'bindings': found}
         return 200, {
             '/ports': {'ports': self.ports},
             '/networks': {'networks': self.networks},

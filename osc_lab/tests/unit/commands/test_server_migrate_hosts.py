@@ -205,6 +205,28 @@ class TestMove(MoveTest):
         self.openstack('vm1', '--repair', settings=self.settings)
         self.assertEqual('ACTIVE', self.cloud.server['status'])
 
+    def test_repair_of_what_a_migration_left(self):
+        left = [{'host': 'host2', 'status': 'INACTIVE'}]
+        active = list(self.cloud.bindings['port-1'])
+        self.cloud.bindings['port-1'] = active + left
+        self.assertEqual(
+            {'host2': 'failed'}, self.check('port-binding', status=3)
+        )
+        found = self.findings('vm1', '--repair', settings=self.settings)
+        self.assertEqual(
+            [('repair', 'vm1', 'ok'), ('port-bindings', 'port-1', 'ok')],
+            [(i['check'], i['subject'], i['result']) for i in found],
+        )
+        self.assertEqual(active, self.cloud.bindings['port-1'])
+        self.assertEqual({'host2': 'ok'}, self.check('port-binding'))
+
+    def test_binding_of_a_migration_that_goes_on(self):
+        left = {'host': 'host2', 'status': 'INACTIVE'}
+        self.cloud.bindings['port-1'].append(left)
+        self.cloud.server['OS-EXT-STS:task_state'] = 'migrating'
+        self.findings('vm1', '--repair', status=3, settings=self.settings)
+        self.assertIn(left, self.cloud.bindings['port-1'])
+
     def test_repair_of_a_guest_that_does_not_run(self):
         self.cloud.server['status'] = 'ERROR'
         self.cloud.server['OS-EXT-STS:vm_state'] = 'error'

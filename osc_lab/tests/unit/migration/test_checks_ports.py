@@ -13,6 +13,8 @@
 
 """The checks of the ports and the volumes of a server."""
 
+import dataclasses
+
 from osc_lab.migration.checks import network
 from osc_lab.migration.checks import storage
 from osc_lab.migration import facts
@@ -26,6 +28,20 @@ def secret(access):
     return samples.volume(
         encrypted=True, secret=facts.Secret('k1', 'http://k/k1', access)
     )
+
+
+def bound(*bindings, **server):
+    """Return facts with bindings of the port."""
+    found = samples.server(**server)
+    network = dataclasses.replace(found.network, bindings={'port1': bindings})
+    return dataclasses.replace(found, network=network)
+
+
+def unbound():
+    """Return facts without the bindings."""
+    found = samples.clean()
+    network = dataclasses.replace(found.network, bindings=GAP)
+    return dataclasses.replace(found, network=network)
 
 
 #: (check, facts, results that are not ok, words in message or remedy)
@@ -80,6 +96,27 @@ CASES = (
         ['unknown'],
         'does not answer',
     ),
+    (
+        network.PortBinding,
+        bound(('a', 'ACTIVE'), ('b', 'INACTIVE')),
+        ['failed'],
+        'has left a binding of port port1 there',
+        {'port': 'port1'},
+        'openstack server migrate live s1 --repair',
+    ),
+    (
+        network.PortBinding,
+        bound(('a', 'ACTIVE'), ('c', 'INACTIVE')),
+        [],
+        'all 1 ports',
+    ),
+    (
+        network.PortBinding,
+        bound(('b', 'INACTIVE'), task_state='migrating'),
+        [],
+        'all 1 ports',
+    ),
+    (network.PortBinding, unbound(), ['unknown'], 'does not answer'),
     (
         network.PortBinding,
         samples.port(vif_type='unheard-of', physical_network='physnet9'),

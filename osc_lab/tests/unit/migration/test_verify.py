@@ -232,7 +232,7 @@ class TestVerify(VerifyTest):
                 (('b', 'ACTIVE'), ('a', 'INACTIVE'), ('c', 'INACTIVE')),
                 'warning',
                 'inactive binding is left on a, c.',
-                '/v2.0/ports/port1/bindings/a',
+                'server migrate live s1 --repair',
             ),
         ):
             self.one(
@@ -364,6 +364,26 @@ class TestRepair(testtools.TestCase):
             )
             self.assertEqual(('ok', ''), (result, remedy))
             self.assertIn(words, message)
+
+    def test_binding_that_is_left(self):
+        server = samples.clean().server
+        item = repair.repairable(server, {'a': True}, [('p', 'b')])
+        self.assertEqual('ok', item.result.value)
+        self.assertEqual('Its guest runs on a, as Nova says.', item.message)
+        item = repair.unbound('p', 'b')
+        self.assertEqual(
+            ('port-bindings', 'p', 'ok', 'api', ''),
+            (
+                *(item.check, item.subject, item.result.value),
+                *(item.source.value, item.remedy),
+            ),
+        )
+        self.assertEqual('The inactive binding on b is removed.', item.message)
+
+    def test_migration_that_goes_on(self):
+        self.refused(
+            'is migrating', 'Wait', {'a': True}, task_state='migrating'
+        )
 
     def test_in_another_state(self):
         self.refused(
