@@ -125,6 +125,13 @@ class Aftermath:
             for name, value in found.items()
         }
 
+    def moving(
+        self, server: facts.Server, host: facts.Host
+    ) -> bool | facts.Gap:
+        """Return whether libvirt on a host still moves the guest."""
+        found = self._on(host, lambda item: item.moving(server.id))
+        return found if isinstance(found, facts.Gap) else bool(found)
+
     def log(
         self, server: facts.Server, host: facts.Host, request_id: str
     ) -> list[str] | facts.Gap:

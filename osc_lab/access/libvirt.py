@@ -338,6 +338,25 @@ class Connection:
             return {}
         return dict(found)
 
+    def moving(self, domain_uuid: str) -> bool:
+        """Return whether a migration of the guest still goes on here.
+
+        Statistics are not to be had while libvirt waits for QEMU to connect.
+
+        :raises AccessError: when libvirt does not know
+        """
+        lib = self._libvirt
+        try:
+            domain = self._conn.lookupByUUIDString(domain_uuid)
+            if domain.controlInfo()[0] != lib.VIR_DOMAIN_CONTROL_OK:
+                return True
+            found = domain.jobStats(0)
+        except lib.libvirtError as error:
+            if error.get_error_code() == _NO_DOMAIN:
+                return False
+            raise exceptions.AccessError(str(error)) from error
+        return bool(found.get('type') != lib.VIR_DOMAIN_JOB_NONE)
+
     def dirty_pages(self, domain_uuid: str, seconds: int) -> float:
         """Measure the distinct pages that the guest writes in a time.
 

@@ -281,9 +281,12 @@ class Flow:
         left = network.inactive()
         names.update(host for _port, host in left)
         running = self._aftermath.running(server, self._named(sorted(names)))
+        moving: bool | facts_.Gap = False
+        for end in self._named([server.host]):
+            moving = self._aftermath.moving(server, end)
         # What Nova has begun since then is not touched.
         server = self._compute.server(server.id)
-        item = repair.repairable(server, running, left)
+        item = repair.repairable(server, running, moving, left)
         if item.result is not finding.Result.OK:
             return report_.Report((item,)), exceptions.ExitCode.CHECK_FAILED
         if server.vm_state == 'error':

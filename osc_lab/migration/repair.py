@@ -22,6 +22,7 @@ from osc_lab.preflight import finding
 def repairable(
     server: facts_.Server,
     running: collections.abc.Mapping[str, bool | facts_.Gap],
+    moving: bool | facts_.Gap,
     left: collections.abc.Collection[tuple[str, str]] = (),
 ) -> finding.Finding:
     """Return whether a server's state may be set to active.
@@ -30,6 +31,7 @@ def repairable(
     names, and on no other that took part.
 
     :param running: host -> whether the guest runs there
+    :param moving: whether libvirt still moves it; Nova may have given up
     :param left: (port, host) of bindings that are not active; they go with
         it
     """
@@ -78,11 +80,18 @@ def repairable(
             },
             _('Stop one guest or evacuate; a state alone would be a lie.'),
         )
-    if server.task_state:
+    if isinstance(moving, facts_.Gap):
         return answer(
             failed,
-            _('The server is %s; nothing is repaired.') % server.task_state,
-            _('Wait until Nova has ended that.'),
+            _('libvirt on %(host)s does not tell whether it goes on: %(text)s')
+            % {'host': server.host, 'text': moving.message},
+            _('Try again when it has an answer.'),
+        )
+    if moving or (server.vm_state == 'active' and server.task_state):
+        return answer(
+            failed,
+            _('The migration still goes on.'),
+            _('Try again when it has ended.'),
         )
     if server.vm_state == 'active':
         if left:

@@ -60,6 +60,7 @@ class Guest:
 
     :ivar state_: state and reason
     :ivar jobs: statistics of what goes on, the last for ever
+    :ivar control: state of the interface to it; 2 is occupied
     :ivar rates: answers about dirty pages, the last for ever
     """
 
@@ -68,6 +69,7 @@ class Guest:
         self.state_ = [1, 1]
         self.texts = ['tainted: custom', 'other']
         self.jobs = [{'type': 0}]
+        self.control = 0
         self.rates = [
             {'dirtyrate.calc_status': 1},
             {
@@ -89,6 +91,9 @@ class Guest:
         if isinstance(self.state_, Exception):
             raise self.state_
         return self.state_
+
+    def controlInfo(self):
+        return [self.control, 0, 0]
 
     def messages(self, flags):
         if isinstance(self.texts, Exception):
@@ -199,6 +204,7 @@ class Library(fixtures.Fixture):
             VIR_DOMAIN_PAUSED_POSTCOPY=12,
             VIR_DOMAIN_PAUSED_POSTCOPY_FAILED=13,
             VIR_DOMAIN_XML_MIGRATABLE=8,
+            VIR_DOMAIN_CONTROL_OK=0,
             VIR_DOMAIN_JOB_NONE=0,
             VIR_DOMAIN_JOB_STATS_COMPLETED=1,
             VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED=2,

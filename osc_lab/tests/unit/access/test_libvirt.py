@@ -192,6 +192,27 @@ class TestDestination(LibvirtTest):
         self.assertEqual(facts.Gap('reset'), self.look().conflicts)
 
 
+class TestMoving(LibvirtTest):
+    def test_at_rest(self):
+        self.assertIs(False, self.connection.moving(UUID))
+        self.host.guests.clear()
+        self.assertIs(False, self.connection.moving(UUID))
+
+    def test_under_way(self):
+        self.guest.jobs = [{'type': 2}]
+        self.assertIs(True, self.connection.moving(UUID))
+
+    def test_while_it_connects(self):
+        """Nobody asks for statistics, who would wait for them."""
+        self.guest.control = 2
+        self.guest.jobs = [fake_libvirt.Error('timed out', 68)]
+        self.assertIs(True, self.connection.moving(UUID))
+
+    def test_nobody_knows(self):
+        self.guest.jobs = [fake_libvirt.Error('timed out', 68)]
+        self.assertRaises(exceptions.AccessError, self.connection.moving, UUID)
+
+
 class TestJob(LibvirtTest):
     def test_statistics(self):
         self.guest.jobs = [{'type': 2, 'memory_total': 5}]

@@ -199,6 +199,8 @@ class TestMove(MoveTest):
         found = self.move(status=5, arrives=False)
         self.assertEqual('failed', found['domain', 'host2'])
 
+
+class TestRepair(HostsTest):
     def test_repair(self):
         self.cloud.server['status'] = 'ERROR'
         self.cloud.server['OS-EXT-STS:vm_state'] = 'error'
@@ -226,6 +228,17 @@ class TestMove(MoveTest):
         self.cloud.server['OS-EXT-STS:task_state'] = 'migrating'
         self.findings('vm1', '--repair', status=3, settings=self.settings)
         self.assertIn(left, self.cloud.bindings['port-1'])
+
+    def test_repair_while_libvirt_still_tries(self):
+        self.cloud.server['status'] = 'ERROR'
+        self.cloud.server['OS-EXT-STS:vm_state'] = 'error'
+        self.cloud.server['OS-EXT-STS:task_state'] = 'migrating'
+        self.guest.control = 2
+        self.openstack('vm1', '--repair', status=3, settings=self.settings)
+        self.assertEqual('ERROR', self.cloud.server['status'])
+        self.guest.control = 0
+        self.openstack('vm1', '--repair', settings=self.settings)
+        self.assertEqual('ACTIVE', self.cloud.server['status'])
 
     def test_repair_of_a_guest_that_does_not_run(self):
         self.cloud.server['status'] = 'ERROR'

@@ -330,9 +330,9 @@ class TestVerify(VerifyTest):
 
 
 class TestRepair(testtools.TestCase):
-    def answer(self, running, **server):
+    def answer(self, running, moving=False, **server):
         server = samples.server(**{'vm_state': 'error', **server}).server
-        item = repair.repairable(server, running)
+        item = repair.repairable(server, running, moving)
         self.assertEqual(
             ('repair', 'vm1', 'libvirt'),
             (item.check, item.subject, item.source),
@@ -348,8 +348,8 @@ class TestRepair(testtools.TestCase):
             self.assertNotIn('None', text)
         return item.result.value, item.message, item.remedy
 
-    def refused(self, words, remedy, running, **server):
-        result, message, told = self.answer(running, **server)
+    def refused(self, words, remedy, running, **given):
+        result, message, told = self.answer(running, **given)
         self.assertEqual('failed', result)
         self.assertIn(words, message)
         self.assertIn(remedy, told)
@@ -367,7 +367,7 @@ class TestRepair(testtools.TestCase):
 
     def test_binding_that_is_left(self):
         server = samples.clean().server
-        item = repair.repairable(server, {'a': True}, [('p', 'b')])
+        item = repair.repairable(server, {'a': True}, False, [('p', 'b')])
         self.assertEqual('ok', item.result.value)
         self.assertEqual('Its guest runs on a, as Nova says.', item.message)
         item = repair.unbound('p', 'b')
@@ -381,9 +381,26 @@ class TestRepair(testtools.TestCase):
         self.assertEqual('The inactive binding on b is removed.', item.message)
 
     def test_migration_that_goes_on(self):
+        """Nova may know it, or have given up."""
+        for given in (
+            {'vm_state': 'active', 'task_state': 'migrating'},
+            {'moving': True},
+            {'moving': True, 'vm_state': 'active'},
+        ):
+            self.refused('still goes on', 'has ended', {'a': True}, **given)
         self.refused(
-            'is migrating', 'Wait', {'a': True}, task_state='migrating'
+            f'on a does not tell whether it goes on: {GAP.message}',
+            'has an answer',
+            {'a': True},
+            moving=GAP,
         )
+
+    def test_nova_has_given_up(self):
+        """Its task stays for ever then."""
+        result, _message, _remedy = self.answer(
+            {'a': True}, task_state='migrating'
+        )
+        self.assertEqual('ok', result)
 
     def test_in_another_state(self):
         self.refused(
