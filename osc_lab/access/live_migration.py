@@ -291,11 +291,18 @@ class Flow:
             return report_.Report((item,)), exceptions.ExitCode.CHECK_FAILED
         if server.vm_state == 'error':
             self._compute.reset_state(server.id)
-        found = [item]
-        for port, host in left:
-            self._network.unbind(port, host)
-            found.append(repair.unbound(port, host))
-        return report_.Report(tuple(found)), exceptions.ExitCode.DONE
+        report = report_.Report(
+            (
+                item,
+                *(
+                    repair.unbound(
+                        port, host, self._network.unbind(port, host)
+                    )
+                    for port, host in left
+                ),
+            )
+        )
+        return report, report.exit_code()
 
     # -- common
 

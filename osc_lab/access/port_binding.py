@@ -83,17 +83,20 @@ class PortBindings:
             )
         return found
 
-    def unbind(self, port_id: str, host: str) -> None:
+    def unbind(self, port_id: str, host: str) -> bool:
         """Delete the binding of a port on a host; gone is as good.
 
-        :raises ServiceError: when Neutron refuses, or does not answer
+        :returns: False when the caller may not do that
+        :raises ServiceError: when Neutron does not answer, or fails
         """
         where = urllib.parse.quote(host, safe='')
         try:
             self.rest.write('DELETE', f'/ports/{port_id}/bindings/{where}')
         except exceptions.ServiceError as error:
-            if error.status != 404:
+            if error.status not in (403, 404):
                 raise
+            return error.status == 404
+        return True
 
 
 def _port(body: service.Json, network: service.Json) -> facts.Port:

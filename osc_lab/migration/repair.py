@@ -106,13 +106,28 @@ def repairable(
     )
 
 
-def unbound(port: str, host: str) -> finding.Finding:
-    """Return that a binding which was left has been removed."""
+def unbound(port: str, host: str, permitted: bool) -> finding.Finding:
+    """Return whether a binding that was left has been removed.
+
+    :param permitted: False when Neutron has refused it; it permits the role
+        "service" alone (neutron/conf/policies/port_bindings.py)
+    """
+    if permitted:
+        result, text = finding.Result.OK, _('The binding on %s is removed.')
+    else:
+        result = finding.Result.FAILED
+        text = _('Neutron does not let you remove the binding on %s.')
     return finding.Finding(
         'port-bindings',
         port,
-        finding.Result.OK,
-        _('The inactive binding on %s is removed.') % host,
-        '',
+        result,
+        text % host,
+        ''
+        if permitted
+        else _(
+            'Repair it with the role "service": openstack role add --user '
+            'USER --project PROJECT service'
+        ),
         finding.Source.API,
+        {'host': host},
     )

@@ -33,7 +33,10 @@ class Run:
     stderr: str
 
     def json(self) -> typing.Any:
-        return json.loads(self.stdout)
+        try:
+            return json.loads(self.stdout)
+        except ValueError as error:
+            raise AssertionError(str(self)) from error
 
     def __str__(self) -> str:
         return (

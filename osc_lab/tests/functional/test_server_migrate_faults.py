@@ -117,6 +117,30 @@ class TestGroup(through.ThroughTest):
             self.admin('server', 'delete', '--wait', name)
 
 
+class TestBinding(through.ThroughTest):
+    """A migration whose roll-back breaks leaves a binding behind."""
+
+    def test_left_there(self):
+        self.through(self.bound(self.other), 'port-binding')
+
+    @contextlib.contextmanager
+    def bound(self, host):
+        with (
+            self.service_role(),
+            openstack.connect(cloud=self.ADMIN) as sdk,
+        ):
+            [port] = sdk.network.ports(device_id=self.server)
+            answer = sdk.network.post(
+                f'/ports/{port.id}/bindings', json={'binding': {'host': host}}
+            )
+            self.assertEqual(201, answer.status_code, answer.text)
+        yield
+        found = self.live(self.server, '--repair', status=3)
+        self.assertEqual({('port-bindings', port.id)}, self.failed(found))
+        self.assertIn('the role "service"', found[1]['Remedy'])
+        self.assertTrue(self.repair())
+
+
 class TestRefused(through.ThroughTest):
     """What Nova refuses at once; there is no migration to explain."""
 

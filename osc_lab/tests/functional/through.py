@@ -18,8 +18,11 @@ else, migrates all the same, sees that the result and --explain name it
 again, undoes it as the remedy says, and sees that nothing is left to find.
 """
 
+import contextlib
 import re
 import time
+
+import openstack
 
 from osc_lab.tests.functional import compute
 
@@ -59,7 +62,7 @@ class ThroughTest(compute.ComputeTest):
             if left and 'remove its folder' in item['Remedy']:
                 self.run_on(self.other, 'rm', '-r', left[1])
             if item['Remedy'].endswith('--repair'):
-                self.live(self.server, '--repair', status=None)
+                self.repair()
         return not found
 
     def wait_for(self, check, what):
@@ -95,15 +98,28 @@ class ThroughTest(compute.ComputeTest):
         self.assertTrue(named & set(checks), found)
         self.assertEqual(set(), named - {'outcome', *checks}, found)
 
+    def repair(self):
+        """Repair what can be, and return whether all of it was."""
+        with self.service_role():
+            found = self.live(self.server, '--repair', status=None)
+        return not self.failed(found)
+
+    @contextlib.contextmanager
+    def service_role(self):
+        """Give the user the role that Neutron wants for bindings."""
+        with openstack.connect(cloud=self.ADMIN) as sdk:
+            session = sdk.session
+            grant = (
+                *('--user', session.get_user_id()),
+                *('--project', session.get_project_id(), 'service'),
+            )
+        self.admin('role', 'add', *grant)
+        try:
+            yield
+        finally:
+            self.admin('role', 'remove', *grant)
+
     def mended(self):
         if self.show()['status'] == 'ERROR':
-            self.wait_for(
-                lambda: (
-                    self.failed(
-                        self.live(self.server, '--repair', status=None)
-                    )
-                    == set()
-                ),
-                'the repair',
-            )
+            self.wait_for(self.repair, 'the repair')
         self.assertEqual('ACTIVE', self.show()['status'])

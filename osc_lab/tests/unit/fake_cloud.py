@@ -141,6 +141,7 @@ class Cloud:
             }
         ]
         self.agents = [self._agent(i) for i in range(1, hosts + 1)]
+        self.may_unbind = True
         self.bindings = {'port-1': [{'host': 'host1', 'status': 'ACTIVE'}]}
         self.volumes = {}
         self.secrets = {}
@@ -353,6 +354,8 @@ class Cloud:
         if '/bindings' in path:
             port_id, _kind, host = (path + '/').split('/')[2:5]
             found = self.bindings.get(port_id, [])
+            if method == 'DELETE' and not self.may_unbind:
+                return 403, {'NeutronError': {'message': 'disallowed'}}
             if method == 'DELETE':
                 found[:] = [item for item in found if item['host'] != host]
                 return 204, None

@@ -211,6 +211,13 @@ class TestRepair(HostsTest):
         left = [{'host': 'host2', 'status': 'INACTIVE'}]
         active = list(self.cloud.bindings['port-1'])
         self.cloud.bindings['port-1'] = active + left
+        self.cloud.may_unbind = False
+        found = self.findings(
+            'vm1', '--repair', status=3, settings=self.settings
+        )
+        self.assertIn('role "service"', found[1]['remedy'])
+        self.assertEqual(active + left, self.cloud.bindings['port-1'])
+        self.cloud.may_unbind = True
         self.assertEqual(
             {'host2': 'failed'}, self.check('port-binding', status=3)
         )

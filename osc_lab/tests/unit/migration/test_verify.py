@@ -370,15 +370,21 @@ class TestRepair(testtools.TestCase):
         item = repair.repairable(server, {'a': True}, False, [('p', 'b')])
         self.assertEqual('ok', item.result.value)
         self.assertEqual('Its guest runs on a, as Nova says.', item.message)
-        item = repair.unbound('p', 'b')
-        self.assertEqual(
-            ('port-bindings', 'p', 'ok', 'api', ''),
-            (
-                *(item.check, item.subject, item.result.value),
-                *(item.source.value, item.remedy),
-            ),
-        )
-        self.assertEqual('The inactive binding on b is removed.', item.message)
+        for permitted, result, words, remedy in (
+            (True, 'ok', 'The binding on b is removed.', ''),
+            (False, 'failed', 'not let you remove the binding on b', 'role'),
+        ):
+            item = repair.unbound('p', 'b', permitted)
+            self.assertEqual(
+                ('port-bindings', 'p', result, 'api', {'host': 'b'}),
+                (
+                    *(item.check, item.subject, item.result),
+                    *(item.source, item.evidence),
+                ),
+            )
+            self.assertIn(words, item.message)
+            self.assertIn(remedy, item.remedy)
+            self.assertEqual(bool(remedy), bool(item.remedy))
 
     def test_migration_that_goes_on(self):
         """Nova may know it, or have given up."""
