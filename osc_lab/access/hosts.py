@@ -201,7 +201,12 @@ class Hosts:
         for host in targets:
             end = self.channel(host)
             if isinstance(end, channels.Host) and end.libvirt_uri:
-                if host.reach is None or host.name in opened:
+                # One that has failed costs no second deadline.
+                if (
+                    host.reach is None
+                    or host.name in opened
+                    or host.name == known.source.name
+                ):
                     tasks['libvirt', host.name] = functools.partial(
                         self._libvirt,
                         opened.get(host.name) or end.libvirt_uri,

@@ -122,6 +122,11 @@ class TestLibvirt(HostsTest):
         found = self.check('libvirt-listen', '--host-timeout', '1', status=3)
         self.assertEqual({'host1': 'ok', 'host2': 'failed'}, found)
 
+    def test_source_that_is_the_destination(self):
+        """It is compared with itself, so its guest is there already."""
+        found = self.check('domain-conflict', '--host', 'host1', status=3)
+        self.assertEqual({'host1': 'failed'}, found)
+
     def test_cpu_that_is_less(self):
         self.hosts['host2'].compared = [
             fake_libvirt.Error('missing features: avx512', 91)
