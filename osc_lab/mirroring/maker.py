@@ -272,7 +272,7 @@ class Maker:
         if mirror is None or mirror.marks is None:
             return None
         now = datetime.datetime.now(datetime.UTC)
-        if judge.same_source(mirror, found) and not health.judge(mirror, now):
+        if useful(mirror, found, now):
             return mirror
         others = tuple(item for item in found.mirrors if item is not mirror)
         judge.existing(dataclasses.replace(found, mirrors=others), wish)
@@ -402,3 +402,10 @@ class Maker:
     def _bring_up(self, device: str) -> None:
         assert self._host.shell is not None
         self._host.shell.run(guard.bring_up(device), check=True)
+
+
+def useful(
+    mirror: model.Mirror, found: model.Attachment, now: datetime.datetime
+) -> bool:
+    """Return whether a mirror that is there does what is asked of it."""
+    return judge.same_source(mirror, found) and not health.judge(mirror, now)

@@ -22,6 +22,7 @@ from cliff import columns
 from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.mirroring import amounts
+from osc_lab.mirroring import guard
 from osc_lab.mirroring import health
 from osc_lab.mirroring import inventory
 from osc_lab.mirroring import judge
@@ -193,9 +194,16 @@ def plan(
     rate: maker.Rate | None,
 ) -> tuple[typing.Any, ...]:
     """Return what would be made, in the order of PLAN."""
-    exists = judge.existing(found, wish) is not None
-    operations = [] if exists else transaction.create(found, wish, user)
-    commands = [] if exists else transaction.create_commands(found, wish)
+    before = judge.existing(found, wish)
+    now = datetime.datetime.now(datetime.UTC)
+    exists = before is not None and maker.useful(before, found, now)
+    operations, commands = [], []
+    if not exists:
+        operations = transaction.create(found, wish, user)
+        commands = transaction.create_commands(found, wish)
+    if before is not None and before.marks and not exists:
+        away = guard.remove_by_hand(before.marks.id, found.bridge.uuid)
+        commands.insert(0, away)
     return (
         exceptions.printable(wish.name),
         exists,

@@ -416,6 +416,10 @@ class TestOthers(mirrors.MirrorTest):
     def test_an_expired_one_is_made_anew(self):
         made = self.create()
         self.long_ago()
+        shown = self.create('--dry-run')
+        self.assertFalse(shown['exists'])
+        self.assertIn(made['id'], shown['commands'].partition('-- add-')[0])
+        self.assertNotEqual('[]', shown['transaction'])
         self.assertNotEqual(made['id'], self.create()['id'])
         self.assertEqual(1, len(self.ours()['Mirror']))
 
