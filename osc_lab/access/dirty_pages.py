@@ -17,6 +17,7 @@ import math
 import typing
 
 from osc_lab.access import hosts as hosts_
+from osc_lab.access import libvirt_channel
 from osc_lab.access import libvirt
 from osc_lab import exceptions
 from osc_lab.i18n import _
@@ -70,7 +71,7 @@ def measure(hosts: hosts_.Hosts, known: facts.Facts) -> facts.Facts:
         sum(planned) * 2 + 3 * hosts.deadline,
     )[0]
     if isinstance(found, Exception):
-        return dataclasses.replace(known, measured=hosts_.gap(found))
+        return dataclasses.replace(known, measured=libvirt_channel.gap(found))
     return dataclasses.replace(
         known,
         measured=facts.Measured(

@@ -25,6 +25,7 @@ import typing
 
 from osc_lab.access import host_shell
 from osc_lab.access import libvirt
+from osc_lab.access import libvirt_channel
 from osc_lab.access import port_mirrors
 from osc_lab.access import ways
 from osc_lab import channels
@@ -32,7 +33,6 @@ from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.migration import facts
 from osc_lab.migration import nova_options
-from osc_lab.migration import reach
 from osc_lab import workers
 
 Files = collections.abc.Mapping[str, collections.abc.Sequence[str]]
@@ -115,8 +115,10 @@ class Hosts:
         end = self.channel(known.source)
         if isinstance(end, channels.Host) and end.libvirt_uri:
             uri = end.libvirt_uri
-            tasks['libvirt', known.source.name] = lambda: self._libvirt(
-                uri, lambda connection: connection.source(uuid)
+            tasks['libvirt', known.source.name] = lambda: libvirt_channel.ask(
+                uri,
+                lambda connection: connection.source(uuid),
+                self.deadline,
             )
         for host in targets[: workers.WIDTH]:
             other = self.channel(host)
@@ -124,7 +126,11 @@ class Hosts:
                 tasks.setdefault(
                     ('libvirt', host.name),
                     functools.partial(
-                        self._open, other.libvirt_uri, host.name, opened
+                        libvirt_channel.keep,
+                        other.libvirt_uri,
+                        host.name,
+                        opened,
+                        self.deadline,
                     ),
                 )
         for host in (known.source, *targets):
@@ -208,9 +214,10 @@ class Hosts:
                     or host.name == known.source.name
                 ):
                     tasks['libvirt', host.name] = functools.partial(
-                        self._libvirt,
+                        libvirt_channel.ask,
                         opened.get(host.name) or end.libvirt_uri,
                         lambda connection: connection.destination(domain, cpu),
+                        self.deadline,
                     )
         for host in (known.source, *targets):
             shell = self.shell(host)
@@ -276,51 +283,9 @@ class Hosts:
 
         :raises AccessError: when libvirt cannot be reached or refuses
         """
-        found = self._libvirt(uri, use)
+        found = libvirt_channel.ask(uri, use, self.deadline)
         if isinstance(found, facts.Attempt):
             raise exceptions.AccessError(found.text)
-        return found
-
-    def _libvirt(
-        self,
-        where: str | libvirt.Connection,
-        use: collections.abc.Callable[[typing.Any], typing.Any],
-    ) -> typing.Any:
-        """Return what a use gives, or why there is none; then close.
-
-        :param where: URI, or a connection that is open already
-        """
-        connection = self._connect(where) if isinstance(where, str) else where
-        if isinstance(connection, facts.Attempt):
-            return connection
-        try:
-            return _use(connection, use)
-        finally:
-            connection.close()
-
-    def _connect(self, uri: str) -> libvirt.Connection | facts.Attempt:
-        attempt = libvirt.probe(uri, self.deadline)
-        if attempt.reach is not facts.Reach.OPEN:
-            return attempt
-        try:
-            return libvirt.Connection(uri)
-        except exceptions.MissingLibrary:
-            raise
-        except exceptions.AccessError as error:
-            return _refused(uri, error)
-
-    def _open(
-        self, uri: str, name: str, opened: dict[str, libvirt.Connection]
-    ) -> typing.Any:
-        """Ask what depends on no guest, and keep the connection."""
-        connection = self._connect(uri)
-        if isinstance(connection, facts.Attempt):
-            return connection
-        found = _use(connection, lambda connection: connection.host())
-        if isinstance(found, facts.Attempt):
-            connection.close()
-        else:
-            opened[name] = connection
         return found
 
     def _run(
@@ -358,52 +323,20 @@ class Hosts:
         if seen is not None:
             end = self.channel(host)
             uri = '' if isinstance(end, facts.Gap) else end.libvirt_uri or ''
-            changes.update(_libvirt_facts(seen, uri))
+            changes.update(libvirt_channel.told(seen, uri))
         seen = results.get(('shell', host.name))
         if isinstance(seen, facts.Shell):
             changes['shell'] = seen
         elif isinstance(seen, Exception):
-            changes['shell'] = gap(seen)
+            changes['shell'] = libvirt_channel.gap(seen)
         for key, seen in results.items():
             if key[0] == 'way' and key[1] != host.name:
                 changes['way'] = (
                     seen.get(host.name, host.way)
                     if isinstance(seen, dict)
-                    else gap(seen)
+                    else libvirt_channel.gap(seen)
                 )
         return dataclasses.replace(host, **changes)
-
-
-def _use(
-    connection: libvirt.Connection,
-    use: collections.abc.Callable[[typing.Any], typing.Any],
-) -> typing.Any:
-    try:
-        return use(connection)
-    except exceptions.AccessError as error:
-        return _refused(connection.uri, error)
-
-
-def _refused(uri: str, error: exceptions.AccessError) -> facts.Attempt:
-    text = error.message
-    return facts.Attempt('', uri, reach.classify(text), text)
-
-
-def _libvirt_facts(seen: typing.Any, uri: str) -> dict[str, typing.Any]:
-    opened = facts.Attempt('', uri, facts.Reach.OPEN)
-    if isinstance(seen, facts.Libvirt):
-        return {'libvirt': seen, 'reach': opened}
-    if isinstance(seen, workers.Late):
-        seen = facts.Attempt('', uri, facts.Reach.TIMEOUT, str(seen))
-    if isinstance(seen, facts.Attempt):
-        return {
-            'libvirt': facts.Gap(
-                _('libvirt there could not be asked: %s') % seen.text,
-                _('See libvirt-listen.'),
-            ),
-            'reach': seen,
-        }
-    return {'libvirt': gap(seen), 'reach': None}
 
 
 def _mirrors(
@@ -415,16 +348,10 @@ def _mirrors(
             _('Use --ovsdb, or --ssh.'),
             asked=False,
         )
-    return gap(answer) if isinstance(answer, Exception) else answer
-
-
-def gap(error: Exception) -> facts.Gap:
-    """Return the gap that a failed look leaves."""
-    if isinstance(error, exceptions.LabError):
-        return facts.Gap(error.message, error.remedy)
-    return facts.Gap(
-        str(error) or type(error).__name__,
-        _('Check the host, or give it longer: --host-timeout.'),
+    return (
+        libvirt_channel.gap(answer)
+        if isinstance(answer, Exception)
+        else answer
     )
 
 
