@@ -101,7 +101,7 @@ class Installer:
             apt.install(absent, self._layout.state, log)
         return bool(absent)
 
-    def _pip(self, log: str, *pins: str) -> None:
+    def _pip(self, log: str, *options: str) -> None:
         self._run(
             log,
             str(self._layout.venv / 'bin' / 'python'),
@@ -113,7 +113,7 @@ class Installer:
             '--root-user-action=ignore',
             # The list is complete and was resolved as a whole.
             '--no-deps',
-            *pins,
+            *options,
         )
 
     def _marker(self, name: str) -> pathlib.Path:
@@ -142,7 +142,9 @@ class Installer:
         there = marker.read_text().split() if marker.exists() else []
         wanted = [pin for pin in self._compiled if pin not in there]
         if wanted:
-            self._pip('install-compiled', *wanted)
+            # uWSGI has an interpreter built in, and pip's cache does not
+            # tell one Python 3.11 from another.
+            self._pip('install-compiled', '--no-cache-dir', *wanted)
             marker.write_text('\n'.join([*there, *wanted]))
         return bool(wanted)
 
