@@ -181,6 +181,13 @@ class Rest:
                     _('Try again.'),
                 )
             raise exceptions.ServiceError(said.message, said.remedy) from error
+        if answer.status_code >= 300:
+            # keystoneauth gives the last of thirty redirections back.
+            raise exceptions.ServiceError(
+                _('The service redirects %s and never answers') % answer.url,
+                _('Check the endpoint with "openstack catalog list".'),
+                answer.status_code,
+            )
         return answer
 
     def _body(self, answer: typing.Any) -> dict[str, typing.Any]:

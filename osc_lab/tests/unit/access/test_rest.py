@@ -78,6 +78,19 @@ class TestOne(RestTest):
             self.assertEqual(status, error.status)
         self.assertEqual([], self.paused())
 
+    def test_redirected_for_ever(self):
+        """The last redirection is no answer, and nothing was deleted."""
+        there = {'status_code': 302, 'headers': {'Location': URL + '/x'}}
+        self.http.delete(URL + '/x', [there])
+        for call in (
+            lambda: self.get(there),
+            lambda: self.rest.write('DELETE', '/x'),
+        ):
+            error = self.refused(call)
+            self.assertEqual(302, error.status)
+            self.assertIn('redirects', error.message)
+            self.assertIn('catalog list', error.remedy)
+
     def test_log_in_again(self):
         self.assertIn(
             'Log in', self.refused(self.get, {'status_code': 401}).remedy
