@@ -15,6 +15,7 @@
 import os
 import pathlib
 import re
+import signal
 import uuid
 
 import fixtures
@@ -148,6 +149,48 @@ class TestProgress(SlowTest):
         self.assert_nothing_left()
 
 
+class TestKilled(SlowTest):
+    """The command dies, the migration is Nova's and goes on."""
+
+    MOMENTS = (
+        r'\d s, (accepted|preparing|queued)',
+        r'memory iteration 1,',
+        r'memory iteration [2-9],',
+        r'\d s, (post|completed)',
+    )
+
+    def killed(self, shown):
+        os.kill(shown.process.pid, signal.SIGKILL)
+        self.assertEqual(-signal.SIGKILL, shown.end(20))
+        self.assert_nothing_left()
+
+    def test_while_it_looks(self):
+        """Nothing has been asked of Nova, so nothing happens."""
+        before = self.migration()
+        shown = self.watch()
+        pair.wait_until('a look at the hosts', self.probes, 60)
+        self.killed(shown)
+        self.assertEqual(before, self.migration())
+
+    def test_while_it_follows(self):
+        for moment in self.MOMENTS:
+            shown = self.watch()
+            shown.wait_for(
+                lambda text, moment=moment: re.search(moment, text), PATIENCE
+            )
+            self.killed(shown)
+            number = str(self.migration()['Id'])
+            if self.under_way():
+                found = self.live('--explain', number, status=4)
+                self.assertIn('goes on', found[0]['Message'])
+            pair.wait_until('the end', lambda: not self.under_way(), PATIENCE)
+            found = self.live('--explain', number)
+            self.assertEqual('ok', found[0]['Result'], found)
+            self.assertIn(f'to {self.other}', found[0]['Message'])
+            self.assertEqual(self.other, self.show()['OS-EXT-SRV-ATTR:host'])
+            self.source, self.other = self.other, self.source
+
+
 class TestBusy(SlowTest):
     """A guest that writes more than the network carries."""
 
@@ -194,6 +237,17 @@ class TestBusy(SlowTest):
         self.assertEqual(130, shown.end(60), shown.text)
         self.assert_nothing_left()
         self.assertIn('--explain', shown.text)
+
+    def test_stall_is_reported(self):
+        shown = self.started('--on-stall', 'report', '--timeout', '120')
+        self.assertEqual(4, shown.end(PATIENCE), shown.text)
+        self.assertIn('no longer shrinks', shown.text)
+        self.assertTrue(self.under_way())
+        self.assert_nothing_left()
+
+    def test_stall_aborts(self):
+        shown = self.started('--on-stall', 'abort')
+        self.stays(shown, 5, 'no longer shrinks', 'Not moved')
 
     def test_stall_is_forced_to_its_end(self):
         shown = self.started('--on-stall', 'force-complete')
