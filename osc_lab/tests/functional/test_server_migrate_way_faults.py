@@ -50,7 +50,9 @@ class TestWay(through.ThroughTest):
 
     def test_data_is_dropped(self):
         self.through(
-            self.firewall(self.other, f'{DATA} drop'), 'migration-ports'
+            self.firewall(self.other, f'{DATA} drop'),
+            'migration-ports',
+            slow=True,
         )
 
     def test_sasl_without_credentials(self):
