@@ -107,8 +107,8 @@ class Hosts:
         """Ask the source for the guest, and everybody for himself.
 
         :param opened: gets the connections that the second round goes on
-            with: to no more hosts than are asked at once, since each takes
-            a file
+            with; each takes a file, so none when they are more than are
+            asked at once, and of those a dead one would cost two deadlines
         """
         tasks: dict[tuple[str, str], Task] = {}
         uuid = known.server.id
@@ -120,7 +120,7 @@ class Hosts:
                 lambda connection: connection.source(uuid),
                 self.deadline,
             )
-        for host in targets[: workers.WIDTH]:
+        for host in targets if len(targets) <= workers.WIDTH else ():
             other = self.channel(host)
             if isinstance(other, channels.Host) and other.libvirt_uri:
                 tasks.setdefault(

@@ -79,7 +79,7 @@ class TestLibvirt(HostsTest):
             self.assertEqual(1, self.hosts[name].closed)
 
     def test_more_hosts_than_are_asked_at_once(self):
-        """The connections to the first ones stay open, the others wait."""
+        """Nobody is connected to before the source has answered."""
         self.useFixture(fixtures.MonkeyPatch('osc_lab.workers.WIDTH', 1))
         found = self.findings('vm1', '--preflight', settings=self.settings)
         ranked = {
