@@ -106,7 +106,7 @@ def ovs_tcpdump(
     lab: traffic.Lab, end: traffic.End, path: pathlib.Path
 ) -> typing.Iterator[Tool]:
     there = f'/tmp/{path.name}'  # noqa: S108
-    command = ('ovs-tcpdump', '-i', end.switch, '-w', there, FILTER)
+    command = ('ovs-tcpdump', '-i', end.switch, '-U', '-w', there, FILTER)
     process, pid = remote(lab, command, subprocess.DEVNULL)
 
     def stop() -> None:

@@ -55,6 +55,9 @@ MEMORY_MIB = 300
 MESSAGES = 12
 FASTER = 8
 
+#: Of a start, and of a run in which no host is dead.
+ROUNDS = 3
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -142,7 +145,10 @@ def case(
     rtt: float,
     dead: int,
 ) -> tuple[cloud_.Run, float, int]:
-    """Return the run, the seconds beyond start-up and the requests."""
+    """Return the run, the seconds beyond start-up and the requests.
+
+    Both times are the shortest of some.
+    """
     # The server is on the first host, and each of the others a candidate.
     fleet = fake_cloud.Cloud(hosts + 1)
     fleet.server['id'] = fake_cloud.SERVER = GUEST
@@ -153,10 +159,16 @@ def case(
     with cloud_.serve(fleet, rtt) as server:
         shell = cloud_.Shell(folder, server.url, access)
         live = ('server', 'migrate', 'live')
-        base = shell.start(*live, '--list-checks', rounds=1)
-        counts.reset()
-        run = shell.run(*live, GUEST, '--preflight', '-f', 'json')
-        return run, run.seconds - base, server.count
+        base = shell.start(*live, '--list-checks', rounds=ROUNDS)
+        runs = []
+        # A deadline is as long each time.
+        for _round in range(1 if dead else ROUNDS):
+            counts.reset()
+            before = server.count
+            runs.append(shell.run(*live, GUEST, '--preflight', '-f', 'json'))
+            requests = server.count - before
+        run = min(runs, key=lambda item: item.seconds)
+        return run, run.seconds - base, requests
 
 
 def rows(
