@@ -183,8 +183,11 @@ class TestAudit(testtools.TestCase):
             shared_key.Service('h', 'cinder', problem=text or '?'),
         ]
         key = services[0].key
+        shown = [text, *(v for k, v in options.items() if k[1] != 'fixed_key')]
         for found in shared_key.judge(services):
             for cell in finding.row(found):
                 self.assertEqual(set(), strings.moves_terminals(cell))
-                if key and len(key[0]) > 20 and key[0] not in text:
-                    self.assertNotIn(key[0], str(cell))
+                if key and len(key[0]) > 20:
+                    # The backend may be called so, too.
+                    if not any(key[0] in item for item in shown):
+                        self.assertNotIn(key[0], str(cell))
