@@ -17,8 +17,8 @@ import math
 import typing
 
 from osc_lab.access import hosts as hosts_
-from osc_lab.access import libvirt_channel
 from osc_lab.access import libvirt
+from osc_lab.access import libvirt_channel
 from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.migration import facts
