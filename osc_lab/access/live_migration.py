@@ -33,6 +33,7 @@ from osc_lab.migration import drive
 from osc_lab.migration import examine
 from osc_lab.migration import explain
 from osc_lab.migration import facts as facts_
+from osc_lab.migration import gather
 from osc_lab.migration import nova_options
 from osc_lab.migration import ranking
 from osc_lab.migration import record as record_
@@ -277,8 +278,10 @@ class Flow:
         ):
             record = record_.record(body)
             names |= {record.source, record.destination}
-        network = self._network.network(server.id)
-        left = network.inactive()
+        # The state can be set right without Neutron.
+        network = gather.attempt(lambda: self._network.network(server.id))
+        seen = network if isinstance(network, facts_.Gap) else network.bindings
+        left = () if isinstance(network, facts_.Gap) else network.inactive()
         names.update(host for _port, host in left)
         running = self._aftermath.running(server, self._named(sorted(names)))
         moving: bool | facts_.Gap = False
@@ -300,6 +303,7 @@ class Flow:
                     )
                     for port, host in left
                 ),
+                *repair.unseen(server, seen),
             )
         )
         return report, report.exit_code()

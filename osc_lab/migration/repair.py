@@ -131,3 +131,23 @@ def unbound(port: str, host: str, permitted: bool) -> finding.Finding:
         finding.Source.API,
         {'host': host},
     )
+
+
+def unseen(
+    server: facts_.Server, bindings: facts_.Bindings | facts_.Gap
+) -> tuple[finding.Finding, ...]:
+    """Return that nobody knows whether a binding is left, or nothing."""
+    if not isinstance(bindings, facts_.Gap):
+        return ()
+    return (
+        finding.Finding(
+            'port-bindings',
+            server.name,
+            finding.Result.UNKNOWN
+            if bindings.asked
+            else finding.Result.SKIPPED,
+            bindings.message,
+            bindings.remedy,
+            finding.Source.API,
+        ),
+    )

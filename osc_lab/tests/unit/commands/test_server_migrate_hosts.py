@@ -234,6 +234,20 @@ class TestRepair(HostsTest):
         self.assertEqual(active, self.cloud.bindings['port-1'])
         self.assertEqual({'host2': 'ok'}, self.check('port-binding'))
 
+    def test_repair_without_neutron(self):
+        """The state is put right; of the bindings nobody knows."""
+        self.cloud.server['status'] = 'ERROR'
+        self.cloud.server['OS-EXT-STS:vm_state'] = 'error'
+        self.cloud.faults['network', 'ports'] = 500
+        found = self.findings(
+            'vm1', '--repair', status=4, settings=self.settings
+        )
+        self.assertEqual(
+            [('repair', 'ok'), ('port-bindings', 'unknown')],
+            [(i['check'], i['result']) for i in found],
+        )
+        self.assertEqual('ACTIVE', self.cloud.server['status'])
+
     def test_binding_of_a_migration_that_goes_on(self):
         left = {'host': 'host2', 'status': 'INACTIVE'}
         self.cloud.bindings['port-1'].append(left)
