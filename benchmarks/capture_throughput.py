@@ -82,7 +82,11 @@ def ours(
     def ready() -> bool:
         return path.exists() and path.stat().st_size > 0
 
-    yield Tool(process, ready, lambda: process.send_signal(2), path)
+    try:
+        yield Tool(process, ready, lambda: process.send_signal(2), path)
+    finally:
+        if process.poll() is None:
+            process.terminate()
 
 
 @contextlib.contextmanager
@@ -118,12 +122,17 @@ def ovs_tcpdump(
         lab.on(traffic.HOST, 'rm', there)
 
     test = f'test -s {there} && echo yes || :'
-    yield Tool(
-        process,
-        lambda: lab.on(traffic.HOST, 'sh', '-c', test) == 'yes',
-        stop,
-        path,
-    )
+    try:
+        yield Tool(
+            process,
+            lambda: lab.on(traffic.HOST, 'sh', '-c', test) == 'yes',
+            stop,
+            path,
+        )
+    finally:
+        # Its port and its mirror go with it.
+        if process.poll() is None:
+            lab.on(traffic.HOST, 'kill', '-INT', pid)
 
 
 TOOLS = {
