@@ -13,18 +13,20 @@
 """Add up the last test run of stestr repositories.
 
 Prints one line, ``N passed, N failed, N skipped``, and fails when a test
-failed or none ran.
+failed or none ran.  Before it comes how many pairs of a step and a fault the
+tests have tried, where they tell (osc_lab/tests/thorough.py).
 """
 
+import collections
 import pathlib
 import subprocess
 import sys
 
-COUNTS = {'success': 0, 'fail': 0, 'skip': 0}
 
-
-def count(repository: pathlib.Path) -> dict[str, int]:
+def count(repository: pathlib.Path) -> collections.Counter[str]:
     """Return how many tests of the last run ended in which way.
+
+    What tests have told of "pairs" and "failures" is in it, too.
 
     The environment that holds the repository has the tools to read it.
     """
@@ -46,17 +48,21 @@ def count(repository: pathlib.Path) -> dict[str, int]:
         stdout=subprocess.PIPE,
         check=True,
     ).stdout
-    counts = dict(COUNTS)
-    for status in listed.decode().split():
-        counts[status] = counts.get(status, 0) + 1
+    counts: collections.Counter[str] = collections.Counter()
+    for line in listed.decode().splitlines():
+        number, what = line.split()
+        counts[what] += int(number)
     return counts
 
 
 READ = """
 import sys, subunit, testtools
 def show(test):
-    print({'uxsuccess': 'fail', 'xfail': 'success'}.get(
+    print(1, {'uxsuccess': 'fail', 'xfail': 'success'}.get(
         test['status'], test['status']))
+    for name, content in test['details'].items():
+        if name.split('-')[0] == 'pairs':
+            print(*content.as_text().split(', '), sep='\\n')
 result = testtools.StreamToDict(show)
 result.startTestRun()
 subunit.ByteStreamToStreamResult(sys.stdin.buffer).run(result)
@@ -65,11 +71,13 @@ result.stopTestRun()
 
 
 def main(repositories: list[str]) -> int:
-    total = dict(COUNTS)
+    total: collections.Counter[str] = collections.Counter()
     for repository in repositories:
-        for status, number in count(pathlib.Path(repository)).items():
-            total[status] = total.get(status, 0) + number
-    passed, skipped = total.pop('success'), total.pop('skip')
+        total += count(pathlib.Path(repository))
+    if pairs := total.pop('pairs', 0):
+        failures = total.pop('failures', 0)
+        print(f'{pairs} pairs of a step and a fault, {failures} failures')
+    passed, skipped = total.pop('success', 0), total.pop('skip', 0)
     failed = sum(total.values())
     print(f'{passed} passed, {failed} failed, {skipped} skipped')
     return 1 if failed or not passed else 0

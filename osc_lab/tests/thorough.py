@@ -18,9 +18,11 @@ gate is not to depend on luck; with OSC_LAB_THOROUGH set, as "tox -e faults"
 does, it tries as much as the project promises, and something else each time.
 """
 
+import contextlib
 import os
 
 import hypothesis
+from testtools import content
 
 THOROUGH = bool(os.environ.get('OSC_LAB_THOROUGH'))
 
@@ -57,3 +59,30 @@ def model(runs, steps, thorough=10_000):
         derandomize=not THOROUGH,
         suppress_health_check=_TOLERATED,
     )
+
+
+class Pairs:
+    """Counts the pairs of a step and a fault that a test tries.
+
+    They are told with the result of the test, and added up at the end of a
+    run (tools/tally.py).
+
+    :ivar tried: how many were begun
+    :ivar failed: how many of them did not end as they must
+    """
+
+    def __init__(self, test):
+        self.tried = self.failed = 0
+        test.addCleanup(self._tell, test)
+
+    def _tell(self, test):
+        text = f'{self.tried} pairs, {self.failed} failures'
+        test.addDetailUniqueName('pairs', content.text_content(text))
+
+    @contextlib.contextmanager
+    def one(self):
+        """Count one; it has failed unless the block comes to its end."""
+        self.tried += 1
+        self.failed += 1
+        yield
+        self.failed -= 1

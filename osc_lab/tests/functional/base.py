@@ -15,12 +15,17 @@
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 import typing
 import uuid
 
 import testtools
+
+# What runs in the background of a shell ignores SIGINT, and so would all
+# that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclasses.dataclass(frozen=True)

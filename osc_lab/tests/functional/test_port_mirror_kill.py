@@ -38,6 +38,7 @@ from osc_lab.mirroring import model
 from osc_lab.mirroring import targets
 from osc_lab.tests.functional import test_port_mirror_ovsdb as base
 from osc_lab.tests.functional import vswitch
+from osc_lab.tests import thorough
 
 #: More than any command needs; a series that gets there does not end.
 _POINTS = 200
@@ -195,7 +196,8 @@ class KillTest(base.SwitchTest):
         return bool(ours)
 
     def series(self, work, prepare=None):
-        """Kill the work at one point after the other; return how many."""
+        """Kill the work at one point after the other; yield each."""
+        pairs = thorough.Pairs(self)
         for at in range(1, _POINTS):
             if prepare:
                 prepare()
@@ -206,7 +208,8 @@ class KillTest(base.SwitchTest):
                     work()
 
             status = forked(run)
-            yield at
+            with pairs.one():
+                yield at
             if os.WIFEXITED(status):
                 self.assertEqual(0, status)
                 return

@@ -22,6 +22,7 @@ from openstackclient import shell
 
 from osc_lab.tests.functional import pair
 from osc_lab.tests.functional import test_port_mirror_kill as kill
+from osc_lab.tests import thorough
 
 #: More than a capture needs; a series that gets there does not end.
 MOST = 100
@@ -48,6 +49,7 @@ class TestKillCapture(pair.PairTest):
         assert status == 0, status
 
     def test_each_message(self):
+        pairs = thorough.Pairs(self)
         for at in range(1, MOST):
             path = self.folder / f'{at}.pcap'
             killer = kill.Killer(at, kill.kill_me)
@@ -57,10 +59,11 @@ class TestKillCapture(pair.PairTest):
                     self.capture(path)
 
             status = kill.forked(run)
-            self.assert_whole('hosta')
-            if path.exists() and path.stat().st_size:
-                # It fails when a packet is there in part.
-                pair.pairs(path)
+            with pairs.one():
+                self.assert_whole('hosta')
+                if path.exists() and path.stat().st_size:
+                    # It fails when a packet is there in part.
+                    pair.pairs(path)
             if os.WIFEXITED(status):
                 break
             self.assertEqual(signal.SIGKILL, os.WTERMSIG(status))

@@ -27,6 +27,7 @@ import fixtures
 
 from osc_lab.tests.functional import base
 from osc_lab.tests.functional import pair
+from osc_lab.tests import thorough
 
 #: The number of the process stays the same when it becomes the real one.
 SSH = """#!/bin/sh
@@ -89,6 +90,7 @@ class TestKillSsh(pair.PairTest):
 
     def series(self, whom, *argv, moments=MOMENTS):
         """Kill at one call after the other; yield each run."""
+        pairs = thorough.Pairs(self)
         for after in moments:
             for at in range(1, MOST):
                 values = {'at': at, 'after': after.replace('.', '-')}
@@ -97,8 +99,9 @@ class TestKillSsh(pair.PairTest):
                 )
                 if whom != 'command':
                     self.assertIn(run.status, (0, 1, 5), str(run))
-                self.assert_whole('hosta')
-                yield run
+                with pairs.one():
+                    self.assert_whole('hosta')
+                    yield run
                 if count < at:
                     self.assertEqual(0, run.status, str(run))
                     break

@@ -28,6 +28,7 @@ from osc_lab.mirroring import targets
 from osc_lab.tests.functional import test_port_mirror_ovsdb as base
 from osc_lab.tests.functional import toxics
 from osc_lab.tests.functional import vswitch
+from osc_lab.tests import thorough
 
 #: Seconds that the database may take to answer.
 DEADLINE = 1.0
@@ -73,16 +74,13 @@ class TestToxics(base.SwitchTest):
             inventory.remove(host, entry, 'me')
 
     def pairs(self, work):
-        """Yield each pair for the messages of a work; print how many."""
+        """Yield each pair for the messages of a work."""
         self.proxy.arm()
         work()
-        pairs = toxics.pairs(self.proxy.count)
-        endings = {}
-        for pair in pairs:
-            ending = yield pair
-            endings[ending] = endings.get(ending, 0) + 1
-            yield
-        print(f'{len(pairs)} message x toxic pairs, by ending: {endings}')
+        pairs = thorough.Pairs(self)
+        for pair in toxics.pairs(self.proxy.count):
+            with pairs.one():
+                yield pair
 
     def spoil(self, pair, work):
         """Return what a work gives with a toxic, or its error."""
@@ -111,8 +109,7 @@ class TestToxics(base.SwitchTest):
         return bool(ours)
 
     def test_create(self):
-        pairs = self.pairs(self.made_and_removed)
-        for pair in pairs:
+        for pair in self.pairs(self.made_and_removed):
             found = self.spoil(pair, self.make)
             failed = isinstance(found, exceptions.LabError)
             there = self.whole_or_nothing(pair)
@@ -128,7 +125,6 @@ class TestToxics(base.SwitchTest):
             self.assertEqual(1, len(self.ours()), pair)
             self.remove()
             self.assertEqual(self.before, self.switch.rows(), pair)
-            pairs.send(type(found).__name__)
 
     def made_and_removed(self):
         self.make()
@@ -139,19 +135,16 @@ class TestToxics(base.SwitchTest):
     def test_list(self):
         self.make()
         expected = self.collect()
-        pairs = self.pairs(self.collect)
-        for pair in pairs:
+        for pair in self.pairs(self.collect):
             found = self.spoil(pair, self.collect)
             if pair[2] in toxics.HARMLESS:
                 self.assertEqual(expected, found, pair)
             else:
                 self.assertIsInstance(found, exceptions.AccessError, pair)
-            pairs.send(type(found).__name__)
 
     def test_delete(self):
         self.make()
-        pairs = self.pairs(self.remove)
-        for pair in pairs:
+        for pair in self.pairs(self.remove):
             self.make()
             found = self.spoil(pair, self.remove)
             there = self.whole_or_nothing(pair)
@@ -162,4 +155,3 @@ class TestToxics(base.SwitchTest):
             if there:
                 self.remove()
             self.assertEqual(self.before, self.switch.rows(), pair)
-            pairs.send(type(found).__name__)

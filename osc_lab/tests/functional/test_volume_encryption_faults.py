@@ -24,6 +24,7 @@ from osc_lab.encryption import mark
 from osc_lab.encryption import proof
 from osc_lab.tests.functional import faulty
 from osc_lab.tests.functional import volumes
+from osc_lab.tests import thorough
 
 
 class FaultsTest(volumes.VolumesTest):
@@ -52,12 +53,10 @@ class FaultsTest(volumes.VolumesTest):
         self.remove_types()
 
     def check_all(self, numbers, faults=faulty.FAULTS):
-        pairs = list(itertools.product(numbers, faults))
-        endings = {}
-        for number, fault in pairs:
-            status = self.check(number, fault)
-            endings[status] = endings.get(status, 0) + 1
-        print(f'{len(pairs)} step x fault pairs, by status: {endings}')
+        pairs = thorough.Pairs(self)
+        for number, fault in itertools.product(numbers, faults):
+            with pairs.one():
+                self.check(number, fault)
 
     def check(self, number, fault):
         what = f'{fault} at {number}, {self.recorded[number - 1]}'
@@ -73,7 +72,6 @@ class FaultsTest(volumes.VolumesTest):
         self.assertLess(took, self.limit, what)
         self.judge(run, what)
         self.clean()
-        return run.status
 
     def judge(self, run, what):
         """Insist on all or nothing, or on the command for the rest."""
@@ -120,21 +118,26 @@ class TestFaults(FaultsTest):
         self.check_all(range(1, len(self.recorded) + 1))
 
     def test_network_that_dies_is_mended_by_the_next_run(self):
+        pairs = thorough.Pairs(self)
         for number in range(1, len(self.recorded) + 1):
-            self.web.log.clear()
-            self.web.dead = number
-            run = self.inside(*self.argv, **self.environ)
-            self.web.dead = None
-            self.assertIn(run.status, (1, 5), str(run))
-            for item in self.types():
-                if self.encryption(item['id']).get('provider') is None:
-                    self.assertFalse(item['is_public'], str(run))
-                    self.assertIsNotNone(mark.read(item['description']))
-                    self.assertIn('volume type delete', run.stderr)
-            run = self.inside(*self.argv, **self.environ)
-            self.assertEqual(0, run.status, str(run))
-            self.assertFinished()
-            self.remove_types()
+            with pairs.one():
+                self.dies_and_is_mended(number)
+
+    def dies_and_is_mended(self, number):
+        self.web.log.clear()
+        self.web.dead = number
+        run = self.inside(*self.argv, **self.environ)
+        self.web.dead = None
+        self.assertIn(run.status, (1, 5), str(run))
+        for item in self.types():
+            if self.encryption(item['id']).get('provider') is None:
+                self.assertFalse(item['is_public'], str(run))
+                self.assertIsNotNone(mark.read(item['description']))
+                self.assertIn('volume type delete', run.stderr)
+        run = self.inside(*self.argv, **self.environ)
+        self.assertEqual(0, run.status, str(run))
+        self.assertFinished()
+        self.remove_types()
 
 
 class TestProofFaults(FaultsTest):
@@ -169,25 +172,32 @@ class TestProofFaults(FaultsTest):
     def test_network_that_dies_is_mended_by_the_next_run(self):
         """Nothing at all works any more, the undo neither."""
         named = 0
+        pairs = thorough.Pairs(self)
         for number in self.steps:
-            self.web.log.clear()
-            self.web.dead = number
-            run = self.inside(*self.argv, **self.environ)
-            self.web.dead = None
-            what = f'dead from {self.recorded[number - 1]}: {run}'
-            self.assertEqual(5, run.status, what)
-            self.assertIn('openstack volume type delete', run.stderr, what)
-            for item in self.scratch():
-                named += 1
-                self.assertIn(
-                    f'openstack volume delete {item["name"]}', run.stderr
-                )
-            run = self.inside(*self.argv, **self.environ)
-            self.assertEqual(0, run.status, f'{what}: {run}')
-            self.assertFinished(what)
-            self.assertEqual([], self.scratch(), what)
-            self.clean()
+            with pairs.one():
+                named += self.dies_and_is_mended(number)
         self.assertGreater(named, 0)
+
+    def dies_and_is_mended(self, number):
+        """Return how many volumes the message named."""
+        self.web.log.clear()
+        self.web.dead = number
+        run = self.inside(*self.argv, **self.environ)
+        self.web.dead = None
+        what = f'dead from {self.recorded[number - 1]}: {run}'
+        self.assertEqual(5, run.status, what)
+        self.assertIn('openstack volume type delete', run.stderr, what)
+        left = self.scratch()
+        for item in left:
+            self.assertIn(
+                f'openstack volume delete {item["name"]}', run.stderr
+            )
+        run = self.inside(*self.argv, **self.environ)
+        self.assertEqual(0, run.status, f'{what}: {run}')
+        self.assertFinished(what)
+        self.assertEqual([], self.scratch(), what)
+        self.clean()
+        return len(left)
 
 
 class TestManyAtOnce(volumes.VolumesTest):
@@ -197,7 +207,6 @@ class TestManyAtOnce(volumes.VolumesTest):
             *(*volumes.LUKS, '--name', self.name),
             *('-f', 'value', '-c', 'id', '-c', 'changed'),
         )
-        began = time.monotonic()
         running = [
             subprocess.Popen(
                 argv,
@@ -220,7 +229,6 @@ class TestManyAtOnce(volumes.VolumesTest):
         makers = [out for out in outputs if out[1] == 'True']
         self.assertEqual(1, len(makers), outputs)
         self.assertEqual([], self.scratch())
-        print(f'{count} runs at once in {time.monotonic() - began:.0f} s')
 
     def test_two(self):
         self.run_at_once(2)

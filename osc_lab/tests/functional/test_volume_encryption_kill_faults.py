@@ -24,6 +24,7 @@ import time
 from osc_lab.encryption import mark
 from osc_lab.tests.functional import sampler
 from osc_lab.tests.functional import volumes
+from osc_lab.tests import thorough
 
 #: Rounds of kill -9 at random moments.
 ROUNDS = int(os.environ.get('OSC_LAB_KILL_ROUNDS', '50'))
@@ -64,24 +65,27 @@ class TestKill(volumes.VolumesTest):
         self.assertEqual(0, self.start().wait())
         recorded = list(self.web.log)
         self.remove_types()
+        pairs = thorough.Pairs(self)
         for number, when in itertools.product(
             range(1, len(recorded) + 1), ('before', 'after')
         ):
-            message = f'killed {when} {recorded[number - 1]}'
-            self.web.log.clear()
-            self.process = None
-            self.web.kill = (number, when, self.pid)
-            self.process = self.start()
-            self.assertEqual(-9, self.process.wait(), message)
-            self.web.kill = None
-            self.assertHarmless(message)
-            run = self.inside(
-                *(*volumes.LUKS, '--name', self.name, '--no-verify')
-            )
-            self.assertEqual(0, run.status, f'{message}: {run}')
-            self.assertFinished(message)
-            self.remove_types()
-        print(f'{2 * len(recorded)} kills')
+            with pairs.one():
+                self.killed(number, when, recorded[number - 1])
+
+    def killed(self, number, when, request):
+        """Kill a run at a request; the next must mend what it left."""
+        message = f'killed {when} {request}'
+        self.web.log.clear()
+        self.process = None
+        self.web.kill = (number, when, self.pid)
+        self.process = self.start()
+        self.assertEqual(-9, self.process.wait(), message)
+        self.web.kill = None
+        self.assertHarmless(message)
+        run = self.inside(*volumes.LUKS, '--name', self.name, '--no-verify')
+        self.assertEqual(0, run.status, f'{message}: {run}')
+        self.assertFinished(message)
+        self.remove_types()
 
     def length(self):
         """Return the seconds from the first request to the end."""
@@ -175,10 +179,6 @@ class TestSignals(volumes.VolumesTest):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # What runs in the background of a shell ignores SIGINT.
-            preexec_fn=lambda: signal.signal(
-                signal.SIGINT, signal.default_int_handler
-            ),
         )
 
     def pid(self):
@@ -198,16 +198,13 @@ class TestSignals(volumes.VolumesTest):
             (signal.SIGINT, 'after'),
             (signal.SIGTERM, 'before'),
         )
-        count = 0
-        slowest = 0.0
+        pairs = thorough.Pairs(self)
         for number, request in enumerate(recorded, 1):
             # Both signals at every request; both moments at each of two.
             for number_, when in stops[number % 2 * 2 :][:2]:
                 what = f'{number_.name} {when} {request}'
-                took = self.stop(number, number_, when, published, what)
-                slowest = max(slowest, took)
-                count += 1
-        print(f'{count} signals, each undone in {slowest:.1f} s at most')
+                with pairs.one():
+                    self.stop(number, number_, when, published, what)
 
     def stop(self, number, which, when, published, what):
         self.web.log.clear()
@@ -222,6 +219,7 @@ class TestSignals(volumes.VolumesTest):
         took = time.monotonic() - began
         self.web.kill = None
         what = f'{what}: {out}{err}[{self.process.returncode}]'
+        self.assertLess(took, 30, what)
         self.assertEqual(130, self.process.returncode, what)
         self.assertNotIn('Traceback', out + err, what)
         self.assertEqual([], self.scratch(), what)
@@ -230,4 +228,3 @@ class TestSignals(volumes.VolumesTest):
         elif self.types():
             self.assertFinished(what)
         self.remove_types()
-        return took

@@ -25,6 +25,7 @@ import struct
 import time
 
 import fixtures
+import testscenarios
 import testtools
 
 from osc_lab.access import rest
@@ -45,10 +46,18 @@ LIMIT = 20.0
 SETTINGS = {'api_timeout': TIMEOUT}
 
 
-class Faults:
+#: A test of each fault: most of the time is waited, so they run at once.
+SCENARIOS = [(str(fault), {'faults': [fault]}) for fault in faulty.ALL]
+
+
+class Faults(testscenarios.WithScenarios):
     """What the commands of all clouds have in common."""
 
-    #: One test goes on where the one before has stopped.
+    scenarios = SCENARIOS if thorough.THOROUGH else []
+
+    #: By default each request meets one fault; a test goes on where the one
+    #: before has stopped.
+    faults = None
     turn = itertools.cycle(faulty.ALL)
 
     def listen(self, http):
@@ -79,30 +88,20 @@ class Faults:
         return (*found, time.monotonic() - began)
 
     def every(self, *argv, status=0):
-        """Run a command with each fault at each of its requests.
-
-        By default each request meets one of them, in turn.
-        """
+        """Run a command with faults at each of its requests."""
         expected = self.run_once(argv, {})
         self.assertEqual(status, expected[0], expected)
         self.judge(expected[0], str(expected))
         requests = list(self.proxy.log)
         self.assertGreater(len(requests), 2)
-        pairs, wrong = 0, []
-        for number in range(1, len(requests) + 1):
-            chosen = faulty.ALL
-            if not thorough.THOROUGH:
-                chosen = itertools.islice(self.turn, 1)
-            for fault in chosen:
-                pairs += 1
+        pairs, wrong = thorough.Pairs(self), []
+        for number, request in enumerate(requests, 1):
+            for fault in self.faults or itertools.islice(self.turn, 1):
+                pairs.tried += 1
                 found = self.one(argv, number, fault, expected)
                 if found:
-                    what = f'{fault} at {number}, {requests[number - 1]}'
-                    wrong.append(f'{what}: {found}')
-        print(
-            f'{" ".join(argv[:4])}: {len(requests)} requests, '
-            f'{pairs} pairs, {len(wrong)} failures'
-        )
+                    pairs.failed += 1
+                    wrong.append(f'{fault} at {number}, {request}: {found}')
         self.assertEqual([], wrong, '\n'.join(wrong))
 
     def one(self, argv, number, fault, expected):
