@@ -14,7 +14,6 @@
 
 import contextlib
 import dataclasses
-import io
 import json
 import os
 import pathlib
@@ -30,7 +29,6 @@ from lab.services import cinder
 from lab.services import database
 from lab import up
 import openstack
-from openstackclient import shell
 from testtools import content
 import yaml
 
@@ -38,6 +36,7 @@ from osc_lab.encryption import mark
 from osc_lab.encryption import proof
 from osc_lab.tests.functional import base
 from osc_lab.tests.functional import faulty
+from osc_lab.tests import inside
 
 LUKS = ('volume', 'encryption', 'preset', 'luks')
 
@@ -179,13 +178,9 @@ class VolumesTest(base.CloudTest):
 
     def inside(self, *argv, **environ):
         """Run the whole shell in this process, which is faster."""
-        out, err = io.StringIO(), io.StringIO()
         with contextlib.ExitStack() as stack:
             for name, value in {'OS_CLOUD': self.ADMIN, **environ}.items():
                 stack.enter_context(fixtures.EnvironmentVariable(name, value))
-            stack.enter_context(contextlib.redirect_stdout(out))
-            stack.enter_context(contextlib.redirect_stderr(err))
-            status = shell.OpenStackShell().run(list(argv))
-        run = base.Run(argv, status, out.getvalue(), err.getvalue())
+            run = base.Run(argv, *inside.openstack(*argv))
         self.assertNotIn('Traceback', run.stdout + run.stderr, str(run))
         return run

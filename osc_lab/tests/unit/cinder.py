@@ -19,9 +19,10 @@ import uuid
 
 import fixtures
 from keystoneauth1 import fixture as ksa_fixture
-from openstackclient import shell
 import requests
 import requests_mock
+
+from osc_lab.tests import inside
 
 AUTH = 'http://keystone.test/v3'
 CINDER = 'http://cinder.test/v3'
@@ -434,17 +435,7 @@ class Run:
     """The whole shell in this process; see house rule on HTTP fakes."""
 
     def __init__(self, *argv):
-        out, err = fixtures.StringStream('o'), fixtures.StringStream('e')
-        with out, err:
-            with (
-                fixtures.MonkeyPatch('sys.stdout', out.stream),
-                fixtures.MonkeyPatch('sys.stderr', err.stream),
-            ):
-                self.status = shell.OpenStackShell().run(list(argv))
-            out.stream.flush()
-            err.stream.flush()
-            self.stdout = _text(out)
-            self.stderr = _text(err)
+        self.status, self.stdout, self.stderr = inside.openstack(*argv)
 
     @property
     def json(self):
@@ -452,7 +443,3 @@ class Run:
 
     def __str__(self):
         return f'{self.stdout}{self.stderr}[exit status {self.status}]'
-
-
-def _text(stream):
-    return stream.getDetails()[next(iter(stream.getDetails()))].as_text()

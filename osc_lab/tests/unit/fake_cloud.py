@@ -23,8 +23,9 @@ import urllib.parse
 
 import fixtures
 from keystoneauth1 import fixture as ksa_fixture
-from openstackclient import shell
 import requests_mock
+
+from osc_lab.tests import inside
 
 SERVER = '11111111-aaaa-4aaa-8aaa-111111111111'
 PROJECT = 'p-tenant'
@@ -510,21 +511,4 @@ class Mocked(fixtures.Fixture):
 
     def run(self, *argv):
         """Run the shell; return (status, stdout, stderr)."""
-        out = fixtures.StringStream('stdout')
-        err = fixtures.StringStream('stderr')
-        with out, err:
-            with (
-                fixtures.MonkeyPatch('sys.stdout', out.stream),
-                fixtures.MonkeyPatch('sys.stderr', err.stream),
-            ):
-                try:
-                    status = shell.OpenStackShell().run(list(argv))
-                except SystemExit as error:
-                    status = error.code
-                out.stream.flush()
-                err.stream.flush()
-                texts = [
-                    stream.getDetails()[name].as_text()
-                    for stream, name in ((out, 'stdout'), (err, 'stderr'))
-                ]
-        return status, *texts
+        return inside.openstack(*argv)

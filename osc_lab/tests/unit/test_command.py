@@ -12,24 +12,18 @@
 
 """The bases of all commands, in the real shell."""
 
-import io
 import shlex
-from unittest import mock
 
-from openstackclient import shell
 import testtools
+
+from osc_lab.tests import inside
 
 OFFLINE = 'volume encryption preset list'
 
 
 def openstack(line):
     """Run the shell in this process; return status, stdout and stderr."""
-    app = shell.OpenStackShell()
-    app.stdout = io.StringIO()
-    app.stderr = io.StringIO()
-    with mock.patch('sys.stderr', app.stderr):
-        status = app.run(shlex.split(line))
-    return status, app.stdout.getvalue(), app.stderr.getvalue()
+    return inside.openstack(*shlex.split(line))
 
 
 class TestColumns(testtools.TestCase):

@@ -19,6 +19,7 @@ tcpdump it gives packets.
 import json
 import os
 import pathlib
+import struct
 import typing
 
 import fixtures
@@ -132,6 +133,15 @@ class MirrorTest(testtools.TestCase):
             )
         ]
         return 200, {'ports': ports}
+
+    def packets(self):
+        """Let tcpdump give three packets, until its time is over."""
+        header = struct.pack('<IHHiIII', 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1)
+        record = struct.pack('<IIII', 1, 2, 4, 4) + b'ping'
+        data = header + 3 * record
+        (self.folder / 'calls.pcap').write_bytes(data)
+        (self.folder / 'calls.status').write_text('124')
+        return data
 
     def run_command(self, *argv, status=0):
         found, out, err = self.shell.run('port', 'mirror', *argv)

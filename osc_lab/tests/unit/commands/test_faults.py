@@ -21,7 +21,6 @@ that says why, in time; and what it does, it does once.
 import copy
 import itertools
 import json
-import struct
 import time
 
 import fixtures
@@ -31,6 +30,7 @@ import testtools
 from osc_lab.access import rest
 from osc_lab.encryption import mark
 from osc_lab.tests.functional import faulty
+from osc_lab.tests import inside
 from osc_lab.tests import thorough
 from osc_lab.tests.unit import cinder
 from osc_lab.tests.unit.commands import mirrors
@@ -84,7 +84,7 @@ class Faults(testscenarios.WithScenarios):
         self.proxy.loop, self.proxy.faults = ['', 0], faults
         auth = ('--os-auth-url', self.web.url(fake_cloud.Mocked.AUTH))
         began = time.monotonic()
-        found = self.shell_run(*auth, *argv)
+        found = inside.openstack(*auth, *argv)
         return (*found, time.monotonic() - began)
 
     def every(self, *argv, status=0):
@@ -130,13 +130,9 @@ class MirrorFaults(Faults, mirrors.MirrorTest):
 
     def setUp(self):
         super().setUp()
-        self.shell_run = self.shell.run
         self.saved = self.database.rows()
         self.listen(self.shell.http)
-        header = struct.pack('<IHHiIII', 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1)
-        record = struct.pack('<IIII', 1, 2, 4, 4) + b'ping'
-        (self.folder / 'calls.pcap').write_bytes(header + record)
-        (self.folder / 'calls.status').write_text('124')
+        self.packets()
 
     def prepare(self):
         self.database.tables = copy.deepcopy(self.saved)
@@ -210,7 +206,6 @@ class TestMigrations(Faults, testtools.TestCase):
         self.cloud = fake_cloud.Cloud()
         self.saved = copy.deepcopy(vars(self.cloud))
         shell = self.useFixture(fake_cloud.Mocked(self.cloud, SETTINGS))
-        self.shell_run = shell.run
         # What the watch waits between two looks is not the point here.
         pause, real = 0.01, time.sleep
         self.useFixture(
@@ -274,10 +269,6 @@ class EncryptionFaults(Faults, testtools.TestCase):
         )
         self.cloud.settings(**SETTINGS)
         self.listen(self.cloud.http)
-
-    def shell_run(self, *argv):
-        run = cinder.Run(*argv)
-        return run.status, run.stdout, run.stderr
 
     def prepare(self):
         for kept in (

@@ -1,0 +1,298 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The command that makes mirrors against an OVSDB and a cloud."""
+
+import json
+import os
+import signal
+
+import fixtures
+
+from osc_lab.tests.unit.commands import mirrors
+from osc_lab.tests.unit import fake_cloud
+
+
+class TestCreate(mirrors.MirrorTest):
+    def test_life(self):
+        before = self.database.rows()
+        made = self.create()
+        self.assertEqual(
+            ('one', 'vm', 'host1', 'br-int', 'both', 'interface', 'idle'),
+            tuple(
+                made[key]
+                for key in (
+                    *('port_name', 'server_name', 'host', 'bridge'),
+                    *('direction', 'target', 'health'),
+                )
+            ),
+        )
+        (mirror,) = self.ours()['Mirror']
+        (port,) = self.ours()['Port']
+        (interface,) = self.ours()['Interface']
+        self.assertEqual([['uuid', self.tap]], mirror['select_src_port'])
+        self.assertEqual([3], port['tag'])
+        self.assertEqual(
+            ('internal', [1450]),
+            (
+                interface['type'],
+                interface['mtu_request'],
+            ),
+        )
+        guard, bring_up = (
+            self.calls.read_text().split('ssh -T')[0].split('-T')[1:3]
+        )
+        self.assertIn('osc-lab-guard', guard)
+        self.assertIn(made['device'], bring_up)
+        mirror['statistics'] = {}
+        (row,) = self.json('list')
+        self.assertEqual(('idle', 'one'), (row['Health'], row['Port']))
+        shown = self.json('show', made['name'])
+        self.assertEqual(made, shown)
+        self.run_command('delete', made['name'])
+        self.assertEqual(before, self.database.rows())
+        self.assertIn('.timer', self.calls.read_text())
+
+    def test_second_one_is_the_first(self):
+        made = self.create('--name', 'mine')
+        out, err = self.run_command(
+            'create', 'one', '--name', 'mine', '-f', 'json'
+        )
+        self.assertEqual(made['id'], json.loads(out)['id'])
+        self.assertIn('exists already', err)
+        self.assertEqual(1, len(self.ours()['Mirror']))
+        _out, err = self.run_command(
+            *('create', 'one', '--name', 'mine', '--direction', 'in'),
+            status=3,
+        )
+        self.assertIn('different mirror named mine', err)
+
+    def test_dry_run(self):
+        before = self.database.rows()
+        made = self.create('--dry-run')
+        self.assertEqual(
+            (False, 'tapone'), (made['exists'], made['interface'])
+        )
+        self.assertIn('ovs-vsctl', made['commands'])
+        self.assertEqual(before, self.database.rows())
+        self.create()
+        made = self.create('--dry-run')
+        self.assertEqual((True, '[]'), (made['exists'], made['transaction']))
+
+    def test_packets_are_waited_for(self):
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'osc_lab.access.ovsdb.Database.statistics_interval',
+                lambda _self: 0.1,
+            )
+        )
+
+        def traffic(operations):
+            for row in self.database.tables['Mirror'].values():
+                row['statistics'] = {'tx_packets': 3, 'tx_bytes': 300}
+            for row in self.database.tables['Interface'].values():
+                if row['name'] == 'tapone':
+                    row['statistics']['rx_packets'] += 100000
+
+        self.database.before = traffic
+        out, err = self.run_command(
+            'create', 'one', '--wait', '5', '-f', 'json'
+        )
+        made = json.loads(out)
+        self.assertEqual(
+            (3, 300, 'ok'), (made['packets'], made['bytes'], made['health'])
+        )
+        self.assertIn('packets/s', err)
+        self.assertIn('costs the host much CPU', err)
+
+    def test_no_packet(self):
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'osc_lab.access.ovsdb.Database.statistics_interval',
+                lambda _self: 0.1,
+            )
+        )
+        _out, err = self.run_command('create', 'one', '--wait', '0.3')
+        self.assertIn('the port carried none before either', err)
+
+    def test_shell_that_is_killed(self):
+        """Nobody knows then whether there is a guard."""
+        before = self.database.rows()
+        (self.folder / 'calls.killed').touch()
+        _out, err = self.run_command('create', 'one', '--wait', '0', status=1)
+        self.assertIn('No shell on host1: status -9', err)
+        self.assertEqual(before, self.database.rows())
+
+    def test_interrupted_while_it_waits(self):
+        # Ignored by what a shell runs in the background.
+        shell = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, shell)
+        before = self.database.rows()
+        asked = []
+
+        def interrupt(operations):
+            ours = self.ours()['Mirror'] and not asked
+            if ours and operations[0]['table'] == 'Mirror':
+                asked.append(self.ours())
+                os.kill(os.getpid(), signal.SIGINT)
+
+        self.database.before = interrupt
+        self.run_command('create', 'one', '--wait', '30', status=130)
+        self.assertEqual(1, len(asked))
+        self.assertEqual(before, self.database.rows())
+        self.assertIn('.timer', self.calls.read_text())
+
+    def test_without_a_shell(self):
+        del self.settings['ssh']
+        shell = self.useFixture(
+            fake_cloud.Mocked(self.cloud, {'ovsdb': self.remote})
+        )
+        status, _out, err = shell.run(
+            'port', 'mirror', 'create', 'one', '--wait', '0'
+        )
+        self.assertEqual(2, status)
+        self.assertIn('can only be brought up by a shell', err)
+        status, _out, err = shell.run(
+            *('port', 'mirror', 'create', 'one', '--wait', '0'),
+            *('--to', 'gre:192.0.2.1'),
+        )
+        self.assertEqual(0, status, err)
+        self.assertIn('only "openstack port mirror prune" removes it', err)
+        self.assertEqual('', self.calls.read_text())
+        status, _out, err = shell.run(
+            'port', 'mirror', 'capture', 'one', '--file', 'x'
+        )
+        self.assertEqual(2, status)
+        self.assertIn('Use --ssh', err)
+
+    def test_no_channel(self):
+        shell = self.useFixture(fake_cloud.Mocked(self.cloud))
+        status, _out, err = shell.run('port', 'mirror', 'create', 'one')
+        self.assertEqual(1, status)
+        self.assertIn('There is no way to the OVSDB of host1', err)
+
+    def test_an_output_that_carries_traffic(self):
+        self.database.plug(self.bridge, 'out0', statistics={'rx_packets': 1})
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'osc_lab.access.ovsdb.Database.statistics_interval',
+                lambda _self: 0.1,
+            )
+        )
+
+        def traffic(operations):
+            for row in self.database.tables['Interface'].values():
+                if row['name'] == 'out0':
+                    row['statistics']['rx_packets'] += 1
+
+        self.database.before = traffic
+        _out, err = self.run_command(
+            *('create', 'one', '--to', 'port:out0', '--wait', '0'), status=3
+        )
+        self.assertIn('it carries traffic', err)
+        self.database.before = lambda operations: None
+        self.create('--to', 'port:out0')
+        self.assert_kept_output('out0')
+
+    def assert_kept_output(self, name):
+        (mirror,) = self.ours()['Mirror']
+        ((_kind, output),) = mirror['output_port']
+        self.assertEqual(name, self.database.tables['Port'][output]['name'])
+
+    def test_a_vlan_in_use(self):
+        _out, err = self.run_command(
+            'create', 'one', '--to', 'vlan:3', '--wait', '0', status=3
+        )
+        self.assertIn('VLAN 3 of br-int is in use by tapone', err)
+        self.create('--to', 'vlan:4')
+
+    def test_an_old_switch(self):
+        _out, err = self.run_command(
+            'create', 'one', '--filter', 'icmp', '--wait', '0', status=1
+        )
+        self.assertIn('too old', err)
+        self.assert_none()
+
+    def test_others_change_the_bridge(self):
+        left = [3]
+
+        def intrude(operations):
+            kinds = [item['op'] for item in operations]
+            if left[0] and 'insert' in kinds:
+                left[0] -= 1
+                self.database.mirror(self.bridge, f'theirs{left[0]}')
+
+        self.database.before = intrude
+        self.create()
+        self.assertEqual(4, len(self.database.tables['Mirror']))
+
+    def test_they_never_stop(self):
+        def intrude(operations):
+            if 'insert' in [item['op'] for item in operations]:
+                self.database.tables['Bridge'][self.bridge]['mirrors'] = []
+                self.database.mirror(self.bridge, 'theirs')
+
+        self.database.before = intrude
+        self.useFixture(
+            fixtures.MonkeyPatch('osc_lab.mirroring.maker._ATTEMPTS', 2)
+        )
+        _out, err = self.run_command('create', 'one', '--wait', '0', status=3)
+        self.assertIn('keep changing the bridge', err)
+        self.assertIn('.timer', self.calls.read_text())
+
+    def test_switch_makes_no_port(self):
+        self.database.works = False
+        self.useFixture(
+            fixtures.MonkeyPatch('osc_lab.mirroring.maker._PORT_DEADLINE', 0.2)
+        )
+        _out, err = self.run_command('create', 'one', '--wait', '0', status=5)
+        self.assertIn('made no port', err)
+        self.assert_none()
+
+    def test_somebody_removes_it_at_once(self):
+        def gone(operations):
+            if operations[0].get('table') == 'Mirror':
+                where = operations[0]['where']
+                if where and where[0][0] == '_uuid':
+                    found = where[0][2][1]
+                    self.database.tables['Mirror'].pop(found, None)
+
+        self.database.before = gone
+        _out, err = self.run_command('create', 'one', '--wait', '0', status=5)
+        self.assertIn('was removed again', err)
+        self.database.before = lambda operations: None
+        self.assert_none()
+
+    def test_a_port_that_was_made_anew(self):
+        made = self.create()
+        self.database.unplug(self.tap)
+        self.database.plug(
+            self.bridge, 'tapone', external_ids={'iface-id': mirrors.PORT}
+        )
+        (row,) = self.json('list')
+        self.assertEqual('blind', row['Health'])
+        again = self.create()
+        self.assertNotEqual(made['id'], again['id'])
+        (row,) = self.json('list')
+        self.assertEqual('idle', row['Health'])
+
+    def test_no_guard(self):
+        (self.folder / 'calls.noguard').touch()
+        _out, err = self.run_command('create', 'one', '--wait', '0')
+        self.assertIn('No guard on host1', err)
+        self.assertIn('only "openstack port mirror prune"', err)
+
+    def test_ssh_is_broken(self):
+        (self.folder / 'calls.fail').touch()
+        _out, err = self.run_command('create', 'one', '--wait', '0', status=1)
+        self.assertIn('No shell on host1: broken pipe', err)
+        self.assert_none()
