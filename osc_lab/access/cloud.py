@@ -50,6 +50,13 @@ def explain_login(error: Exception) -> exceptions.LabError:
             _('Not enough to log in with: %s') % _first_line(error),
             _('Use --os-cloud with an entry of clouds.yaml.'),
         )
+    if isinstance(error, TypeError):
+        # What makes a plugin of keystoneauth1 passes on all that it gets.
+        return exceptions.AccessError(
+            _('What is given to log in does not go together: %s')
+            % _first_line(error),
+            _('Check the OS_* variables and --os-auth-type.'),
+        )
     return explain(error)
 
 

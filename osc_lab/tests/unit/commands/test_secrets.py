@@ -105,6 +105,12 @@ class TestLogin(testtools.TestCase):
         )
         self.log_in()
 
+    def test_token_beside_a_password(self):
+        self.environment(OS_TOKEN=self.secrecy.canaries['OS_TOKEN'])
+        status, _out, err = self.secrecy.look(*self.PRESET)
+        self.assertEqual(1, status)
+        self.assertIn('does not go together', err)
+
     def test_application_credential(self):
         self.without_password(
             application_credential_id='a',
