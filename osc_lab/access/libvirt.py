@@ -270,23 +270,13 @@ class Connection:
         return domain_xml.cpu_models(text)
 
     def _conflicts(self, domain: facts.Domain) -> tuple[facts.Conflict, ...]:
-        found = []
-        for lookup, key in (
-            (self._conn.lookupByName, domain.name),
-            (self._conn.lookupByUUIDString, domain.uuid),
-        ):
-            try:
-                other = lookup(key)
-            except self._libvirt.libvirtError as error:
-                if error.get_error_code() == _NO_DOMAIN:
-                    continue
-                raise
-            found.append(
-                facts.Conflict(
-                    other.name(), other.UUIDString(), bool(other.isActive())
-                )
-            )
-        return tuple(dict.fromkeys(found))
+        # One question for all of them, and no error in the host's log, as
+        # those for a name and a UUID that are free would leave there.
+        return tuple(
+            facts.Conflict(other.name(), other.UUIDString(), other.ID() >= 0)
+            for other in self._conn.listAllDomains(0)
+            if other.name() == domain.name or other.UUIDString() == domain.uuid
+        )
 
     # What follows is for a migration under way, and after it.
 

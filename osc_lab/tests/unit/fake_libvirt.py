@@ -58,6 +58,7 @@ class Error(Exception):
 class Guest:
     """A domain.
 
+    :ivar number: of one that runs; -1 for others
     :ivar state_: state and reason
     :ivar jobs: statistics of what goes on, the last for ever
     :ivar control: state of the interface to it; 2 is occupied
@@ -66,6 +67,7 @@ class Guest:
 
     def __init__(self, uuid, name='instance-00000001'):
         self.uuid, self.name_ = uuid, name
+        self.number = 1
         self.state_ = [1, 1]
         self.texts = ['tainted: custom', 'other']
         self.jobs = [{'type': 0}]
@@ -84,8 +86,8 @@ class Guest:
     def UUIDString(self):
         return self.uuid
 
-    def isActive(self):
-        return 1
+    def ID(self):
+        return self.number
 
     def state(self):
         if isinstance(self.state_, Exception):
@@ -161,11 +163,8 @@ class Host:
             raise Error('Domain not found', 42)
         return self.guests[uuid]
 
-    def lookupByName(self, name):
-        for guest in self.guests.values():
-            if guest.name() == name:
-                return guest
-        raise Error('Domain not found', 42)
+    def listAllDomains(self, flags):
+        return list(self.guests.values())
 
     def domainListGetStats(self, guests, stats, flags):
         (guest,) = guests

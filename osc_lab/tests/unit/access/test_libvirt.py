@@ -175,12 +175,23 @@ class TestDestination(LibvirtTest):
             (found.machine_ok, found.cpu_models),
         )
 
-    def test_another_guest_in_the_way(self):
-        self.host.guests.update(self.guests)
-        (found,) = self.look().conflicts
+    def test_other_guests(self):
+        """Those with the name or the UUID are in the way."""
+        name = 'instance-00000001'
+        twin, renamed, other = (
+            fake_libvirt.Guest('twin', name),
+            fake_libvirt.Guest(UUID, 'renamed'),
+            fake_libvirt.Guest('other', 'other'),
+        )
+        renamed.number = -1
+        for guest in (twin, renamed, other):
+            self.host.guests[guest.uuid] = guest
         self.assertEqual(
-            ('instance-00000001', UUID, True),
-            (found.name, found.uuid, found.active),
+            (
+                facts.Conflict(name, 'twin', True),
+                facts.Conflict('renamed', UUID, False),
+            ),
+            self.look().conflicts,
         )
 
     def refuse(self, *arguments):
@@ -188,7 +199,7 @@ class TestDestination(LibvirtTest):
 
     def test_names_that_cannot_be_looked_up(self):
         """A connection that breaks is no proof that the name is free."""
-        self.host.lookupByName = self.refuse
+        self.host.listAllDomains = self.refuse
         self.assertEqual(facts.Gap('reset'), self.look().conflicts)
 
 
