@@ -138,13 +138,18 @@ class Driver:
         except exceptions.ServiceError as error:
             if error.status is not None and error.status < 500:
                 raise
-            # A proxy may have given up while Nova went on.
+            # A proxy may have given up while Nova went on; or Nova failed
+            # since another request came first, which it does not tell.
             time.sleep(self._interval)
             now = self._newest(server.id)
             if now is None or now.id == newest:
                 raise
             self._say(
-                _('The answer was lost (%s), but Nova migrates.')
+                _(
+                    'Nova did not take the request (%s), or its answer was '
+                    'lost; a migration that began meanwhile is watched, '
+                    'which may be of somebody else.'
+                )
                 % error.message
             )
             return '', newest

@@ -12,6 +12,7 @@
 
 """Servers that are looked at often, used while they move, or shared."""
 
+import concurrent.futures
 import contextlib
 import itertools
 import re
@@ -91,6 +92,55 @@ class TestClean(compute.ComputeTest):
     def test_no_false_alarm_in_20_looks(self):
         for _round in range(20):
             self.assert_clean()
+
+
+class TestAtOnce(compute.ComputeTest):
+    """Several ask for the same; one moves the server, and nobody twice."""
+
+    def migrations(self):
+        found = self.json(
+            *('server', 'migration', 'list', '--server', self.server),
+            cloud=self.ADMIN,
+        )
+        return len(found)
+
+    def run_at_once(self, count, *argv):
+        before = self.migrations()
+        with concurrent.futures.ThreadPoolExecutor(count) as pool:
+            runs = list(
+                pool.map(
+                    lambda _number: self.openstack(
+                        *(*compute.LIVE, self.server, '--host', self.other),
+                        *('--wait', *argv),
+                        cloud=self.ADMIN,
+                        status=None,
+                    ),
+                    range(count),
+                )
+            )
+        text = '\n'.join(map(str, runs))
+        self.assertNotIn('Traceback', text)
+        self.assertEqual(before + 1, self.migrations(), text)
+        moved = [run for run in runs if run.status == 0]
+        # Nova takes no second request, or fails while it looks at it.
+        began = [run for run in moved if 'somebody else' not in run.stderr]
+        self.assertEqual(1, len(began), text)
+        for run in runs:
+            if run.status:
+                self.assertIn(run.status, (1, 3), str(run))
+                self.assertIn('server-state', run.stdout + run.stderr)
+        shown = self.show()
+        self.assertEqual('ACTIVE', shown['status'], text)
+        self.assertEqual(self.other, shown['OS-EXT-SRV-ATTR:host'], text)
+
+    def test_two(self):
+        self.run_at_once(2)
+
+    def test_eight(self):
+        self.run_at_once(8)
+
+    def test_thirty_two(self):
+        self.run_at_once(32, '--no-preflight')
 
 
 class TestShared(compute.ComputeTest):
