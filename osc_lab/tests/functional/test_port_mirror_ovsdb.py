@@ -155,16 +155,22 @@ class TestRows(SwitchTest):
         self.assertEqual(first.entry.mirror.uuid, second.entry.mirror.uuid)
         self.assertEqual(rows, self.switch.rows())
 
-    def test_many_at_once_give_one(self):
-        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+    def create_at_once(self, count):
+        with concurrent.futures.ThreadPoolExecutor(count) as pool:
             made = [
                 item.result()
-                for item in [pool.submit(self.create) for _ in range(16)]
+                for item in [pool.submit(self.create) for _ in range(count)]
             ]
         self.assertEqual(1, sum(item.new for item in made))
         self.assertEqual(1, len({item.entry.mirror.uuid for item in made}))
         (entry,) = self.entries()
         self.assertEqual(1, len(entry.ports))
+
+    def test_many_at_once_give_one(self):
+        for count in (2, 8, 32):
+            self.create_at_once(count)
+            for entry in self.entries():
+                self.delete(entry)
 
     def test_different_ones_at_once_are_all_there(self):
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
