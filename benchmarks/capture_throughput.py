@@ -110,7 +110,9 @@ def ovs_tcpdump(
     lab: traffic.Lab, end: traffic.End, path: pathlib.Path
 ) -> typing.Iterator[Tool]:
     there = f'/tmp/{path.name}'  # noqa: S108
-    command = ('ovs-tcpdump', '-i', end.switch, '-U', '-w', there, FILTER)
+    # Its port is a trunk, so that packets keep the VLAN of their bridge.
+    tagged = f'{FILTER} or (vlan and {FILTER})'
+    command = ('ovs-tcpdump', '-i', end.switch, '-U', '-w', there, tagged)
     process, pid = remote(lab, command, subprocess.DEVNULL)
 
     def stop() -> None:
