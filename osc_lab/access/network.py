@@ -138,7 +138,11 @@ class Network:
         return {port['id']: _port(port, {}) for port in found}
 
     def hosts(self) -> list[str]:
-        """Return the hosts that run Open vSwitch, by Neutron's agents."""
+        """Return the hosts that run Open vSwitch, by Neutron's agents.
+
+        :raises NotFound: when there is none; Neutron leaves out what the
+            caller may not see, and nobody is to take that for no mirror
+        """
         agents = self._list(
             'network',
             '/agents',
@@ -146,13 +150,17 @@ class Network:
             {'fields': ['host', 'agent_type']},
             'agent_type',
         )
-        return sorted(
-            {
-                str(agent['host'])
-                for agent in agents
-                if agent.get('agent_type') in _AGENTS and agent.get('host')
-            }
-        )
+        found = {
+            str(agent['host'])
+            for agent in agents
+            if agent.get('agent_type') in _AGENTS and agent.get('host')
+        }
+        if not found:
+            raise exceptions.NotFound(
+                _('Neutron shows no host that runs Open vSwitch'),
+                _('Use a user with the admin role, or name hosts: --host.'),
+            )
+        return sorted(found)
 
     def addresses(self) -> dict[str, str]:
         """Return the address of each compute host, as Nova knows it."""

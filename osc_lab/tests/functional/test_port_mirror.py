@@ -120,6 +120,15 @@ class TestPortMirror(pair.PairTest):
         )
         self.assertIn('There is no port', run.stderr)
 
+    def test_a_user_who_sees_no_host(self):
+        """Neutron shows them none, and that is no empty list."""
+        for words in (('list',), ('prune',), ('show', 'x')):
+            run = self.openstack(
+                *(*pair.MIRROR, *words), cloud=self.MEMBER, status=1
+            )
+            self.assertEqual('', run.stdout)
+            self.assertIn('Use a user with the admin role', run.stderr)
+
     def test_a_host_that_does_not_answer(self):
         found = self.mirror(
             *('list', '--host', 'hosta', '--host', 'hostb'),

@@ -317,6 +317,11 @@ class TestMany(NetworkTest):
         ]
         self.assertEqual(['a', 'b', 'g'], self.network.hosts())
 
+    def test_hosts_that_the_caller_may_not_see(self):
+        self.agents = []
+        error = self.assertRaises(exceptions.NotFound, self.network.hosts)
+        self.assertIn('--host', str(error))
+
     def test_addresses(self):
         self.assertEqual(
             {f'host{number}': f'192.0.2.{number}' for number in (1, 2, 3)},
