@@ -106,9 +106,13 @@ class Faults(testscenarios.WithScenarios):
 
     def one(self, argv, number, fault, expected):
         """Return what is wrong with a run, or nothing."""
-        if number == 1 and fault == 'refused':
-            self.proxy.away(0.3)
-        found = self.run_once(argv, {number: fault})
+        for _look in range(2):
+            if number == 1 and fault == 'refused':
+                self.proxy.away(0.3)
+            found = self.run_once(argv, {number: fault})
+            if found[-1] < LIMIT:
+                break
+            # The machine was busy, or it takes as long again.
         status, out, err, seconds = found
         try:
             self.judge(status, str(found))
