@@ -18,6 +18,9 @@ from osc_lab.i18n import _
 from osc_lab.migration import facts as facts_
 from osc_lab.preflight import finding
 
+#: What is wrong, and the remedy.
+_Doubt = tuple[str, str]
+
 
 def repairable(
     server: facts_.Server,
@@ -36,43 +39,53 @@ def repairable(
         it
     """
     alive = sorted(host for host, runs in running.items() if runs is True)
-    gaps = {
-        host: runs
-        for host, runs in running.items()
-        if isinstance(runs, facts_.Gap)
-    }
+    result = finding.Result.FAILED
+    doubt = _doubt(server, running, moving)
+    if doubt is not None:
+        message, remedy = doubt
+    else:
+        result, remedy = finding.Result.OK, ''
+        if server.vm_state != 'active':
+            message = (
+                _('Its guest runs on %s; the state is set to active.')
+                % server.host
+            )
+        elif left:
+            message = _('Its guest runs on %s, as Nova says.') % server.host
+        else:
+            message = _('There is nothing to repair.')
+    return finding.Finding(
+        'repair',
+        server.name,
+        result,
+        message,
+        remedy,
+        finding.Source.LIBVIRT,
+        {'runs_on': alive, 'nova_host': server.host},
+    )
 
-    def answer(
-        outcome: finding.Result, message: str, remedy: str = ''
-    ) -> finding.Finding:
-        return finding.Finding(
-            'repair',
-            server.name,
-            outcome,
-            message,
-            remedy,
-            finding.Source.LIBVIRT,
-            {'runs_on': alive, 'nova_host': server.host},
-        )
 
-    failed = finding.Result.FAILED
+def _doubt(
+    server: facts_.Server,
+    running: collections.abc.Mapping[str, bool | facts_.Gap],
+    moving: bool | facts_.Gap,
+) -> _Doubt | None:
+    """Return what is not as it must be, and what helps."""
     if server.vm_state not in ('error', 'active'):
-        return answer(
-            failed,
+        return (
             _('The server is %s; nothing is repaired.') % server.vm_state,
             _('Only ERROR after a live migration can be put right.'),
         )
-    if gaps:
-        host, gap = next(iter(gaps.items()))
-        return answer(
-            failed,
-            _('libvirt on %(host)s does not confirm anything: %(text)s')
-            % {'host': host, 'text': gap.message},
-            gap.remedy or _('Reach it, then try again.'),
-        )
+    for host, runs in running.items():
+        if isinstance(runs, facts_.Gap):
+            return (
+                _('libvirt on %(host)s does not confirm anything: %(text)s')
+                % {'host': host, 'text': runs.message},
+                runs.remedy or _('Reach it, then try again.'),
+            )
+    alive = sorted(host for host, runs in running.items() if runs is True)
     if alive != [server.host]:
-        return answer(
-            failed,
+        return (
             _('Its guest runs on %(hosts)s, Nova says %(nova)s.')
             % {
                 'hosts': ', '.join(alive) or _('no host'),
@@ -81,29 +94,17 @@ def repairable(
             _('Stop one guest or evacuate; a state alone would be a lie.'),
         )
     if isinstance(moving, facts_.Gap):
-        return answer(
-            failed,
+        return (
             _('libvirt on %(host)s does not tell whether it goes on: %(text)s')
             % {'host': server.host, 'text': moving.message},
             _('Try again when it has an answer.'),
         )
     if moving or (server.vm_state == 'active' and server.task_state):
-        return answer(
-            failed,
+        return (
             _('The migration still goes on.'),
             _('Try again when it has ended.'),
         )
-    if server.vm_state == 'active':
-        if left:
-            return answer(
-                finding.Result.OK,
-                _('Its guest runs on %s, as Nova says.') % server.host,
-            )
-        return answer(finding.Result.OK, _('There is nothing to repair.'))
-    return answer(
-        finding.Result.OK,
-        _('Its guest runs on %s; the state is set to active.') % server.host,
-    )
+    return None
 
 
 def unbound(port: str, host: str, permitted: bool) -> finding.Finding:

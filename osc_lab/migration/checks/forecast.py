@@ -90,20 +90,7 @@ class Convergence(base.HostCheck):
             _spread(measured),
             FILLED if measured.touched_pages else UNTOLD,
         )
-        evidence: base.Evidence = {
-            'windows': [list(item) for item in measured.windows],
-            'bandwidth_mib_s': measured.bandwidth_mib_s,
-            'seconds': [
-                round(item.seconds, 2)
-                for item in (found.best, found.likely, found.worst)
-            ],
-            'downtime_ms': [
-                None if item.downtime is None else round(item.downtime * 1000)
-                for item in (found.best, found.likely, found.worst)
-            ],
-            'ending': found.ending,
-            'timeout_s': setting.timeout,
-        }
+        evidence = _evidence(measured, found, setting)
         if found.converges:
             return self.answer(
                 host.name,
@@ -131,35 +118,25 @@ class Convergence(base.HostCheck):
                 ),
                 **evidence,
             )
+        if found.converges is None:
+            result = base.WARNING
+            message = _(
+                'It may not end: %(share).0f %% of what the measurement '
+                'allows do, the soonest after %(best).0f s.'
+            ) % {'share': found.ending * 100, 'best': found.best.seconds}
+        else:
+            result = base.FAILED
+            message = _(
+                'It does not end: the guest writes %(dirty).1f MiB in a '
+                'second, %(rate).1f MiB/s can be sent.'
+            ) % {
+                'dirty': found.curve(1.0) * measured.page_size / _MIB,
+                'rate': measured.bandwidth_mib_s,
+            }
         advice = self._advice(
             forecast.advise(found.hard, setting), options, setting
         )
-        if found.converges is None:
-            return self.answer(
-                host.name,
-                base.WARNING,
-                _(
-                    'It may not end: %(share).0f %% of what the measurement '
-                    'allows do, the soonest after %(best).0f s.'
-                )
-                % {'share': found.ending * 100, 'best': found.best.seconds},
-                advice,
-                **evidence,
-            )
-        return self.answer(
-            host.name,
-            base.FAILED,
-            _(
-                'It does not end: the guest writes %(dirty).1f MiB in a '
-                'second, %(rate).1f MiB/s can be sent.'
-            )
-            % {
-                'dirty': found.curve(1.0) * measured.page_size / _MIB,
-                'rate': measured.bandwidth_mib_s,
-            },
-            advice,
-            **evidence,
-        )
+        return self.answer(host.name, result, message, advice, **evidence)
 
     def _advice(
         self,
@@ -185,6 +162,25 @@ class Convergence(base.HostCheck):
         found.append(_('post-copy'))
         found.append(_('a downtime of %.1f s') % advice.downtime)
         return _('It would end with: %s.') % '; or '.join(found)
+
+
+def _evidence(
+    measured: facts_.Measured,
+    found: forecast.Range,
+    setting: precopy.Setting,
+) -> base.Evidence:
+    ends = (found.best, found.likely, found.worst)
+    return {
+        'windows': [list(item) for item in measured.windows],
+        'bandwidth_mib_s': measured.bandwidth_mib_s,
+        'seconds': [round(item.seconds, 2) for item in ends],
+        'downtime_ms': [
+            None if item.downtime is None else round(item.downtime * 1000)
+            for item in ends
+        ],
+        'ending': found.ending,
+        'timeout_s': setting.timeout,
+    }
 
 
 def setting_of(

@@ -159,6 +159,15 @@ class MigrationStorage(base.HostCheck):
                 path=left,
             )
             return
+        yield self._space(host, domain, decision.reason)
+
+    def _space(
+        self, host: facts_.Host, domain: facts_.Domain, reason: str
+    ) -> finding.Finding:
+        """Return whether the disks fit that are copied.
+
+        :param reason: why they are
+        """
         disks = [disk for disk in domain.disks if disk.copied]
         virtual = sum(disk.size or 0 for disk in disks)
         actual = sum(disk.allocation or 0 for disk in disks)
@@ -172,10 +181,10 @@ class MigrationStorage(base.HostCheck):
             'virtual': base.mib(virtual / 1024**2),
             'actual': base.mib(actual / 1024**2),
             'free': base.mib((free or 0) / 1024**2),
-            'reason': decision.reason,
+            'reason': reason,
         }
         if free is None:
-            yield self.answer(
+            return self.answer(
                 host.name,
                 base.UNKNOWN,
                 _(
@@ -186,33 +195,29 @@ class MigrationStorage(base.HostCheck):
                 _('Use --ssh.'),
                 **evidence,
             )
-        elif free < actual:
-            yield self.answer(
+        if free < actual:
+            return self.answer(
                 host.name,
                 base.FAILED,
                 _('%(actual)s are to be copied, only %(free)s are free.')
                 % values,
                 **evidence,
             )
-        elif free < virtual:
-            yield self.answer(
+        if free < virtual:
+            return self.answer(
                 host.name,
                 base.WARNING,
                 _('The disks can grow to %(virtual)s, only %(free)s are free.')
                 % values,
                 **evidence,
             )
-        else:
-            yield self.answer(
-                host.name,
-                base.OK,
-                _(
-                    '%(reason)s %(virtual)s are to be copied, %(free)s are '
-                    'free.'
-                )
-                % values,
-                **evidence,
-            )
+        return self.answer(
+            host.name,
+            base.OK,
+            _('%(reason)s %(virtual)s are to be copied, %(free)s are free.')
+            % values,
+            **evidence,
+        )
 
     def _free(self, host: facts_.Host) -> int | None:
         if isinstance(host.shell, facts_.Shell):
