@@ -139,6 +139,7 @@ class TestKillSsh(pair.PairTest):
 
     def capture(self, whom, **kwargs):
         path = str(self.folder / '{after}-{at}.pcap')
+        left: set[str] = set()
         for run in self.series(
             whom,
             *('capture', self.ports['hosta'], '--file', path),
@@ -150,8 +151,15 @@ class TestKillSsh(pair.PairTest):
                 if file.stat().st_size:
                     pair.pairs(file)
                 file.unlink()
-            if whom != 'command' and run.status == 0:
-                self.assertEqual([], self.mirror('list', '--host', 'hosta'))
+            if whom != 'command':
+                rows = self.mirror('list', '--host', 'hosta')
+                new = {row['Name'] for row in rows} - left
+                left |= new
+                self.assertEqual(
+                    bool(new), 'is left on hosta' in run.stderr, str(run)
+                )
+                if new:
+                    self.assertEqual(5, run.status, str(run))
         self.over(90)
 
     def test_create(self):
