@@ -30,14 +30,24 @@ LOG = logging.getLogger(__name__)
 
 
 def collect(host: host_.Host, now: datetime.datetime) -> list[health.Entry]:
-    """Return all mirrors of a host, foreign ones as well."""
-    return health.entries(
+    """Return all mirrors of a host by name, foreign ones as well.
+
+    OVSDB gives rows in an order of its own, another one each time.
+    """
+    found = health.entries(
         host.name,
         host.database.mirrors(),
         host.database.own_ports(),
         now,
         {bridge.uuid: bridge.name for bridge in host.database.bridges()},
     )
+    return sorted(found, key=_order)
+
+
+def _order(entry: health.Entry) -> tuple[bool, str, str]:
+    if entry.mirror is None:
+        return True, '', entry.ports[0].uuid
+    return False, entry.mirror.name, entry.mirror.uuid
 
 
 def ids(entry: health.Entry) -> set[str]:

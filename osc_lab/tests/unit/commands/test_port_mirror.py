@@ -56,6 +56,13 @@ class TestOthers(mirrors.MirrorTest):
         out, _err = self.run_command('list')
         self.assertIn('1h', out.replace('60m', '1h').replace('59m', '1h'))
 
+    def test_list_is_in_order(self):
+        """The rows of OVSDB are in none."""
+        for name in ('m2', 'm3', 'm1'):
+            self.database.mirror(self.bridge, name, select_all=True)
+        found = self.json('list', '--all', '-c', 'Name')
+        self.assertEqual(['m1', 'm2', 'm3'], [row['Name'] for row in found])
+
     def test_a_mirror_without_an_output(self):
         self.database.mirror(self.bridge, 'theirs', select_all=True)
         shown = self.json('show', 'theirs')
