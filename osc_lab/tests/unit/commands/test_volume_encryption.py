@@ -98,6 +98,11 @@ class TestLuks(presets.PresetTest):
         self.luks('--private', '--project', 'two')
         self.assertEqual([], self.cloud.writes)
 
+    def test_dry_run_of_what_is_there(self):
+        self.luks()
+        run = self.luks('--dry-run', '-f', 'json')
+        self.assertEqual([], run.json['plan'])
+
     def test_dry_run_shows_the_plan_and_writes_nothing(self):
         run = self.luks('--dry-run', '-f', 'json')
         self.assertEqual([], self.cloud.writes)

@@ -72,6 +72,13 @@ class TestCreate(testtools.TestCase):
             mirror = row(create(direction=direction), 'Mirror')
             self.assertEqual(columns, {source, target} & set(mirror))
 
+    def test_what_is_cut_and_what_is_left_out(self):
+        mirror = row(create(filter='icmp', snaplen=96), 'Mirror')
+        self.assertEqual(('icmp', 96), (mirror['filter'], mirror['snaplen']))
+        self.assertEqual(
+            set(), {'filter', 'snaplen'} & set(row(create(), 'Mirror'))
+        )
+
     def test_every_row_is_marked(self):
         for to in ('interface', 'gre:192.0.2.1', 'vlan:5'):
             operations = create(to)

@@ -1,0 +1,431 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+
+"""The watch over a migration, and what is said of its end."""
+
+from unittest import mock
+
+import testtools
+
+from osc_lab import exceptions
+from osc_lab.migration import drive
+from osc_lab.migration import facts
+from osc_lab.migration import record as record_
+from osc_lab.migration import result
+from osc_lab.preflight import finding
+from osc_lab.tests.unit.migration import samples
+
+GAP = facts.Gap('no answer', 'wait')
+
+
+def migration(status, number=7, **changes):
+    """Return a migration as Nova tells it."""
+    return {
+        'id': number,
+        'uuid': 'u',
+        'status': status,
+        'migration_type': 'live-migration',
+        'instance_uuid': 's1',
+        'source_compute': 'a',
+        'dest_compute': 'b',
+        'created_at': '2026-01-01T00:00:00',
+        'updated_at': '2026-01-01T00:00:09',
+        **changes,
+    }
+
+
+class Nova:
+    """Answers one after the other, the last for ever; errors are raised.
+
+    :ivar records: the newest migration, or None
+    :ivar asked: what was asked for, but looks
+    """
+
+    def __init__(self, *records):
+        self.records = list(records)
+        self.refusal = None
+        self.abortable = self.forcible = True
+        self.actions = [None]
+        self.servers = [samples.server(host='b').server]
+        self.asked = []
+
+    def _next(self, answers):
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def live_migrate(self, server_id, host, storage):
+        self.asked.append('migrate')
+        if self.refusal:
+            raise self.refusal
+        return 'req-1'
+
+    def migrations(self, most=1000, **filters):
+        found = self._next(self.records)
+        return iter([found] if found else [])
+
+    def progress(self, server_id):
+        return None
+
+    def abort(self, server_id, migration_id):
+        self.asked.append('abort')
+        return self.abortable
+
+    def force_complete(self, server_id, migration_id):
+        self.asked.append('force')
+        return self.forcible
+
+    def action(self, server_id, request_id):
+        return self._next(self.actions)
+
+    def server(self, reference):
+        return self._next(self.servers)
+
+
+class DriveTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.before = samples.server(host='a').server
+        self.said = []
+        self.now = 0.0
+        for name in ('sleep', 'monotonic'):
+            patch = mock.patch(f'time.{name}', getattr(self, f'_{name}'))
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def _sleep(self, seconds):
+        self.now += seconds
+
+    def _monotonic(self):
+        return self.now
+
+    def driver(self, nova, **changes):
+        return drive.Driver(nova, self.said.append, **changes)
+
+    def follow(self, nova, newest=0, timeout=None, **changes):
+        driver = self.driver(nova, **changes)
+        return driver.follow(self.before, 'req-1', newest, timeout)
+
+
+class TestStart(DriveTest):
+    def start(self, nova):
+        return self.driver(nova).start(self.before, 'b', facts.Storage.AUTO)
+
+    def test_the_newest_of_before(self):
+        self.assertEqual(('req-1', 0), self.start(Nova(None)))
+        old = migration('completed', 3)
+        self.assertEqual(('req-1', 3), self.start(Nova(old)))
+
+    def test_refused(self):
+        nova = Nova(None, migration('running'))
+        nova.refusal = exceptions.ServiceError('no', status=409)
+        self.assertRaises(exceptions.ServiceError, self.start, nova)
+        self.assertEqual([], self.said)
+
+    def test_failed_and_none_began(self):
+        for found in (None, migration('completed', 3)):
+            nova = Nova(found)
+            nova.refusal = exceptions.ServiceError('odd', status=500)
+            self.assertRaises(exceptions.ServiceError, self.start, nova)
+
+    def test_failed_and_one_began(self):
+        for status in (None, 500, 504):
+            self.said.clear()
+            nova = Nova(migration('completed', 3), migration('running'))
+            nova.refusal = exceptions.ServiceError('odd', status=status)
+            self.assertEqual(('', 3), self.start(nova))
+            (text,) = self.said
+            self.assertIn('odd', text)
+            self.assertIn('somebody else', text)
+            self.assertEqual(['migrate'], nova.asked)
+
+
+class TestFollow(DriveTest):
+    def test_moved(self):
+        found = self.follow(Nova(migration('running'), migration('completed')))
+        self.assertTrue(found.moved)
+        self.assertEqual('b', found.after.host)
+        self.assertEqual(1.0, found.seconds)
+
+    def test_an_older_one_does_not_count(self):
+        nova = Nova(migration('completed'), migration('completed', 8))
+        found = self.follow(nova, newest=7)
+        self.assertEqual(8, found.record.id)
+
+    def test_what_nova_tells_of_the_way(self):
+        """Another migration of the server may run by now."""
+        counters = {
+            f'{kind}_{what}_bytes': 2**20
+            for kind in ('memory', 'disk')
+            for what in ('total', 'processed', 'remaining')
+        }
+        seen = []
+        for number, expected in ((7, 2**21), (8, None)):
+            nova = Nova(migration('running'), migration('completed'))
+            progress = migration('running', number, **counters)
+            nova.progress = lambda _server, found=progress: found
+            self.follow(nova, progress=seen.append)
+            self.assertEqual(expected, seen[-2].remaining)
+
+    def test_answer_that_was_lost(self):
+        nova = Nova(migration('completed'))
+        nova.actions = [AssertionError('no request has no name')]
+        found = self.driver(nova).follow(self.before, '', 0)
+        self.assertIsNone(found.action)
+
+    def test_time_is_over(self):
+        found = self.follow(Nova(migration('running')), timeout=3)
+        self.assertTrue(found.left_running)
+        self.assertFalse(found.interrupted)
+        self.assertEqual(5.0, found.seconds)
+
+    def test_interrupted_once(self):
+        nova = Nova(
+            *(migration('accepted'), KeyboardInterrupt(), migration('queued')),
+            *(migration('running'), migration('cancelled')),
+        )
+        nova.abortable = False
+        answers = iter([False, True])
+        nova.abort = lambda *_ids: next(answers)
+        found = self.follow(nova)
+        self.assertTrue(found.interrupted)
+        self.assertFalse(found.left_running)
+        self.assertEqual('cancelled', found.record.status)
+        self.assertIn('Interrupt again', self.said[0])
+        self.assertEqual(['Asked Nova to abort.'], self.said[1:])
+
+    def test_interrupted_when_it_cannot_be_aborted(self):
+        nova = Nova(
+            *(migration('running'), KeyboardInterrupt()),
+            *(migration('running'), migration('completed')),
+        )
+        nova.abortable = False
+        found = self.follow(nova)
+        self.assertTrue(found.moved and found.interrupted)
+        self.assertIn('no longer be aborted', self.said[-1])
+
+    def test_interrupted_twice(self):
+        nova = Nova(
+            *(migration('running'), KeyboardInterrupt(), KeyboardInterrupt()),
+        )
+        found = self.follow(nova)
+        self.assertTrue(found.interrupted and found.left_running)
+        self.assertEqual([], nova.asked)
+
+    def test_cloud_that_is_gone(self):
+        nova = Nova(migration('running'), exceptions.AccessError('gone'))
+        found = self.follow(nova)
+        self.assertTrue(found.left_running)
+        self.assertEqual('running', found.record.status)
+        self.assertEqual(['Lost sight of the migration: gone'], self.said)
+
+    def test_refused_by_the_conductor(self):
+        event = {
+            'event': 'conductor_live_migrate_instance',
+            'result': 'Error',
+            'finish_time': '2026-01-01T00:00:02',
+        }
+        nova = Nova(None)
+        nova.actions = [None, {'request_id': 'req-1', 'events': [event]}]
+        found = self.follow(nova)
+        self.assertIsNone(found.record)
+        self.assertEqual('req-1', found.action.request_id)
+        self.assertFalse(found.left_running)
+
+    def test_the_end_is_awaited(self):
+        """What failed may set the server to ERROR a moment later."""
+        busy = samples.server(task_state='migrating').server
+        idle = samples.server().server
+        broken = samples.server(vm_state='error').server
+        nova = Nova(migration('failed'))
+        nova.servers = [busy, idle, broken]
+        self.assertEqual(broken, self.follow(nova).after)
+        nova.servers = [busy, idle]
+        self.now = 0.0
+        self.assertEqual(idle, self.follow(nova).after)
+        self.assertEqual(6.0, self.now)
+        nova.servers = [busy]
+        self.now = 0.0
+        self.assertEqual(busy, self.follow(nova).after)
+        self.assertEqual(31.0, self.now)
+
+
+class TestStall(DriveTest):
+    def stalled(self, **changes):
+        """Follow one of which as much is left all the time."""
+        nova = Nova(*[migration('running')] * 60, migration('completed'))
+        job = {'memory_iteration': 2}
+        job |= dict.fromkeys(('memory_total', 'memory_remaining'), 2**30)
+        found = self.follow(
+            nova, job=lambda: job, stall_window=40.0, **changes
+        )
+        self.assertTrue(found.stalled)
+        self.assertIn('no longer shrinks', self.said[0])
+        return nova
+
+    def test_report(self):
+        self.assertEqual([], self.stalled().asked)
+
+    def test_abort(self):
+        nova = self.stalled(on_stall=drive.OnStall.ABORT)
+        self.assertEqual(['abort'], nova.asked)
+
+    def test_force(self):
+        nova = self.stalled(on_stall=drive.OnStall.FORCE)
+        self.assertEqual(['force'], nova.asked)
+        self.assertIn('by post-copy, or a pause', self.said[-1])
+
+    def test_it_cannot_be_forced(self):
+        with mock.patch.object(Nova, 'force_complete', lambda *_ids: False):
+            self.stalled(on_stall=drive.OnStall.FORCE)
+        self.assertIn('cannot be forced now', self.said[-1])
+
+
+def outcome(status='completed', host='b', **changes):
+    record = record_.record(migration(status)) if status else None
+    return drive.Outcome(
+        **{
+            'request_id': 'req-1',
+            'record': record,
+            'action': None,
+            'before': samples.server(host='a').server,
+            'after': samples.server(host=host).server,
+            'seconds': 9.04,
+            **changes,
+        }
+    )
+
+
+class TestOutcome(testtools.TestCase):
+    def said(self, seen, completed=None, running=None):
+        found = result.outcome(seen, completed or {}, running or {})
+        self.assertEqual('outcome', found.check)
+        return found.result, found.message, found.remedy
+
+    def test_moved(self):
+        found = self.said(outcome())
+        self.assertEqual(
+            (finding.Result.OK, 'Moved from a to b in 9.0 s.', ''), found
+        )
+
+    def test_what_is_known_of_the_way(self):
+        _result, message, _remedy = self.said(
+            outcome(sent_bytes=2**20, iterations=3),
+            {'memory_processed': 2**21, 'disk_processed': 2**20}
+            | {'downtime': 0},
+        )
+        self.assertEqual(
+            'Moved from a to b in 9.0 s: 3 MiB sent, 3 iterations, '
+            'downtime 0 ms.',
+            message,
+        )
+
+    def test_it_goes_on(self):
+        for seen, what in (
+            (outcome('running', left_running=True), '7'),
+            (outcome('', left_running=True), 'req-1'),
+        ):
+            found, message, remedy = self.said(seen)
+            self.assertIs(finding.Result.UNKNOWN, found)
+            self.assertIn('goes on without us', message)
+            self.assertTrue(remedy.endswith(f'--explain {what}'), remedy)
+
+    def test_not_moved(self):
+        found, message, remedy = self.said(
+            outcome('failed', 'a'), running={'b': False, 'a': True}
+        )
+        self.assertIs(finding.Result.FAILED, found)
+        self.assertIn('migration failed', message)
+        self.assertIn('runs on a.', message)
+        self.assertIn('try again', remedy)
+        _result, message, _remedy = self.said(outcome('', 'a'))
+        self.assertIn('migration refused', message)
+        self.assertNotIn('runs on', message)
+
+    def test_not_moved_and_broken(self):
+        broken = samples.server(host='a', vm_state='error').server
+        for running, text in (
+            ({'a': True}, '--repair'),
+            ({'a': False, 'b': GAP}, '--libvirt-uri'),
+        ):
+            _result, _message, remedy = self.said(
+                outcome('error', after=broken), running=running
+            )
+            self.assertIn(text, remedy)
+
+    def test_it_says_completed_and_the_server_is_elsewhere(self):
+        for host in ('a', 'c'):
+            self.assertIs(
+                finding.Result.FAILED, self.said(outcome(host=host))[0]
+            )
+
+    def test_exit_code(self):
+        good, bad = (
+            finding.Finding('c', 's', kind, '')
+            for kind in (finding.Result.WARNING, finding.Result.FAILED)
+        )
+        code = exceptions.ExitCode
+        for seen, found, expected in (
+            (outcome(), [good], code.DONE),
+            (outcome(), [good, bad], code.OPERATION_FAILED),
+            (outcome('failed', 'a'), [], code.OPERATION_FAILED),
+            (outcome('running', left_running=True), [], code.UNDECIDED),
+            (outcome(interrupted=True), [], code.INTERRUPTED),
+            (
+                outcome('running', interrupted=True, left_running=True),
+                [],
+                code.INTERRUPTED,
+            ),
+        ):
+            self.assertIs(expected, result.exit_code(seen, found))
+
+
+class TestPast(testtools.TestCase):
+    """What a record tells of a migration that was not watched."""
+
+    def past(self, status, **changes):
+        found = record_.record(migration(status, **changes))
+        return result.past(samples.server(host='c').server, found, None)
+
+    def test_one_that_ended_well(self):
+        found = self.past('completed')
+        self.assertTrue(found.moved)
+        self.assertEqual(
+            ('a', 'b', 9.0, ''),
+            (
+                found.before.host,
+                found.after.host,
+                found.seconds,
+                found.request_id,
+            ),
+        )
+
+    def test_one_that_failed_and_one_that_goes_on(self):
+        for status, left in (('failed', False), ('running', True)):
+            found = self.past(status)
+            self.assertFalse(found.moved)
+            self.assertEqual(
+                ('a', 'c', left),
+                (found.before.host, found.after.host, found.left_running),
+            )
+
+    def test_times_and_hosts_that_are_odd(self):
+        found = self.past('failed', updated_at='2020-01-01', source_compute='')
+        self.assertEqual((0.0, 'c'), (found.seconds, found.before.host))
+
+    def test_no_record(self):
+        action = record_.action({'request_id': 'req-9', 'events': []})
+        found = result.past(samples.server().server, None, action)
+        self.assertEqual(('req-9', 0.0), (found.request_id, found.seconds))
+        self.assertFalse(found.left_running)
