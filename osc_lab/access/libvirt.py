@@ -19,6 +19,7 @@ else runs in threads that can be left behind: see :mod:`osc_lab.workers`.
 
 import dataclasses
 import socket
+import threading
 import time
 import typing
 import urllib.parse
@@ -31,6 +32,9 @@ from osc_lab.migration import reach
 
 #: transport of a URI -> port that libvirt listens on
 PORTS = {'tcp': 16509, 'tls': 16514, 'ssh': 22}
+
+#: Seconds that a host may take to confirm that a connection is closed.
+GOODBYE = 0.5
 
 _NO_DOMAIN = 42
 _INVALID_ARGUMENT = 8
@@ -105,6 +109,12 @@ class Connection:
             raise exceptions.AccessError(str(error)) from error
 
     def close(self) -> None:
+        """Close it, and wait for no answer for long: all has been told."""
+        closing = threading.Thread(target=self._close, daemon=True)
+        closing.start()
+        closing.join(GOODBYE)
+
+    def _close(self) -> None:
         try:
             self._conn.close()
         except self._libvirt.libvirtError:

@@ -15,6 +15,8 @@
 
 import socket
 import sys
+import threading
+import time
 
 import fixtures
 import testtools
@@ -67,6 +69,17 @@ class TestConnection(LibvirtTest):
     def test_closes_what_is_gone_already(self):
         self.connection.close()
         self.assertEqual(1, self.host.closed)
+
+    def test_a_host_that_does_not_say_good_bye(self):
+        ended = threading.Event()
+        self.addCleanup(ended.set)
+        self.host.close = ended.wait
+        self.useFixture(
+            fixtures.MonkeyPatch('osc_lab.access.libvirt.GOODBYE', 0.05)
+        )
+        began = time.monotonic()
+        self.connection.close()
+        self.assertLess(time.monotonic() - began, 5)
 
     def test_refused(self):
         self.host.refuses = fake_libvirt.Error('authentication failed')
