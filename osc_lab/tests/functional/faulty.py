@@ -113,15 +113,16 @@ class Proxy:
 
     def away(self, seconds):
         """Refuse connections for a while."""
+        gone = threading.Event()
 
         def absent():
             self.close()
+            gone.set()
             time.sleep(seconds)
             self._up()
 
         threading.Thread(target=absent, daemon=True).start()
-        while self._server is not None:
-            time.sleep(0.005)
+        gone.wait()
 
     def number(self, method, path):
         """Return the number of a request; None when it only polls."""

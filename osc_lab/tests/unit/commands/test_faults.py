@@ -22,6 +22,7 @@ import copy
 import itertools
 import json
 import time
+import types
 
 import fixtures
 import testscenarios
@@ -210,13 +211,14 @@ class TestMigrations(Faults, testtools.TestCase):
         self.cloud = fake_cloud.Cloud()
         self.saved = copy.deepcopy(vars(self.cloud))
         shell = self.useFixture(fake_cloud.Mocked(self.cloud, SETTINGS))
-        # What the watch waits between two looks is not the point here.
-        pause, real = 0.01, time.sleep
+        # What the watch waits between two looks is not the point here; what
+        # a fault lasts is.
+        clock = types.SimpleNamespace(
+            sleep=lambda seconds: time.sleep(min(seconds, 0.01)),
+            monotonic=time.monotonic,
+        )
         self.useFixture(
-            fixtures.MonkeyPatch(
-                'osc_lab.migration.drive.time.sleep',
-                lambda seconds: real(min(seconds, pause)),
-            )
+            fixtures.MonkeyPatch('osc_lab.migration.drive.time', clock)
         )
         self.listen(shell.http)
 
