@@ -184,10 +184,11 @@ class TestKillSsh(pair.PairTest):
         self.addCleanup(self.end_master)
 
     def end_master(self):
-        subprocess.run(
-            ['ssh', '-F', str(self.config), '-O', 'exit', 'hosta'],
-            capture_output=True,
-        )
+        for host in pair.HOSTS:
+            subprocess.run(
+                ['ssh', '-F', str(self.config), '-O', 'exit', host],
+                capture_output=True,
+            )
 
     def test_master(self):
         self.shared_connection()

@@ -119,7 +119,10 @@ class SlowTest(through.ThroughTest):
         pair.wait_until(
             'the end of processes', lambda: not self.processes(), 60
         )
-        pair.wait_until('the end of probes', lambda: not self.probes(), 60)
+        try:
+            pair.wait_until('the end of probes', lambda: not self.probes(), 60)
+        except AssertionError as error:
+            raise AssertionError(f'{error}: {self.probes()}') from None
         self.assertEqual([], os.listdir(self.temporary))
 
 
