@@ -65,7 +65,8 @@ def show(test):
             print(*content.as_text().split(', '), sep='\\n')
 result = testtools.StreamToDict(show)
 result.startTestRun()
-subunit.ByteStreamToStreamResult(sys.stdin.buffer).run(result)
+subunit.ByteStreamToStreamResult(
+    sys.stdin.buffer, non_subunit_name='stdout').run(result)
 result.stopTestRun()
 """
 
