@@ -40,7 +40,7 @@ def repairable(
     """
     alive = sorted(host for host, runs in running.items() if runs is True)
     result = finding.Result.FAILED
-    doubt = _doubt(server, running, moving)
+    doubt = _doubt(server, running, alive, moving)
     if doubt is not None:
         message, remedy = doubt
     else:
@@ -68,6 +68,7 @@ def repairable(
 def _doubt(
     server: facts_.Server,
     running: collections.abc.Mapping[str, bool | facts_.Gap],
+    alive: list[str],
     moving: bool | facts_.Gap,
 ) -> _Doubt | None:
     """Return what is not as it must be, and what helps."""
@@ -83,7 +84,6 @@ def _doubt(
                 % {'host': host, 'text': runs.message},
                 runs.remedy or _('Reach it, then try again.'),
             )
-    alive = sorted(host for host, runs in running.items() if runs is True)
     if alive != [server.host]:
         return (
             _('Its guest runs on %(hosts)s, Nova says %(nova)s.')

@@ -73,7 +73,7 @@ class TestConnection(LibvirtTest):
     def test_a_host_that_does_not_say_good_bye(self):
         ended = threading.Event()
         self.addCleanup(ended.set)
-        self.host.close = ended.wait
+        self.host.close = lambda: ended.wait(10)
         self.useFixture(
             fixtures.MonkeyPatch('osc_lab.access.libvirt.GOODBYE', 0.05)
         )
