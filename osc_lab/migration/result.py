@@ -145,7 +145,9 @@ def _details(
     amount = sent(seen, completed)
     if amount:
         parts.append(_('%.0f MiB sent') % (amount / _MIB))
-    if seen.iterations:
+    if seen.iterations == 1:
+        parts.append(_('1 iteration'))
+    elif seen.iterations:
         parts.append(_('%d iterations') % seen.iterations)
     if completed.get('downtime') is not None:
         parts.append(_('downtime %d ms') % completed['downtime'])

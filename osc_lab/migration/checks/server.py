@@ -201,7 +201,7 @@ class ServerFeatures(base.ServerCheck):
             yield _('It uses an accelerator (accel:device_profile).'), ''
         if not isinstance(server.shares, facts_.Gap) and server.shares:
             yield (
-                _('%d shares are attached.') % len(server.shares),
+                _('Attached shares: %d.') % len(server.shares),
                 _('Detach them; that needs the server to be stopped.'),
             )
         if not isinstance(facts.network, facts_.Gap):

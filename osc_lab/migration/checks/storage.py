@@ -40,8 +40,7 @@ class Volumes(base.ServerCheck):
             yield self.answer(
                 facts.server.name,
                 base.OK,
-                _('All %d volumes are in use as they should be.')
-                % len(volumes)
+                _('Its volumes are in use as they should be.')
                 if volumes
                 else _('The server has no volume.'),
             )

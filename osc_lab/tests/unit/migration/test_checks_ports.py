@@ -87,7 +87,7 @@ CASES = (
         [],
         'no port',
     ),
-    (network.PortBinding, samples.agents(*()), [], 'all 1 ports'),
+    (network.PortBinding, samples.agents(*()), [], 'can bind its ports'),
     (
         network.PortBinding,
         samples.clean(
@@ -108,20 +108,20 @@ CASES = (
         network.PortBinding,
         bound(('a', 'ACTIVE'), ('c', 'INACTIVE')),
         [],
-        'all 1 ports',
+        'can bind its ports',
     ),
     (
         network.PortBinding,
         bound(('b', 'INACTIVE'), task_state='migrating'),
         [],
-        'all 1 ports',
+        'can bind its ports',
     ),
     (network.PortBinding, unbound(), ['unknown'], 'does not answer'),
     (
         network.PortBinding,
         samples.port(vif_type='unheard-of', physical_network='physnet9'),
         [],
-        'all 1 ports',
+        'can bind its ports',
     ),
     (
         network.PortBinding,
@@ -229,7 +229,7 @@ CASES = (
         network.PortBinding,
         samples.destination(hypervisor=GAP),
         [],
-        'all 1 ports',
+        'can bind its ports',
     ),
     (network.PortBinding, samples.clean(network=GAP), ['unknown'], ''),
     (
@@ -253,7 +253,7 @@ CASES = (
         {},
         'Use --ovsdb.',
     ),
-    (storage.Volumes, samples.volume(), [], 'All 1 volumes'),
+    (storage.Volumes, samples.volume(), [], 'Its volumes are in use'),
     (storage.Volumes, samples.clean(), [], 'no volume'),
     (
         storage.Volumes,

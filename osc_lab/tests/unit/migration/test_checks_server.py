@@ -149,7 +149,7 @@ CASES = (
         server.ServerFeatures,
         samples.server(shares=('x',)),
         ['failed'],
-        '1 shares',
+        'Attached shares: 1',
         {},
         'that needs the server to be stopped.',
     ),

@@ -330,6 +330,8 @@ class TestOutcome(testtools.TestCase):
             'downtime 0 ms.',
             message,
         )
+        _result, message, _remedy = self.said(outcome(iterations=1))
+        self.assertEqual('Moved from a to b in 9.0 s: 1 iteration.', message)
 
     def test_it_goes_on(self):
         for seen, what in (
