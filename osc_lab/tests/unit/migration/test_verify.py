@@ -386,6 +386,20 @@ class TestRepair(testtools.TestCase):
             self.assertIn(remedy, item.remedy)
             self.assertEqual(bool(remedy), bool(item.remedy))
 
+    def test_whether_one_is_left_is_not_known(self):
+        server = samples.clean().server
+        for asked, result in ((True, 'unknown'), (False, 'skipped')):
+            gap = facts.Gap('silence', 'ask again', asked)
+            (item,) = repair.unseen(server, gap)
+            self.assertEqual(
+                ('port-bindings', server.name, result, 'api'),
+                (item.check, item.subject, item.result, item.source),
+            )
+            self.assertEqual(
+                ('silence', 'ask again'), (item.message, item.remedy)
+            )
+        self.assertEqual((), repair.unseen(server, {}))
+
     def test_migration_that_goes_on(self):
         """Nova may know it, or have given up."""
         for given in (
