@@ -586,6 +586,14 @@ class Host:
         known = self.hypervisor
         return '' if isinstance(known, Gap) else known.address
 
+    @property
+    def guest(self) -> Domain | Gap:
+        """The guest that runs here, or why it is not known."""
+        known = self.libvirt
+        if isinstance(known, Gap):
+            return known
+        return known.domain or Gap('The guest was not looked at.')
+
 
 @dataclasses.dataclass(frozen=True)
 class Measured:

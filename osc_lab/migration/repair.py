@@ -149,6 +149,5 @@ def unseen(
             else finding.Result.SKIPPED,
             bindings.message,
             bindings.remedy,
-            finding.Source.API,
         ),
     )

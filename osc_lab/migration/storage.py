@@ -12,6 +12,7 @@
 
 """Shared or block: what Nova will decide, and why."""
 
+import collections.abc
 import dataclasses
 
 from osc_lab.i18n import _
@@ -23,15 +24,17 @@ from osc_lab.migration import nova_options
 class Decision:
     """How local disks travel.
 
-    :param block: they are copied
+    :param block: they are copied; with a gap, they may be
     :param reason: one sentence
     :param problem: why the kind that was asked for cannot be, or ''
+    :param gap: why it is not known whether they are copied
     """
 
     block: bool
     reason: str
     problem: str = ''
     remedy: str = ''
+    gap: facts_.Gap | None = None
 
 
 def decide(facts: facts_.Facts, host: facts_.Host) -> Decision:
@@ -41,11 +44,21 @@ def decide(facts: facts_.Facts, host: facts_.Host) -> Decision:
     copied where instances_path is not shared; without local disks there
     is nothing to copy.
     """
-    local = [disk for disk in _disks(facts) if disk.copied]
-    if not local:
-        return Decision(False, _('The guest has no local disk.'))
-    shared = not on_local_disk(facts, host)
+    domain = facts.source.guest
     asked = facts.request.storage
+    shared: bool | facts_.Gap
+    if isinstance(domain, facts_.Gap):
+        shared = domain
+    elif not _copied(domain):
+        return Decision(False, _('The guest has no local disk.'))
+    else:
+        shared = are_shared(facts, host, _copied(domain))
+    if isinstance(shared, facts_.Gap):
+        return Decision(
+            asked is not facts_.Storage.SHARED,
+            _('If the hosts do not share the disks:'),
+            gap=shared,
+        )
     if shared and asked is facts_.Storage.BLOCK:
         return Decision(
             False,
@@ -71,21 +84,29 @@ def decide(facts: facts_.Facts, host: facts_.Host) -> Decision:
     return Decision(True, _('The disks lie on the host itself.'))
 
 
-def on_local_disk(facts: facts_.Facts, host: facts_.Host) -> bool:
-    """Return whether the destination cannot see the source's disks.
+def are_shared(
+    facts: facts_.Facts,
+    host: facts_.Host,
+    paths: collections.abc.Iterable[str],
+) -> bool | facts_.Gap:
+    """Return whether both hosts see the same files, or why nobody knows.
 
-    With a shell there the files are looked for; else images_type and the
-    kind of disk decide.
+    :param paths: of the disks
     """
     here, there = facts.source.shell, host.shell
     if isinstance(here, facts_.Shell):
         if nova_options.read(here.options).images_type == 'rbd':
-            return False
-    if isinstance(there, facts_.Shell):
-        return bool(left_over(facts, host)) or any(
-            not there.files.get(path) for path in _copied(facts)
-        )
-    return True
+            return True
+    if isinstance(there, facts_.Gap):
+        return there
+    if any(there.files.get(path) == '' for path in paths):
+        return False
+    if isinstance(here, facts_.Gap):
+        return here
+    ends = [(here.files.get(path), there.files.get(path)) for path in paths]
+    if not all(all(pair) for pair in ends):
+        return facts_.Gap(_('The files of the disks were not looked at.'))
+    return all(one == other for one, other in ends)
 
 
 def left_over(facts: facts_.Facts, host: facts_.Host) -> str:
@@ -94,22 +115,18 @@ def left_over(facts: facts_.Facts, host: facts_.Host) -> str:
     nova.virt.libvirt.driver.pre_live_migration refuses to copy disks into
     a folder that is there already (DestinationDiskExists).
     """
-    here, there = facts.source.shell, host.shell
-    if isinstance(here, facts_.Shell) and isinstance(there, facts_.Shell):
-        for path in _copied(facts):
+    here, there, domain = facts.source.shell, host.shell, facts.source.guest
+    if (
+        isinstance(here, facts_.Shell)
+        and isinstance(there, facts_.Shell)
+        and isinstance(domain, facts_.Domain)
+    ):
+        for path in _copied(domain):
             ends = here.files.get(path), there.files.get(path)
             if all(ends) and ends[0] != ends[1]:
                 return path
     return ''
 
 
-def _copied(facts: facts_.Facts) -> list[str]:
-    return [disk.source for disk in _disks(facts) if disk.copied]
-
-
-def _disks(facts: facts_.Facts) -> tuple[facts_.Disk, ...]:
-    known = facts.source.libvirt
-    if isinstance(known, facts_.Libvirt):
-        if isinstance(known.domain, facts_.Domain):
-            return known.domain.disks
-    return ()
+def _copied(domain: facts_.Domain) -> list[str]:
+    return [disk.source for disk in domain.disks if disk.copied]

@@ -51,14 +51,26 @@ class LibvirtTls(base.BothEndsCheck):
         yield from found
         if found:
             return
-        if isinstance(host.shell, facts_.Gap):
-            yield self.missing(host.name, host.shell)
+        gap = self._unseen(facts, host)
+        if gap:
+            yield self.missing(host.name, gap)
         else:
             yield self.answer(
                 host.name,
                 base.OK,
                 _('The certificates that it needs are good.'),
             )
+
+    def _unseen(
+        self, facts: facts_.Facts, host: facts_.Host
+    ) -> facts_.Gap | None:
+        """Return what was not seen of all that has to be good."""
+        for shell in (host.shell, facts.source.shell):
+            if isinstance(shell, facts_.Gap):
+                return shell
+        if isinstance(host.way, facts_.Gap) and self._stacks(facts):
+            return host.way
+        return None
 
     def _host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
         if host.reach and host.reach.reach is facts_.Reach.TLS:

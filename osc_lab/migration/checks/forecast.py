@@ -14,7 +14,6 @@
 
 from osc_lab.i18n import _
 from osc_lab.migration.checks import base
-from osc_lab.migration.checks import libvirt
 from osc_lab.migration import facts as facts_
 from osc_lab.migration import forecast
 from osc_lab.migration import nova_options
@@ -47,7 +46,7 @@ class Convergence(base.HostCheck):
     channel = '--forecast'
 
     def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
-        measured, domain = facts.measured, libvirt.guest(facts)
+        measured, domain = facts.measured, facts.source.guest
         for gap in (measured, domain):
             if isinstance(gap, facts_.Gap):
                 yield self.missing(host.name, gap)

@@ -12,9 +12,10 @@
 
 """The guest itself: its devices, its disks, the QEMU that runs it."""
 
+import dataclasses
+
 from osc_lab.i18n import _
 from osc_lab.migration.checks import base
-from osc_lab.migration.checks import libvirt
 from osc_lab.migration import facts as facts_
 from osc_lab.migration import nova_options
 from osc_lab.migration import storage
@@ -35,7 +36,7 @@ class GuestDevices(base.HostCheck):
     channel = '--libvirt-uri'
 
     def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
-        domain = libvirt.guest(facts)
+        domain = facts.source.guest
         if isinstance(domain, facts_.Gap):
             yield self.missing(host.name, domain)
             return
@@ -90,14 +91,25 @@ class GuestDevices(base.HostCheck):
     def _media(
         self, facts: facts_.Facts, host: facts_.Host, domain: facts_.Domain
     ) -> base.Found:
-        if isinstance(host.shell, facts_.Gap):
-            return
-        block = storage.decide(facts, host).block
+        decision = storage.decide(facts, host)
         for disk in domain.disks:
-            if not disk.local or not disk.source or (disk.copied and block):
+            if not disk.local or not disk.source or self._made(disk):
                 continue
+            if disk.copied and (decision.block or decision.gap):
+                # migration-storage tells of these.
+                continue
+            if isinstance(host.shell, facts_.Gap):
+                yield self.missing(host.name, host.shell)
+                return
             known = host.shell.files.get(disk.source)
-            if known == '' and not self._made(disk):
+            if known is None:
+                yield self.missing(
+                    host.name,
+                    facts_.Gap(
+                        _('%s was not looked for there.') % disk.source
+                    ),
+                )
+            elif not known:
                 yield self.answer(
                     host.name,
                     base.FAILED,
@@ -130,11 +142,14 @@ class MigrationStorage(base.HostCheck):
     channel = '--libvirt-uri'
 
     def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
-        domain = libvirt.guest(facts)
+        domain = facts.source.guest
         if isinstance(domain, facts_.Gap):
             yield self.missing(host.name, domain)
             return
         decision = storage.decide(facts, host)
+        if decision.gap:
+            yield self._doubtful(facts, host, domain, decision)
+            return
         if decision.problem:
             yield self.answer(
                 host.name, base.FAILED, decision.problem, decision.remedy
@@ -160,6 +175,29 @@ class MigrationStorage(base.HostCheck):
             )
             return
         yield self._space(host, domain, decision.reason)
+
+    def _doubtful(
+        self,
+        facts: facts_.Facts,
+        host: facts_.Host,
+        domain: facts_.Domain,
+        decision: storage.Decision,
+    ) -> finding.Finding:
+        """Return what holds whether the disks are shared or not.
+
+        Where no look at the host was asked for Nova's figures have to do.
+        """
+        assert decision.gap
+        asked = facts.request.storage
+        space = self._space(host, domain, decision.reason)
+        if asked is facts_.Storage.BLOCK and space.result is base.FAILED:
+            return space
+        unset = isinstance(host.shell, facts_.Gap) and not host.shell.asked
+        if asked is not facts_.Storage.AUTO or not unset:
+            return self.missing(host.name, decision.gap)
+        if space.result is base.FAILED:
+            return dataclasses.replace(space, result=base.WARNING)
+        return space
 
     def _space(
         self, host: facts_.Host, domain: facts_.Domain, reason: str
@@ -199,7 +237,10 @@ class MigrationStorage(base.HostCheck):
             return self.answer(
                 host.name,
                 base.FAILED,
-                _('%(actual)s are to be copied, only %(free)s are free.')
+                _(
+                    '%(reason)s %(actual)s are to be copied, only %(free)s '
+                    'are free.'
+                )
                 % values,
                 **evidence,
             )
@@ -207,7 +248,10 @@ class MigrationStorage(base.HostCheck):
             return self.answer(
                 host.name,
                 base.WARNING,
-                _('The disks can grow to %(virtual)s, only %(free)s are free.')
+                _(
+                    '%(reason)s They can grow to %(virtual)s, only %(free)s '
+                    'are free.'
+                )
                 % values,
                 **evidence,
             )
@@ -246,20 +290,22 @@ class QemuMigrate(base.BothEndsCheck):
         yield from self._end(facts, host, True)
 
     def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
-        block = False
-        if isinstance(libvirt.guest(facts), facts_.Domain):
-            block = storage.decide(facts, host).block
-        yield from self._end(facts, host, block)
+        decision = storage.decide(facts, host)
+        yield from self._end(facts, host, decision.block, decision.gap)
 
     def _end(
-        self, facts: facts_.Facts, host: facts_.Host, block: bool
+        self,
+        facts: facts_.Facts,
+        host: facts_.Host,
+        block: bool,
+        gap: facts_.Gap | None = None,
     ) -> base.Found:
         if isinstance(host.shell, facts_.Gap):
             yield self.missing(host.name, host.shell)
             return
         build = host.shell.qemu
         if build is None:
-            domain = libvirt.guest(facts)
+            domain = facts.source.guest
             build = (
                 domain
                 if isinstance(domain, facts_.Gap)
@@ -268,7 +314,8 @@ class QemuMigrate(base.BothEndsCheck):
         if isinstance(build, facts_.Gap):
             yield self.missing(host.name, build)
             return
-        lacking = self._lacking(facts, build, block)
+        doubted = self._lacking(facts, build, block)
+        lacking = self._lacking(facts, build, False) if gap else doubted
         for name in lacking:
             yield self.answer(
                 host.name,
@@ -276,7 +323,9 @@ class QemuMigrate(base.BothEndsCheck):
                 _('QEMU there cannot do %s.') % name,
                 lacks=name,
             )
-        if not lacking:
+        if gap and doubted != lacking:
+            yield self.missing(host.name, gap)
+        elif not lacking:
             yield self.answer(
                 host.name, base.OK, _('QEMU can do what it needs.')
             )

@@ -89,7 +89,7 @@ class MachineType(libvirt.LibvirtCheck):
     )
 
     def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
-        domain = libvirt.guest(facts)
+        domain = facts.source.guest
         if isinstance(domain, facts_.Gap):
             yield self.missing(host.name, domain)
             return
@@ -127,7 +127,7 @@ class Cpu(libvirt.LibvirtCheck):
     )
 
     def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
-        domain = libvirt.guest(facts)
+        domain = facts.source.guest
         for gap in (domain, host.libvirt):
             if isinstance(gap, facts_.Gap):
                 yield self.missing(host.name, gap)
@@ -209,7 +209,7 @@ class DomainConflict(libvirt.LibvirtCheck):
                 active=item.active,
             )
         if not conflicts:
-            domain = libvirt.guest(facts)
+            domain = facts.source.guest
             if isinstance(domain, facts_.Gap):
                 yield self.missing(host.name, domain)
             else:
@@ -228,7 +228,7 @@ class HostMemory(libvirt.LibvirtCheck):
     remedy = _('Choose another host, or make room there.')
 
     def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
-        domain = libvirt.guest(facts)
+        domain = facts.source.guest
         for gap in (domain, host.libvirt):
             if isinstance(gap, facts_.Gap):
                 yield self.missing(host.name, gap)

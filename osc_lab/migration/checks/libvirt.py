@@ -42,14 +42,6 @@ class LibvirtCheck(base.HostCheck):
         return facts.source.libvirt, host.libvirt
 
 
-def guest(facts: facts_.Facts) -> facts_.Domain | facts_.Gap:
-    """Return the running guest, or why it is not known."""
-    known = facts.source.libvirt
-    if isinstance(known, facts_.Gap):
-        return known
-    return known.domain or facts_.Gap(_('The guest was not looked at.'))
-
-
 class LibvirtListen(base.BothEndsCheck):
     id = 'libvirt-listen'
     question = _('Does libvirt answer where the migration will ask it?')
@@ -165,11 +157,18 @@ class LibvirtAuth(base.BothEndsCheck):
     def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
         yield from self._here(host)
         if isinstance(host.way, facts_.Gap):
+            if host.way.asked:
+                yield self.missing(host.name, host.way)
             return
         attempt = host.way.libvirt
         if attempt.reach is facts_.Reach.AUTH:
             yield self._refused(host.name, attempt)
-        elif attempt.reach is facts_.Reach.OPEN and host.way.complete:
+        elif attempt.reach is not facts_.Reach.OPEN:
+            yield self._silent(
+                host.name,
+                _('libvirt there did not answer %s.') % attempt.origin,
+            )
+        elif host.way.complete:
             if host.way.unguarded and '+tcp:' in host.way.uri:
                 yield self.answer(
                     host.name,
@@ -194,16 +193,19 @@ class LibvirtAuth(base.BothEndsCheck):
         elif attempt.reach is facts_.Reach.AUTH:
             yield self._refused(host.name, attempt)
         elif attempt.reach is not facts_.Reach.OPEN:
-            yield self.answer(
-                host.name,
-                base.SKIPPED,
-                _('libvirt there did not answer.'),
-                _('See libvirt-listen and libvirt-tls.'),
-            )
+            yield self._silent(host.name, _('libvirt there did not answer.'))
         else:
             yield self.answer(
                 host.name, base.OK, _('libvirt lets this caller in.')
             )
+
+    def _silent(self, subject: str, message: str) -> finding.Finding:
+        return self.answer(
+            subject,
+            base.SKIPPED,
+            message,
+            _('See libvirt-listen and libvirt-tls.'),
+        )
 
     def _refused(
         self, subject: str, attempt: facts_.Attempt
@@ -255,7 +257,11 @@ class LibvirtIdentity(LibvirtCheck):
             yield self.answer(
                 host.name, base.FAILED, text, hostname=there.hostname
             )
-        if not problems:
+        if problems:
+            return
+        if isinstance(host.way, facts_.Gap) and host.way.asked:
+            yield self.missing(host.name, host.way)
+        else:
             yield self.answer(
                 host.name,
                 base.OK,

@@ -14,7 +14,6 @@
 
 from osc_lab.i18n import _
 from osc_lab.migration.checks import base
-from osc_lab.migration.checks import libvirt
 from osc_lab.migration import facts as facts_
 from osc_lab.migration import nova_options
 from osc_lab.migration import storage
@@ -113,9 +112,9 @@ class MigrationOptions(base.HostCheck):
     channel = '--ssh'
 
     def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
-        for gap in (facts.source.shell, host.shell):
-            if isinstance(gap, facts_.Gap):
-                yield self.missing(host.name, gap)
+        for shell in (facts.source.shell, host.shell):
+            if isinstance(shell, facts_.Gap):
+                yield self.missing(host.name, shell)
                 return
         assert isinstance(facts.source.shell, facts_.Shell)
         assert isinstance(host.shell, facts_.Shell)
@@ -128,25 +127,38 @@ class MigrationOptions(base.HostCheck):
             )
             return
         options = nova_options.read(facts.source.shell.options)
-        domain = libvirt.guest(facts)
-        block = False
-        if isinstance(domain, facts_.Domain):
-            block = storage.decide(facts, host).block
-        flags = options.flags(block)
-        found = [
-            *self._combinations(facts, host.name, options, block),
-            *self._differences(host, options),
-        ]
-        if isinstance(domain, facts_.Domain):
-            found.extend(self._timeout(host.name, options, domain, block))
+        decision = storage.decide(facts, host)
+        block, gap = decision.block, decision.gap
+        found = self._found(facts, host, options, block)
+        doubted = []
+        if gap:
+            certain = self._found(facts, host, options, not block)
+            doubted = [item for item in found if item not in certain]
+            found = [item for item in found if item in certain]
         yield from found
-        if not found:
+        if gap and doubted:
+            yield self.missing(host.name, gap)
+        elif not found:
+            flags = options.flags(block and not gap)
             yield self.answer(
                 host.name,
                 base.OK,
                 _('Nova will use %s.') % ', '.join(flags),
                 flags=list(flags),
             )
+
+    def _found(
+        self,
+        facts: facts_.Facts,
+        host: facts_.Host,
+        options: nova_options.Options,
+        block: bool,
+    ) -> list[finding.Finding]:
+        return [
+            *self._combinations(facts, host.name, options, block),
+            *self._differences(host, options),
+            *self._timeout(host.name, options, facts.source.guest, block),
+        ]
 
     def _combinations(
         self,
@@ -211,10 +223,9 @@ class MigrationOptions(base.HostCheck):
             )
         if options.post_copy and options.connections > 1:
             known = facts.source.libvirt
-            if (
-                isinstance(known, facts_.Libvirt)
-                and known.qemu_version < 10001000
-            ):
+            if isinstance(known, facts_.Gap):
+                yield self.missing(host, known)
+            elif known.qemu_version < 10001000:
                 yield self.answer(
                     host,
                     base.FAILED,
@@ -226,9 +237,13 @@ class MigrationOptions(base.HostCheck):
         self,
         host: str,
         options: nova_options.Options,
-        domain: facts_.Domain,
+        domain: facts_.Domain | facts_.Gap,
         block: bool,
     ) -> base.Found:
+        if isinstance(domain, facts_.Gap):
+            if options.bandwidth_mib_s and options.completion_timeout(1):
+                yield self.missing(host, domain)
+            return
         disks = [
             disk.size or 0 for disk in domain.disks if disk.copied and block
         ]

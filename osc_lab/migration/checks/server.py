@@ -159,16 +159,20 @@ class ServerFeatures(base.ServerCheck):
                     'live_migratable can travel; look there.'
                 ),
             )
-        gap = base.gap_of(server.image_properties)
         if blocked or risky:
             return
-        if gap and not server.image_id:
-            gap = None
+        unseen = [
+            base.gap_of(server.image_properties if server.image_id else None),
+            base.gap_of(server.shares),
+            base.gap_of(facts.network),
+        ]
+        gaps = [gap.message for gap in unseen if gap]
         yield self.answer(
             server.name,
             base.OK,
-            _('The flavor shows nothing that cannot travel; %s') % gap.message
-            if gap
+            _('The flavor shows nothing that cannot travel; %s')
+            % '; '.join(gaps)
+            if gaps
             else _('Nothing that cannot travel.'),
         )
 

@@ -154,8 +154,8 @@ CASES = (
     (
         libvirt.LibvirtAuth,
         hosts.pair(there={'way': hosts.GAP}),
-        [],
-        'lets this caller in',
+        ['unknown'],
+        'does not answer',
     ),
     (
         libvirt.LibvirtAuth,
@@ -204,7 +204,11 @@ CASES = (
     ),
     (
         certificates.LibvirtTls,
-        hosts.from_source(hosts.REACH.TLS),
+        hosts.certified(
+            (hosts.CA, hosts.CLIENT),
+            (hosts.CA, hosts.certificate()),
+            way=hosts.way(libvirt=hosts.attempt(hosts.REACH.TLS)),
+        ),
         ['failed'],
         'TLS fails',
         {'origin': 'a'},
@@ -313,8 +317,8 @@ CASES = (
             (hosts.CA, hosts.certificate(names=frozenset())),
             way=hosts.GAP,
         ),
-        [],
-        'good',
+        ['unknown'],
+        'does not answer',
     ),
     (
         certificates.LibvirtTls,
@@ -326,8 +330,10 @@ CASES = (
                 )
             },
         ),
-        [],
-        'good',
+        ['skipped'],
+        'No shell channel',
+        {},
+        'Use --ssh.',
     ),
     (
         certificates.LibvirtTls,
@@ -451,8 +457,8 @@ CASES = (
     (
         libvirt.LibvirtIdentity,
         hosts.pair(there={'way': hosts.GAP}),
-        [],
-        'is b.test',
+        ['unknown'],
+        'does not answer',
     ),
     *(
         (
@@ -531,7 +537,11 @@ class TestChecks(check_cases.HostCasesTest):
             ),
             (
                 hosts.from_source(hosts.REACH.REFUSED),
-                [('a', 'lets this caller in'), ('b', 'lets this caller in')],
+                [
+                    ('a', 'lets this caller in'),
+                    ('b', 'lets this caller in'),
+                    ('b', 'did not answer a'),
+                ],
             ),
         ):
             found = self.judge(libvirt.LibvirtAuth(), facts)

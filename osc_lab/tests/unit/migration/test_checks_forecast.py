@@ -33,6 +33,10 @@ FAST = tuple((float(s), s * 512000.0) for s in (1, 2, 4, 8))
 FULL = ((1.0, 300000.0), (2.0, 300000.0))
 
 
+#: The disk as the source sees it.
+SEEN = {'/d': 'fs'}
+
+
 class TestConvergence(testtools.TestCase):
     def facts(self, measured, options=None, disks=()):
         domain = facts.Domain(
@@ -144,14 +148,14 @@ class TestConvergence(testtools.TestCase):
         )
         options = nova_options.Options(auto_converge=True)
         for files, data, copied in (
-            ((), 118, 100 * 1024.0**3),
-            (
-                {'/d': 'fs'},
-                16,
-                0.0,
-            ),
+            ({'/d': ''}, 118, 100 * 1024.0**3),
+            (SEEN, 16, 0.0),
         ):
             found = self.facts(measured, disks=disks)
+            source = dataclasses.replace(
+                found.source, shell=facts.Shell('a', {}, (), '', files=SEEN)
+            )
+            found = dataclasses.replace(found, source=source)
             host = dataclasses.replace(
                 found.destinations[0],
                 shell=facts.Shell('b', {}, (), '', files=dict(files)),

@@ -107,8 +107,8 @@ CASES = (
                 )
             },
         ),
-        [],
-        'can do what it needs',
+        ['unknown'],
+        'libvirt does not answer',
     ),
     (
         guest.GuestDevices,
@@ -121,8 +121,8 @@ CASES = (
     (
         guest.GuestDevices,
         unseen(hosts.away('/iso', device='cdrom', readonly=True)),
-        [],
-        '',
+        ['unknown'],
+        'does not answer',
     ),
     (
         guest.GuestDevices,
@@ -199,7 +199,7 @@ CASES = (
         )
         for gib, free, results, remedy in (
             (None, None, ['unknown'], 'Use --ssh.'),
-            (0, 0, ['failed'], ''),
+            (0, 0, ['warning'], ''),
             (2, 2 * hosts.GIB, [], ''),
         )
     ),
@@ -472,6 +472,7 @@ class TestStorage(testtools.TestCase):
     def decide(self, found):
         """Return whether disks are copied, and what is wrong with that."""
         decision = storage.decide(found, found.destinations[0])
+        self.assertIsNone(decision.gap)
         for text in (decision.reason, decision.problem, decision.remedy):
             self.assertIsInstance(text, str)
         self.assertNotEqual('', decision.reason)
@@ -497,23 +498,58 @@ class TestStorage(testtools.TestCase):
 
     def test_disks_in_ceph_are_not(self):
         options = hosts.conf(images_type='rbd')
-        for source, block in (
-            ({'shell': hosts.shell(options=options)}, False),
-            ({'shell': hosts.shell()}, True),
-            ({'shell': hosts.UNSET}, True),
-        ):
-            found = hosts.pair(source=source, there={'shell': hosts.UNSET})
-            self.assertEqual((block, ''), self.decide(found))
+        found = hosts.pair(
+            source={'shell': hosts.shell(options=options)},
+            there={'shell': hosts.UNSET},
+        )
+        self.assertEqual((False, ''), self.decide(found))
 
-    def test_a_shell_at_the_destination_alone(self):
-        for files, block in (({'/i/disk': ''}, True), (hosts.HERE, False)):
+    def doubt(self, found):
+        """Return why it is not known whether disks are copied."""
+        decisions = []
+        for kind in facts.Storage:
+            asked = dataclasses.replace(
+                found, request=facts.Request('b', kind)
+            )
+            decision = storage.decide(asked, found.destinations[0])
+            self.assertEqual('', decision.problem)
+            self.assertIn('do not share', decision.reason)
+            self.assertEqual(kind is not facts.Storage.SHARED, decision.block)
+            decisions.append(decision)
+        self.assertEqual('', storage.left_over(found, found.destinations[0]))
+        (gap,) = {decision.gap for decision in decisions}
+        return gap
+
+    def test_nobody_looked_at_the_destination(self):
+        for source in (hosts.shell(files=hosts.HERE), hosts.UNSET):
+            for there in (hosts.UNSET, hosts.GAP):
+                found = hosts.pair(
+                    source={'shell': source}, there={'shell': there}
+                )
+                self.assertEqual(there, self.doubt(found))
+
+    def test_nobody_looked_at_the_source(self):
+        for files in ({'/i/disk': ''}, hosts.HERE):
             found = hosts.pair(
                 source={'shell': hosts.GAP},
                 there={'shell': hosts.shell(files=files)},
             )
-            self.assertEqual((block, ''), self.decide(found))
-            destination = found.destinations[0]
-            self.assertEqual('', storage.left_over(found, destination))
+            if files is hosts.HERE:
+                self.assertEqual(hosts.GAP, self.doubt(found))
+            else:
+                self.assertEqual((True, ''), self.decide(found))
+
+    def test_a_file_that_was_not_looked_for(self):
+        for here, there in (
+            ({}, hosts.HERE),
+            (hosts.HERE, {}),
+            ({'/i/disk': ''}, hosts.HERE),
+        ):
+            found = hosts.pair(
+                source={'shell': hosts.shell(files=here)},
+                there={'shell': hosts.shell(files=there)},
+            )
+            self.assertIn('not looked at', self.doubt(found).message)
 
     def test_another_file_of_that_name_is_not_shared(self):
         found = hosts.pair(
@@ -549,4 +585,4 @@ class TestStorage(testtools.TestCase):
     def test_a_guest_that_nobody_saw(self):
         for known in (hosts.GAP, hosts.connection('a', domain=hosts.GAP)):
             found = hosts.pair(source={'libvirt': known})
-            self.assertEqual((False, ''), self.decide(found))
+            self.assertEqual(hosts.GAP, self.doubt(found))

@@ -331,9 +331,8 @@ CASES = (
                 ),
             }
         ),
-        [],
-        'PARALLEL.',
-        {'flags': [*LIVE, 'POSTCOPY', 'PARALLEL']},
+        ['unknown'],
+        'libvirt does not answer',
     ),
     *(
         (

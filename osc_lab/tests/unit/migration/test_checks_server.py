@@ -205,13 +205,13 @@ CASES = (
         server.ServerFeatures,
         samples.server(shares=GAP),
         [],
-        'Nothing that cannot travel',
+        'flavor shows nothing that cannot travel; the service does not',
     ),
     (
         server.ServerFeatures,
         samples.clean(network=GAP),
         [],
-        'Nothing that cannot travel',
+        'flavor shows nothing that cannot travel; the service does not',
     ),
     (
         server.ServerFeatures,
