@@ -123,8 +123,8 @@ class End:
                 return
             except exceptions.LabError as error:
                 failure = error
-        remedy = _('remove it with: openstack port mirror delete %s') % (
-            mirror.name
+        remedy = _('remove it with: %s') % inventory.delete_command(
+            self.host, mirror.marks.id
         )
         if self._made.guarded:
             remedy = _('the host removes it by itself when its time is over')

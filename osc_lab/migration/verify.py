@@ -286,7 +286,7 @@ def _mirrors(after: After) -> collections.abc.Iterator[finding.Finding]:
                 'openstack port mirror delete %s, then "openstack port mirror '
                 'create" again.'
             )
-            % mirror.name,
+            % shlex.quote(mirror.name),
             finding.Source.OVSDB,
         )
     if not stayed:

@@ -20,8 +20,6 @@ systemd runs, else as a process that ends by itself.
 The scripts are constants; values reach them as arguments.
 """
 
-import shlex
-
 from osc_lab.mirroring import marks
 
 #: Arguments: id, UUID of the bridge, option --db of ovs-vsctl or ''.
@@ -148,11 +146,6 @@ def known(text: str) -> str:
     if text == 'systemd' or (kind == 'pid' and process.isdigit()):
         return text
     return ''
-
-
-def remove_by_hand(mirror_id: str, bridge: str) -> str:
-    """Return a command for people that does what the guard does."""
-    return shlex.join(_sh(_REMOVE, mirror_id, bridge, ''))
 
 
 def _sh(script: str, *arguments: str) -> list[str]:

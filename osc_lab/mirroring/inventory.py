@@ -18,6 +18,7 @@ the left-overs that ``prune --foreign`` names.
 
 import datetime
 import logging
+import shlex
 
 from osc_lab import exceptions
 from osc_lab.i18n import _
@@ -54,6 +55,14 @@ def ids(entry: health.Entry) -> set[str]:
     """Return the ids in the marks of an entry's rows."""
     rows = (entry.mirror, *entry.ports)
     return {row.marks.id for row in rows if row and row.marks}
+
+
+def delete_command(host: str, made: str) -> str:
+    """Return what removes a mirror, for people.
+
+    :param made: the id in its marks
+    """
+    return f'openstack port mirror delete --host {shlex.quote(host)} {made}'
 
 
 def remove(host: host_.Host, entry: health.Entry, user: str) -> None:

@@ -102,6 +102,7 @@ class Maker:
         self._id = str(uuid.uuid4())
         self._guard = ''
         self._asked = False
+        self._left = False
         self._existing: model.Mirror | None = None
         self._row = ''
         self._read: model.Mirror | None = None
@@ -241,7 +242,9 @@ class Maker:
                 _('make the mirror'),
                 self._commit,
                 undo=self._remove,
-                undo_command=guard.remove_by_hand(self._id, found.bridge.uuid),
+                undo_command=inventory.delete_command(
+                    self._host.name, self._id
+                ),
             ),
             plan.Step(_('see that the port works'), self._verify),
             plan.Step(
@@ -335,7 +338,8 @@ class Maker:
             )
 
     def _stop_guard(self) -> None:
-        if self._asked:
+        # It ends what we could not.
+        if self._asked and not self._left:
             inventory.end_guard(self._host, self._id, self._guard)
 
     def _commit(self) -> None:
@@ -359,10 +363,12 @@ class Maker:
         )
 
     def _remove(self) -> None:
+        self._left = True
         now = datetime.datetime.now(datetime.UTC)
         for entry in inventory.collect(self._host, now):
             if self._id in inventory.ids(entry):
                 inventory.drop(self._host, entry, self._creator)
+        self._left = False
 
     def _verify(self) -> None:
         if self._existing is not None:

@@ -22,7 +22,6 @@ from cliff import columns
 from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.mirroring import amounts
-from osc_lab.mirroring import guard
 from osc_lab.mirroring import health
 from osc_lab.mirroring import inventory
 from osc_lab.mirroring import judge
@@ -202,7 +201,7 @@ def plan(
         operations = transaction.create(found, wish, user)
         commands = transaction.create_commands(found, wish)
     if before is not None and before.marks and not exists:
-        away = guard.remove_by_hand(before.marks.id, found.bridge.uuid)
+        away = inventory.delete_command(wish.marks.host, before.marks.id)
         commands.insert(0, away)
     return (
         exceptions.printable(wish.name),

@@ -225,8 +225,11 @@ class PairTest(base.CloudTest):
         }
         self.assertEqual({}, changed)
 
-    def assert_same(self, before):
-        """See that nothing is left of what a test made."""
+    def assert_same(self, before, seconds=20):
+        """See that nothing is left of what a test made.
+
+        :param seconds: what was told to end, or ends itself, may take
+        """
         for host in HOSTS:
             rows, others = before[host]
             self.assert_rows(rows, self.rows(host))
@@ -234,9 +237,8 @@ class PairTest(base.CloudTest):
             def nothing(host=host, others=others):
                 return self.belongings(host) == others
 
-            # What has been told to end may take a moment.
             try:
-                wait_until('the end of what was there', nothing, 20)
+                wait_until('the end of what was there', nothing, seconds)
             except AssertionError:
                 self.assertEqual(others, self.belongings(host))
 

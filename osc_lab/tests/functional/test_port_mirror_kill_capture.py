@@ -71,7 +71,8 @@ class TestKillCapture(pair.PairTest):
             self.fail('The series does not end.')
         self.assertEqual(0, status)
         self.assertGreater(at, 20)
-        # Each mirror is made for a second, and lives one minute longer.
+        # Each mirror is made for a second, and lives one minute longer; so
+        # does the guard of one that was killed when the mirror had gone.
         rows = self.before['hosta'][0]
         pair.wait_until('the guards', lambda: self.rows('hosta') == rows, 90)
-        self.assert_same(self.before)
+        self.assert_same(self.before, 90)

@@ -14,6 +14,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 
 import fixtures
@@ -257,6 +259,32 @@ class TestCreate(mirrors.MirrorTest):
         _out, err = self.run_command('create', 'one', '--wait', '0', status=5)
         self.assertIn('made no port', err)
         self.assert_none()
+
+    def test_it_cannot_be_undone(self):
+        """The guard stays, and so does the command that is shown."""
+        self.database.works = False
+        self.useFixture(
+            fixtures.MonkeyPatch('osc_lab.mirroring.maker._PORT_DEADLINE', 0.2)
+        )
+        real = self.database.transact
+
+        def refuse(operations):
+            if operations[0]['op'] == 'mutate':
+                return [{'error': 'permission error', 'details': ''}]
+            return real(operations)
+
+        self.database.transact = refuse
+        _out, err = self.run_command('create', 'one', '--wait', '0', status=5)
+        self.assertIn('made no port', err)
+        self.assertNotIn('.timer', self.calls.read_text())
+        self.database.transact = real
+        self.assertEqual(1, len(self.json('list')))
+        (command,) = re.findall('remove it with: openstack ([^;\n]+)', err)
+        words = shlex.split(command)
+        self.assertEqual(['port', 'mirror'], words[:2])
+        self.run_command(*words[2:])
+        self.assert_none()
+        self.assertIn('.timer', self.calls.read_text())
 
     def test_somebody_removes_it_at_once(self):
         def gone(operations):
