@@ -21,12 +21,15 @@ Cinder checks names before it creates, not while; two runs at the same
 moment can both succeed.  It then even answers one of them with the
 other's type.  So a run knows its type by the mark alone, and looks for a
 twin before and after it publishes.  A finished type stays before one that
-is not, and else the lower id; who sees a reason to go removes its own.
+is not, and else the lower id; who sees a reason to go removes its own.  One
+that is finished waits for a lower one that is not: others may have seen it
+already, and that one goes when it sees it, or is finished as well.
 """
 
 import collections.abc
 import shlex
 import time
+import typing
 
 from osc_lab.encryption import compare
 from osc_lab.encryption import mark as mark_
@@ -39,6 +42,10 @@ from osc_lab import plan
 #: Pauses in seconds between looks for a type whose request may still be
 #: under way.
 _LATE = (0.5, 1.0, 2.0, 2.0)
+
+Settle: typing.TypeAlias = collections.abc.Callable[
+    [list[model.VolumeType]], object
+]
 
 
 class Lost(Exception):
@@ -53,6 +60,8 @@ class Maker:
     :param mark: names this attempt, and no other
     :param prove: shows, with the id of the type and before anybody else
         can use it, that it encrypts; None leaves the proof out
+    :param settle: waits until types are no longer unfinished; None for
+        steps that are shown alone
     """
 
     def __init__(
@@ -61,8 +70,10 @@ class Maker:
         wish: model.Wish,
         mark: mark_.Mark,
         prove: collections.abc.Callable[[str], None] | None = None,
+        settle: Settle | None = None,
     ) -> None:
         self._prove = prove
+        self._settle = settle or (lambda unfinished: None)
         self._store = store
         self._wish = wish
         self._mark = mark
@@ -202,7 +213,18 @@ class Maker:
                 raise
 
     def _stay(self) -> None:
-        self._yield_to_twins()
+        lower: list[model.VolumeType] = []
+        while True:
+            self._settle(lower)
+            twins = self._twins()
+            lower = [
+                item
+                for item in twins
+                if item.id < self._known() and mark_.read(item.description)
+            ]
+            if not lower:
+                self._yield_to(twins)
+                return
 
     # -- what the steps stand on
 
@@ -254,11 +276,13 @@ class Maker:
         return None
 
     def _yield_to_twins(self) -> None:
+        self._yield_to(self._twins())
+
+    def _yield_to(self, twins: list[model.VolumeType]) -> None:
         """Go on only as the one type of this name that may stay.
 
         :raises Lost: when another one stays, or the own one is gone
         """
-        twins = self._twins()
         mine = self._own(twins)
         assert mine is not None
         finished = mark_.read(mine.description) is None

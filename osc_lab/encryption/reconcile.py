@@ -95,22 +95,28 @@ def look(store: store_.Store, name: str) -> Found:
     """Return what is known about types of a name."""
     same = [item for item in store.types() if item.name == name]
     unfinished = tuple(item for item in same if mark_.read(item.description))
-    return Found(
-        tuple(
-            _complete(store, item) for item in same if item not in unfinished
-        ),
-        unfinished,
+    finished = (
+        _complete(store, item) for item in same if item not in unfinished
     )
+    return Found(tuple(filter(None, finished)), unfinished)
 
 
-def _complete(store: store_.Store, item: model.VolumeType) -> model.VolumeType:
+def _complete(
+    store: store_.Store, item: model.VolumeType
+) -> model.VolumeType | None:
+    """Return all of a type, None when somebody removed it meanwhile."""
     # Only an administrator may ask who has access.
     private = item.is_public is False
-    return dataclasses.replace(
-        item,
-        encryption=store.encryption(item.id),
-        projects=store.projects(item.id) if private else None,
-    )
+    try:
+        return dataclasses.replace(
+            item,
+            encryption=store.encryption(item.id),
+            projects=store.projects(item.id) if private else None,
+        )
+    except exceptions.ServiceError as error:
+        if error.status == 404:
+            return None
+        raise
 
 
 def check(found: Found, wish: model.Wish) -> model.VolumeType | None:
@@ -225,7 +231,11 @@ def apply(
 def _make(
     store: store_.Store, wish: model.Wish, actor: Actor, prove: Prove | None
 ) -> None:
-    steps = maker.Maker(store, wish, actor.mark(), prove).steps()
+
+    def settle(unfinished: list[model.VolumeType]) -> None:
+        _settle(store, unfinished, actor)
+
+    steps = maker.Maker(store, wish, actor.mark(), prove, settle).steps()
     try:
         steps.run()
     except exceptions.UndoFailed:
