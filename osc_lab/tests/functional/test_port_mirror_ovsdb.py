@@ -41,10 +41,14 @@ HOSTILE = '-x $(touch /tmp/owned) "\'\\\n\x1b[31m; `id` ' + 'ä' * 200
 class SwitchTest(testtools.TestCase):
     def setUp(self):
         super().setUp()
-        self.switch = self.useFixture(vswitch.Switch())
+        self.switch = self.useFixture(vswitch.Switch(schema=self.schema()))
         self.switch.add_port('tapone', PORT)
         self.switch.add_port('taptwo', OTHER)
         self.switch.add_port('watch')
+
+    def schema(self):
+        """Return the path of the schema that the database has."""
+        return vswitch.SCHEMA
 
     def port(self, **changes):
         values = {
@@ -57,13 +61,16 @@ class SwitchTest(testtools.TestCase):
         }
         return model.NeutronPort(**{**values, **changes})
 
-    def create(self, to='port:watch', direction='both', port=None, **more):
-        request = making.Request(
+    def request(self, to='port:watch', direction='both', **more):
+        return making.Request(
             direction=model.Direction(direction),
             target=targets.parse(to),
             lifetime=datetime.timedelta(hours=1),
             **more,
         )
+
+    def create(self, *args, port=None, **more):
+        request = self.request(*args, **more)
         with self.switch.host() as host:
             maker = making.Maker(host, port or self.port(), request, 'me')
             return maker.make()

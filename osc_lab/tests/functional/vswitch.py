@@ -58,11 +58,13 @@ class Switch(fixtures.Fixture):
     """ovsdb-server and ovs-vswitchd in a folder of their own.
 
     :param daemon: False for the database alone
+    :param schema: path of the schema of the database
     """
 
-    def __init__(self, daemon=True):
+    def __init__(self, daemon=True, schema=SCHEMA):
         super().__init__()
         self.daemon = daemon
+        self.schema = schema
 
     def _setUp(self):
         # Paths of sockets are short: not below the folder of the tests.
@@ -79,13 +81,8 @@ class Switch(fixtures.Fixture):
             'PATH': f'{os.environ["PATH"]}:/usr/sbin:/sbin',
         }
         database = self.folder / 'conf.db'
-        self.run('ovsdb-tool', 'create', str(database), SCHEMA)
-        self._start(
-            'ovsdb-server',
-            f'--remote=p{self.remote}',
-            str(database),
-        )
-        ready('ovsdb-server', self.socket.exists)
+        self.run('ovsdb-tool', 'create', str(database), str(self.schema))
+        self._serve()
         self.vsctl('--no-wait', 'init')
         if not self.daemon:
             self.vsctl('--no-wait', 'add-br', 'br-int')
@@ -99,6 +96,29 @@ class Switch(fixtures.Fixture):
         self.vsctl(
             *('add-br', 'br-int', '--', 'set', 'bridge', 'br-int'),
             *('datapath_type=dummy', 'fail-mode=standalone'),
+        )
+
+    def _serve(self):
+        self._server = self._start(
+            'ovsdb-server',
+            f'--remote=p{self.remote}',
+            str(self.folder / 'conf.db'),
+        )
+        ready('ovsdb-server', self.socket.exists)
+
+    def restart_database(self):
+        """Kill the server of the database, and start another one."""
+        self._server.kill()
+        self._server.wait()
+        self.socket.unlink()
+        (self.folder / 'ovsdb-server.ctl').unlink()
+        self._serve()
+
+    def control(self, command, *argv):
+        """Tell the server of the database something."""
+        self.run(
+            *('ovs-appctl', '-t', f'{self.folder}/ovsdb-server.ctl'),
+            *(f'ovsdb-server/{command}', *argv),
         )
 
     def listen_tls(self, certificate, key, authority):
@@ -149,6 +169,7 @@ class Switch(fixtures.Fixture):
         )
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
+        return process
 
     def run(self, *argv):
         done = subprocess.run(
