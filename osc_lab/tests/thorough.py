@@ -24,7 +24,10 @@ import os
 import hypothesis
 from testtools import content
 
-THOROUGH = bool(os.environ.get('OSC_LAB_THOROUGH'))
+#: Examples of a property that are asked for; 1 asks for what is promised.
+EXAMPLES = int(os.environ.get('OSC_LAB_THOROUGH') or 0)
+
+THOROUGH = EXAMPLES > 0
 
 #: Seconds after which a parser or a renderer counts as hanging.
 HANG = 2
@@ -38,8 +41,10 @@ _TOLERATED = [
 
 def prop(examples=60, thorough=2000):
     """Return settings of a property: 2,000 examples when thorough."""
+    if THOROUGH:
+        examples = max(examples, thorough, EXAMPLES)
     return hypothesis.settings(
-        max_examples=max(examples, thorough) if THOROUGH else examples,
+        max_examples=examples,
         deadline=HANG * 1000,
         derandomize=not THOROUGH,
         suppress_health_check=_TOLERATED,
