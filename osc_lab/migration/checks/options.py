@@ -129,14 +129,12 @@ class MigrationOptions(base.HostCheck):
         options = nova_options.read(facts.source.shell.options)
         decision = storage.decide(facts, host)
         block, gap = decision.block, decision.gap
-        found = self._found(facts, host, options, block)
-        doubted = []
+        found = certain = self._found(facts, host, options, block)
         if gap:
-            certain = self._found(facts, host, options, not block)
-            doubted = [item for item in found if item not in certain]
-            found = [item for item in found if item in certain]
-        yield from found
-        if gap and doubted:
+            either = self._found(facts, host, options, not block)
+            certain = [item for item in found if item in either]
+        yield from certain
+        if gap and found != certain:
             yield self.missing(host.name, gap)
         elif not found:
             flags = options.flags(block and not gap)
@@ -241,7 +239,7 @@ class MigrationOptions(base.HostCheck):
         block: bool,
     ) -> base.Found:
         if isinstance(domain, facts_.Gap):
-            if options.bandwidth_mib_s and options.completion_timeout(1):
+            if options.bandwidth_mib_s and options.timeout_s:
                 yield self.missing(host, domain)
             return
         disks = [

@@ -32,6 +32,9 @@ def unseen(found):
     return dataclasses.replace(found, destinations=(host,))
 
 
+#: What is told where no shell is set.
+UNSET = (['skipped'], 'No shell channel is set.', {}, 'Use --ssh.')
+
 #: (check, facts, results that are not ok, words in message or remedy)
 CASES = (
     (guest.GuestDevices, hosts.domain(hostdevs=('pci',)), ['failed'], 'pci'),
@@ -126,6 +129,12 @@ CASES = (
     ),
     (
         guest.GuestDevices,
+        hosts.away('/iso', {'/else': ''}, device='cdrom', readonly=True),
+        ['unknown'],
+        '/iso was not looked for there.',
+    ),
+    (
+        guest.GuestDevices,
         hosts.away('/base', target='vdb', readonly=True),
         ['failed'],
         '/base (disk vdb) is not there',
@@ -202,6 +211,58 @@ CASES = (
             (0, 0, ['warning'], ''),
             (2, 2 * hosts.GIB, [], ''),
         )
+    ),
+    *(
+        (
+            guest.MigrationStorage,
+            hosts.pair(
+                there={
+                    'shell': shell,
+                    'hypervisor': dataclasses.replace(
+                        samples.host('b').hypervisor, disk_available_gib=gib
+                    ),
+                },
+                request=facts.Request('b', kind),
+            ),
+            results,
+            words,
+            evidence,
+            remedy,
+        )
+        for shell, gib, kind, results, words, evidence, remedy in (
+            (hosts.UNSET, 9, facts.Storage.BLOCK, *UNSET),
+            (hosts.UNSET, 9, facts.Storage.SHARED, *UNSET),
+            (hosts.UNSET, 0, facts.Storage.SHARED, *UNSET),
+            (
+                *(hosts.UNSET, 0, facts.Storage.BLOCK, ['failed']),
+                '512 MiB are to be copied, only 0 MiB',
+                {
+                    'virtual_bytes': hosts.GIB,
+                    'allocated_bytes': hosts.GIB // 2,
+                    'free_bytes': 0,
+                },
+                '',
+            ),
+            (
+                *(hosts.GAP, 9, facts.Storage.AUTO, ['unknown']),
+                *('does not answer', {}, ''),
+            ),
+        )
+    ),
+    (
+        guest.MigrationStorage,
+        hosts.pair(
+            source={'shell': hosts.GAP},
+            there={'shell': hosts.shell(files=hosts.HERE)},
+        ),
+        ['unknown'],
+        'does not answer',
+    ),
+    (
+        guest.QemuMigrate,
+        hosts.pair(source={'libvirt': hosts.GAP}),
+        [],
+        'can do what it needs',
     ),
     (
         guest.MigrationStorage,

@@ -338,6 +338,43 @@ CASES = (
         (
             options.MigrationOptions,
             hosts.pair(
+                source={
+                    'libvirt': hosts.GAP,
+                    'shell': hosts.shell(options=hosts.conf(**values)),
+                }
+            ),
+            results,
+            words,
+            evidence,
+        )
+        for values, results, words, evidence in (
+            (
+                {'live_migration_tunnelled': True},
+                ['unknown'],
+                'libvirt does not answer',
+                {},
+            ),
+            (
+                {'live_migration_bandwidth': 1},
+                ['unknown'],
+                'libvirt does not answer',
+                {},
+            ),
+            (
+                {
+                    'live_migration_bandwidth': 1,
+                    'live_migration_completion_timeout': 0,
+                },
+                [],
+                'UNDEFINE_SOURCE, PERSIST_DEST.',
+                {'flags': [*LIVE]},
+            ),
+        )
+    ),
+    *(
+        (
+            options.MigrationOptions,
+            hosts.pair(
                 there={
                     'shell': hosts.shell(
                         options={'libvirt': {option: 'x'}},

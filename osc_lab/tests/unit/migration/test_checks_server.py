@@ -209,6 +209,12 @@ CASES = (
     ),
     (
         server.ServerFeatures,
+        samples.dataclasses.replace(samples.server(shares=GAP), network=GAP),
+        [],
+        'the service does not answer; the service does not answer',
+    ),
+    (
+        server.ServerFeatures,
         samples.clean(network=GAP),
         [],
         'flavor shows nothing that cannot travel; the service does not',
