@@ -95,6 +95,20 @@ class TestTwins(RaceTest):
             self.assertEqual([type_id], list(self.cloud.types))
             self.assertFalse(run.json['changed'])
 
+    def test_withdrawn_while_it_is_looked_at(self):
+        self.twin('ffffffff-f')
+
+        def gone():
+            self.cloud.types.clear()
+            return 404, {'itemNotFound': {'message': 'no such type'}}
+
+        self.meddle('GET', '/encryption', gone)
+        run = self.luks('--no-verify')
+        self.assertTrue(run.json['changed'])
+        self.assertEqual([run.json['id']], list(self.cloud.types))
+        self.refuse('GET', '/encryption', 500)
+        self.luks('--no-verify', status=1, text='refused')
+
     def test_name_is_taken_in_the_very_moment(self):
         def taken():
             self.twin('ffffffff-f')
