@@ -137,6 +137,7 @@ class MigrationOptions(base.HostCheck):
         if gap and found != certain:
             yield self.missing(host.name, gap)
         elif not found:
+            # What is certain: nobody may know whether disks are copied.
             flags = options.flags(block and not gap)
             yield self.answer(
                 host.name,
