@@ -141,12 +141,12 @@ class TestProgress(SlowTest):
         left = [int(left) for _n, left in re.findall(ITERATION, shown.text)]
         self.assertGreater(max(left), 100)
         self.assertLess(left[-1], 20)
-        phases = [
-            phase
-            for phase in ('accepted', 'memory iteration', 'post')
-            if f' s, {phase}' in shown.text
-        ]
-        self.assertEqual(['memory iteration'], phases[1:2], shown.text)
+        # Some are too short to be seen each time.
+        self.assertRegex(
+            shown.text,
+            r'(?s) s, (requested|accepted|queued|preparing)'
+            r'.* s, memory iteration.* s, (post|completed)',
+        )
         self.assertIn('Moved from', ' '.join(shown.text.split()))
         self.assertEqual(self.other, self.show()['OS-EXT-SRV-ATTR:host'])
         self.assert_nothing_left()
