@@ -169,6 +169,18 @@ class MirrorTest(testtools.TestCase):
             for table in ('Mirror', 'Port', 'Interface')
         }
 
+    def refuse_removal(self, details=''):
+        """Let OVSDB refuse to take rows away; return what it did before."""
+        real = self.database.transact
+
+        def refuse(operations):
+            if operations[0]['op'] == 'mutate':
+                return [{'error': 'permission error', 'details': details}]
+            return real(operations)
+
+        self.database.transact = refuse
+        return real
+
     def assert_none(self):
         self.assertEqual(
             {'Mirror': [], 'Port': [], 'Interface': []}, self.ours()

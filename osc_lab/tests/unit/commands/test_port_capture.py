@@ -197,14 +197,7 @@ class TestCapture(mirrors.MirrorTest):
         self.assert_none()
 
     def test_the_mirror_cannot_be_removed(self):
-        real = self.database.transact
-
-        def refuse(operations):
-            if operations[0]['op'] == 'mutate':
-                return [{'error': 'permission error', 'details': ''}]
-            return real(operations)
-
-        self.database.transact = refuse
+        self.refuse_removal()
         self.useFixture(
             fixtures.MonkeyPatch(
                 'osc_lab.commands.capture_source._ATTEMPTS', 1

@@ -183,14 +183,7 @@ class TestOthers(mirrors.MirrorTest):
 
     def test_a_host_that_goes_away(self):
         made = self.create()
-        real = self.database.transact
-
-        def refuse(operations):
-            if operations[0]['op'] == 'mutate':
-                return [{'error': 'permission error', 'details': 'read-only'}]
-            return real(operations)
-
-        self.database.transact = refuse
+        self.refuse_removal('read-only')
         _out, err = self.run_command('delete', made['id'], status=5)
         self.assertIn('read-only', err)
         self.long_ago()

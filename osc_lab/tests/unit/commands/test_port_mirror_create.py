@@ -266,14 +266,7 @@ class TestCreate(mirrors.MirrorTest):
         self.useFixture(
             fixtures.MonkeyPatch('osc_lab.mirroring.maker._PORT_DEADLINE', 0.2)
         )
-        real = self.database.transact
-
-        def refuse(operations):
-            if operations[0]['op'] == 'mutate':
-                return [{'error': 'permission error', 'details': ''}]
-            return real(operations)
-
-        self.database.transact = refuse
+        real = self.refuse_removal()
         _out, err = self.run_command('create', 'one', '--wait', '0', status=5)
         self.assertIn('made no port', err)
         self.assertNotIn('.timer', self.calls.read_text())

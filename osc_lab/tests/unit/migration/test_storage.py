@@ -1,0 +1,142 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+
+"""Whether disks are copied, and what of that is not known."""
+
+import dataclasses
+
+import testtools
+
+from osc_lab.migration import facts
+from osc_lab.migration import storage
+from osc_lab.tests.unit.migration import host_samples as hosts
+
+
+class TestStorage(testtools.TestCase):
+    def decide(self, found):
+        """Return whether disks are copied, and what is wrong with that."""
+        decision = storage.decide(found, found.destinations[0])
+        self.assertIsNone(decision.gap)
+        for text in (decision.reason, decision.problem, decision.remedy):
+            self.assertIsInstance(text, str)
+        self.assertNotEqual('', decision.reason)
+        self.assertEqual(bool(decision.problem), bool(decision.remedy))
+        return decision.block, decision.problem.partition(' ')[0]
+
+    def test_local_disks_are_copied(self):
+        for kind in (facts.Storage.AUTO, facts.Storage.BLOCK):
+            found = hosts.pair(request=facts.Request('b', kind))
+            self.assertEqual((True, ''), self.decide(found))
+        found = hosts.pair(request=facts.Request('b', facts.Storage.SHARED))
+        self.assertEqual((True, '--shared-migration'), self.decide(found))
+
+    def test_shared_disks_are_not(self):
+        there = {'shell': hosts.shell(files=hosts.HERE)}
+        for kind in (facts.Storage.AUTO, facts.Storage.SHARED):
+            found = hosts.pair(there=there, request=facts.Request('b', kind))
+            self.assertEqual((False, ''), self.decide(found))
+        found = hosts.pair(
+            there=there, request=facts.Request('b', facts.Storage.BLOCK)
+        )
+        self.assertEqual((False, '--block-migration'), self.decide(found))
+
+    def test_disks_in_ceph_are_not(self):
+        options = hosts.conf(images_type='rbd')
+        found = hosts.pair(
+            source={'shell': hosts.shell(options=options)},
+            there={'shell': hosts.UNSET},
+        )
+        self.assertEqual((False, ''), self.decide(found))
+
+    def doubt(self, found):
+        """Return why it is not known whether disks are copied."""
+        decisions = []
+        for kind in facts.Storage:
+            asked = dataclasses.replace(
+                found, request=facts.Request('b', kind)
+            )
+            decision = storage.decide(asked, found.destinations[0])
+            self.assertEqual('', decision.problem)
+            self.assertIn('do not share', decision.reason)
+            self.assertEqual(kind is not facts.Storage.SHARED, decision.block)
+            decisions.append(decision)
+        self.assertEqual('', storage.left_over(found, found.destinations[0]))
+        (gap,) = {decision.gap for decision in decisions}
+        return gap
+
+    def test_nobody_looked_at_the_destination(self):
+        for source in (hosts.shell(files=hosts.HERE), hosts.UNSET):
+            for there in (hosts.UNSET, hosts.GAP):
+                found = hosts.pair(
+                    source={'shell': source}, there={'shell': there}
+                )
+                self.assertEqual(there, self.doubt(found))
+
+    def test_nobody_looked_at_the_source(self):
+        for files in ({'/i/disk': ''}, hosts.HERE):
+            found = hosts.pair(
+                source={'shell': hosts.GAP},
+                there={'shell': hosts.shell(files=files)},
+            )
+            if files is hosts.HERE:
+                self.assertEqual(hosts.GAP, self.doubt(found))
+            else:
+                self.assertEqual((True, ''), self.decide(found))
+
+    def test_a_file_that_was_not_looked_for(self):
+        for here, there in (
+            ({}, hosts.HERE),
+            (hosts.HERE, {}),
+            ({'/i/disk': ''}, hosts.HERE),
+        ):
+            found = hosts.pair(
+                source={'shell': hosts.shell(files=here)},
+                there={'shell': hosts.shell(files=there)},
+            )
+            self.assertIn('not looked at', self.doubt(found).message)
+
+    def test_another_file_of_that_name_is_not_shared(self):
+        found = hosts.pair(
+            there={'shell': hosts.shell(files={'/i/disk': 'fs:2'})}
+        )
+        self.assertEqual((True, ''), self.decide(found))
+        self.assertEqual(
+            '/i/disk', storage.left_over(found, found.destinations[0])
+        )
+
+    def test_one_disk_of_two_is_not_shared(self):
+        disks = (hosts.DISK, dataclasses.replace(hosts.DISK, source='/other'))
+        known = {'/i/disk': 'fs:1', '/other': 'fs:2'}
+        for files, block in ((known, False), ({**known, '/other': ''}, True)):
+            found = hosts.pair(
+                source={
+                    'libvirt': hosts.connection(
+                        'a',
+                        domain=dataclasses.replace(hosts.DOMAIN, disks=disks),
+                    ),
+                    'shell': hosts.shell(files=known),
+                },
+                there={'shell': hosts.shell(files=files)},
+            )
+            self.assertEqual((block, ''), self.decide(found))
+            self.assertEqual(
+                '', storage.left_over(found, found.destinations[0])
+            )
+
+    def test_volumes_are_not(self):
+        self.assertEqual((False, ''), self.decide(hosts.disk(volume_id='v1')))
+
+    def test_a_guest_that_nobody_saw(self):
+        for known in (hosts.GAP, hosts.connection('a', domain=hosts.GAP)):
+            found = hosts.pair(source={'libvirt': known})
+            self.assertEqual(hosts.GAP, self.doubt(found))
