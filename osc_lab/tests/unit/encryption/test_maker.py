@@ -109,6 +109,27 @@ class TestMaker(testtools.TestCase):
         self.assertRaises(exceptions.ServiceError, self.make)
         self.assertEqual([other], self.store.types())
 
+    def test_one_that_others_may_have_seen_stays(self):
+        """Another run began when this one had published its type."""
+        lower = model.VolumeType('lower', 'LUKS', str(mark.new('h', 2)), False)
+        publish, waited = self.store.publish, []
+
+        def published(*args):
+            publish(*args)
+            self.store.found['lower'] = lower
+
+        def settle(unfinished):
+            for item in unfinished:
+                waited.append(item.id)
+                del self.store.found[item.id]
+
+        self.store.publish = published
+        maker.Maker(
+            self.store, WISH, mark.new('h', 1), settle=settle
+        ).steps().run()
+        self.assertEqual(['lower'], waited)
+        self.assertEqual(['own'], list(self.store.found))
+
     def test_somebody_removes_it_at_once(self):
         self.store.fails = {'create_type': (None, False)}
         self.assertRaises(maker.Lost, self.make)
