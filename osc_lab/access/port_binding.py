@@ -146,6 +146,7 @@ def _agent(body: service.Json) -> facts.Agent:
         admin_up=bool(body.get('admin_state_up', True)),
         bridge_mappings=_names(
             configuration.get('bridge_mappings')
+            or configuration.get('bridge-mappings')
             or configuration.get('interface_mappings')
         ),
         device_mappings=_names(configuration.get('device_mappings')),
@@ -154,7 +155,9 @@ def _agent(body: service.Json) -> facts.Agent:
 
 
 def _names(value: typing.Any) -> frozenset[str]:
-    # A mapping for the OVS agent, a string "net:bridge,..." under OVN.
+    # A mapping for the OVS agent.  Under OVN it is what the chassis has,
+    # "net:bridge,..." with a name of its own: neutron.plugins.ml2.drivers.
+    # ovn.agent.neutron_agent, as_dict.
     if isinstance(value, str):
-        value = [item.partition(':')[0] for item in value.split(',')]
+        value = [item.partition(':')[0].strip() for item in value.split(',')]
     return frozenset(str(item) for item in value or () if item)
