@@ -18,13 +18,14 @@ from osc_lab.migration import facts as facts_
 from osc_lab.preflight import finding
 
 _OVS = 'Open vSwitch agent'
-_OVN = 'OVN Controller agent'
+#: A chassis is called the latter when it may be a gateway, too.
+_OVN = ('OVN Controller agent', 'OVN Controller Gateway agent')
 _SRIOV = 'NIC Switch agent'
 
 #: Agents that can bind a port of this virtual interface type.
 _AGENTS = {
-    'ovs': (_OVS, _OVN),
-    'vhostuser': (_OVS, _OVN),
+    'ovs': (_OVS, *_OVN),
+    'vhostuser': (_OVS, *_OVN),
     'bridge': ('Linux bridge agent',),
     'hw_veb': (_SRIOV,),
     'macvtap': ('Macvtap agent', _SRIOV),
@@ -108,10 +109,11 @@ class PortBinding(base.HostCheck):
         agents: tuple[facts_.Agent, ...],
         everywhere: tuple[facts_.Agent, ...],
     ) -> list[str]:
-        wanted = _AGENTS.get(port.vif_type)
-        if wanted is None or not any(
-            agent.type in wanted for agent in everywhere
-        ):
+        used = {agent.type for agent in everywhere}
+        wanted = [
+            item for item in _AGENTS.get(port.vif_type, ()) if item in used
+        ]
+        if not wanted:
             # A mechanism driver without agents.
             return []
         fitting = [agent for agent in agents if agent.type in wanted]
@@ -157,7 +159,7 @@ def _network_problems(
                 % {'net': port.physical_network, 'port': label}
             ]
     elif port.network_type in _TUNNELS and not any(
-        agent.type == _OVN or port.network_type in agent.tunnel_types
+        agent.type in _OVN or port.network_type in agent.tunnel_types
         for agent in living
     ):
         return [

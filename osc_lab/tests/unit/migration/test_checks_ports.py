@@ -21,6 +21,7 @@ from osc_lab.migration import facts
 from osc_lab.tests.unit.migration import check_cases
 from osc_lab.tests.unit.migration import samples
 
+GATEWAY = 'OVN Controller Gateway agent'
 GAP = facts.Gap('the service does not answer')
 
 
@@ -183,7 +184,7 @@ CASES = (
             samples.agent('a', type='NIC Switch agent'),
         ),
         ['failed'],
-        'No Macvtap agent is there',
+        'No NIC Switch agent is there',
         {'port': 'port1'},
     ),
     (
@@ -203,7 +204,7 @@ CASES = (
             samples.agent('a', type='OVN Controller agent'),
         ),
         ['failed', 'failed'],
-        'No Open vSwitch agent is there for port port2',
+        'No OVN Controller agent is there for port port2',
         {'port': 'port1'},
     ),
     (
@@ -223,6 +224,33 @@ CASES = (
         ),
         [],
         '',
+    ),
+    (
+        network.PortBinding,
+        samples.ports(
+            ({'network_type': 'geneve'},),
+            samples.agent('a', type='OVN Controller agent'),
+            samples.agent('b', type=GATEWAY, tunnel_types=frozenset()),
+        ),
+        [],
+        'can bind its ports',
+    ),
+    (
+        network.PortBinding,
+        samples.agents(
+            samples.agent('a', type=GATEWAY),
+            samples.agent('b', type=GATEWAY, alive=False),
+        ),
+        ['failed'],
+        'The OVN Controller Gateway agent is not alive there',
+        {'port': 'port1'},
+    ),
+    (
+        network.PortBinding,
+        samples.agents(samples.agent('a', type=GATEWAY)),
+        ['failed'],
+        'No OVN Controller Gateway agent is there',
+        {'port': 'port1'},
     ),
     (network.PortBinding, samples.port(network_type='vlan'), [], ''),
     (
