@@ -42,46 +42,61 @@ def decide(facts: facts_.Facts, host: facts_.Host) -> Decision:
 
     As nova.virt.libvirt.driver.check_can_live_migrate_source: disks are
     copied where instances_path is not shared; without local disks there
-    is nothing to copy.
+    is nothing to copy, and the storage counts as shared.
     """
-    domain = facts.source.guest
     asked = facts.request.storage
-    shared: bool | facts_.Gap
-    if isinstance(domain, facts_.Gap):
-        shared = domain
-    elif not _copied(domain):
-        return Decision(False, _('The guest has no local disk.'))
-    else:
-        shared = are_shared(facts, host, _copied(domain))
+    copied, shared = _seen(facts, host)
+    if not copied and asked is facts_.Storage.AUTO:
+        return Decision(False, _('No disk is to be copied.'))
     if isinstance(shared, facts_.Gap):
         return Decision(
-            asked is not facts_.Storage.SHARED,
+            copied and asked is not facts_.Storage.SHARED,
             _('If the hosts do not share the disks:'),
             gap=shared,
         )
-    if shared and asked is facts_.Storage.BLOCK:
-        return Decision(
-            False,
-            _('Both hosts share the disks.'),
-            _(
-                '--block-migration was asked for, but both hosts share the '
-                'disks.'
-            ),
-            _('Leave --block-migration out.'),
+    if not shared:
+        reason = _('The disks lie on the host itself.')
+        wrong = asked is facts_.Storage.SHARED
+        problem = _(
+            '--shared-migration was asked for, but the disks lie on the '
+            'host itself.'
         )
-    if not shared and asked is facts_.Storage.SHARED:
-        return Decision(
-            True,
-            _('The disks lie on the host itself.'),
-            _(
-                '--shared-migration was asked for, but the disks lie on the '
-                'host itself.'
-            ),
-            _('Leave --shared-migration out.'),
+        remedy = _('Leave --shared-migration out.')
+    else:
+        reason = _('Both hosts share the disks.')
+        wrong = asked is facts_.Storage.BLOCK
+        problem = _(
+            '--block-migration was asked for, but both hosts share the disks.'
         )
-    if shared:
-        return Decision(False, _('Both hosts share the disks.'))
-    return Decision(True, _('The disks lie on the host itself.'))
+        remedy = _('Leave --block-migration out.')
+        if not copied:
+            problem = _(
+                '--block-migration was asked for, but no disk is to be copied.'
+            )
+    if not copied:
+        reason = _('No disk is to be copied.')
+    block = copied and not shared
+    if wrong:
+        return Decision(block, reason, problem, remedy)
+    return Decision(block, reason)
+
+
+def _seen(
+    facts: facts_.Facts, host: facts_.Host
+) -> tuple[bool, bool | facts_.Gap]:
+    """Return whether there are disks to copy, and whether they are shared.
+
+    A drive with the configuration is never copied as a disk, but Nova
+    counts it among the local ones (_get_instance_disk_info).
+    """
+    domain = facts.source.guest
+    if isinstance(domain, facts_.Gap):
+        return True, domain
+    copied = _copied(domain)
+    local = copied or [
+        disk.source for disk in domain.disks if disk.local and disk.source
+    ]
+    return bool(copied), not local or are_shared(facts, host, local)
 
 
 def are_shared(

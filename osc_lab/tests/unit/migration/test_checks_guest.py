@@ -336,6 +336,17 @@ CASES = (
         'Leave --block-migration out.',
     ),
     (
+        guest.MigrationStorage,
+        dataclasses.replace(
+            hosts.disk(volume_id='v1'),
+            request=facts.Request('b', facts.Storage.BLOCK),
+        ),
+        ['failed'],
+        'asked for, but no disk is to be copied',
+        {},
+        'Leave --block-migration out.',
+    ),
+    (
         guest.QemuMigrate,
         hosts.pair(
             there={

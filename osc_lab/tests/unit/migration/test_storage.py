@@ -133,8 +133,53 @@ class TestStorage(testtools.TestCase):
                 '', storage.left_over(found, found.destinations[0])
             )
 
+    def asked(self, found, kind):
+        return self.decide(
+            dataclasses.replace(found, request=facts.Request('b', kind))
+        )
+
     def test_volumes_are_not(self):
-        self.assertEqual((False, ''), self.decide(hosts.disk(volume_id='v1')))
+        volume = hosts.disk(volume_id='v1')
+        ceph = hosts.disk(kind='network', source='vms/s1_disk')
+        for found in (volume, ceph, hosts.domain(disks=())):
+            for kind in (facts.Storage.AUTO, facts.Storage.SHARED):
+                self.assertEqual((False, ''), self.asked(found, kind))
+            self.assertEqual(
+                (False, '--block-migration'),
+                self.asked(found, facts.Storage.BLOCK),
+            )
+
+    def test_a_configuration_drive_is_local_and_not_copied(self):
+        """Nova counts it, though libvirt copies no disk that only reads."""
+        for there, refused in (('', 'SHARED'), ('fs:1', 'BLOCK')):
+            found = hosts.away(
+                *('/i/disk.config', {'/i/disk.config': there}),
+                device='cdrom',
+                readonly=True,
+            )
+            for kind in facts.Storage:
+                wrong = kind.name == refused
+                self.assertEqual(
+                    (False, f'--{kind}-migration' if wrong else ''),
+                    self.asked(found, kind),
+                )
+
+    def test_a_configuration_drive_that_nobody_looked_for(self):
+        drive = hosts.disk(device='cdrom', readonly=True)
+        (host,) = drive.destinations
+        found = dataclasses.replace(
+            drive,
+            destinations=(dataclasses.replace(host, shell=hosts.GAP),),
+        )
+        self.assertEqual((False, ''), self.asked(found, facts.Storage.AUTO))
+        for kind in (facts.Storage.BLOCK, facts.Storage.SHARED):
+            asked = dataclasses.replace(
+                found, request=facts.Request('b', kind)
+            )
+            decision = storage.decide(asked, asked.destinations[0])
+            self.assertEqual(
+                (False, hosts.GAP), (decision.block, decision.gap)
+            )
 
     def test_a_guest_that_nobody_saw(self):
         for known in (hosts.GAP, hosts.connection('a', domain=hosts.GAP)):
