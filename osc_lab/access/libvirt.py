@@ -136,7 +136,11 @@ class Connection:
         found = self.host()
         if domain is None:
             return found
-        cpu = self._guarded(lambda: self._compare(domain, domain.cpu_xml))
+        cpu: typing.Any = None
+        # The XML of a guest with its host's CPU does not say which that is.
+        wanted = host_cpu if domain.cpu_of_host else domain.cpu_xml
+        if wanted or not domain.cpu_of_host:
+            cpu = self._guarded(lambda: self._compare(domain, wanted))
         text = ''
         if isinstance(cpu, tuple):
             cpu, text = cpu

@@ -401,6 +401,13 @@ class Domain:
     interfaces: tuple[str, ...] = ()
     tainted: tuple[str, ...] = ()
 
+    @property
+    def cpu_of_host(self) -> bool:
+        """Whether it has all that its host's CPU has (libvirt, cpu mode)."""
+        return self.cpu_mode in ('host-passthrough', 'maximum') and (
+            self.type == 'kvm'
+        )
+
 
 class Reach(enum.StrEnum):
     """How an attempt to connect ended."""

@@ -17,6 +17,7 @@ from osc_lab.migration.checks import base
 from osc_lab.migration.checks import libvirt
 from osc_lab.migration import facts as facts_
 from osc_lab.migration import nova_options
+from osc_lab.preflight import finding
 
 
 class _VersionCheck(libvirt.LibvirtCheck):
@@ -158,24 +159,53 @@ class Cpu(libvirt.LibvirtCheck):
         elif (
             host.libvirt.host_cpu == 'incompatible'
             and not self._compare_skipped(host)
+            and not (domain.cpu_model and self._custom(facts))
         ):
-            yield self.answer(
-                host.name,
-                base.WARNING,
-                _(
-                    "libvirt accepts the guest's CPU %s, but Nova compares "
-                    "the hosts' CPUs and may refuse."
-                )
-                % name,
-                _(
-                    'Set [workarounds] skip_cpu_compare_on_dest=true on the '
-                    'destination.'
-                ),
-            )
+            yield self._of_nova(host, domain.cpu_model, name)
         else:
             yield self.answer(
                 host.name, base.OK, _("It provides the guest's CPU %s.") % name
             )
+
+    def _of_nova(
+        self, host: facts_.Host, model: str, name: str
+    ) -> finding.Finding:
+        """Return what Nova's own comparison does where libvirt accepts.
+
+        Nova compares the model that the guest was started with, and the
+        hosts' CPUs when there was none, as with cpu_mode=host-model.
+        """
+        result, words = (
+            base.WARNING,
+            _(
+                "libvirt accepts the guest's CPU %s, but unless it was "
+                "started with cpu_mode=custom Nova compares the hosts' CPUs "
+                'and may refuse.'
+            ),
+        )
+        if not model and isinstance(host.shell, facts_.Shell):
+            result, words = (
+                base.FAILED,
+                _(
+                    "libvirt accepts the guest's CPU %s, but Nova compares "
+                    "the hosts' CPUs for it and refuses."
+                ),
+            )
+        return self.answer(
+            host.name,
+            result,
+            words % name,
+            _(
+                'Set [workarounds] skip_cpu_compare_on_dest=true on the '
+                'destination.'
+            ),
+        )
+
+    def _custom(self, facts: facts_.Facts) -> bool:
+        source = facts.source.shell
+        if isinstance(source, facts_.Gap):
+            return False
+        return nova_options.read(source.options).cpu_mode == 'custom'
 
     def _compare_skipped(self, host: facts_.Host) -> bool:
         if isinstance(host.shell, facts_.Gap):

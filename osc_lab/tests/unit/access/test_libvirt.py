@@ -13,6 +13,7 @@
 
 """What libvirt says of a guest and its host, and what it refuses."""
 
+import dataclasses
 import socket
 import sys
 import threading
@@ -158,6 +159,30 @@ class TestDestination(LibvirtTest):
     def test_cpu_without_a_model(self):
         self.assertEqual('identical', self.look('<cpu/>').host_cpu)
         self.assertIsNone(self.look('').host_cpu)
+
+    def passthrough(self, mode='host-passthrough', **changes):
+        cpu = f"<cpu mode='{mode}' check='none' migratable='on'/>"
+        self.domain = dataclasses.replace(
+            self.domain, cpu_xml=cpu, cpu_model='', cpu_mode=mode, **changes
+        )
+
+    def test_cpu_of_the_host(self):
+        for mode in ('host-passthrough', 'maximum'):
+            self.passthrough(mode)
+            missing = fake_libvirt.Error('missing features: avx512', 91)
+            self.host.compared = [0, missing, 0, missing]
+            found = self.look()
+            self.assertEqual(
+                ('incompatible', 'missing features: avx512'),
+                (found.cpu, found.cpu_text),
+            )
+            self.host.compared = [2]
+            self.assertEqual('superset', self.look().cpu)
+            self.assertIsNone(self.look('').cpu)
+
+    def test_all_features_without_hardware_are_the_same_anywhere(self):
+        self.passthrough('maximum', type='qemu')
+        self.assertEqual('identical', self.look('').cpu)
 
     def test_cpu_that_is_less(self):
         missing = fake_libvirt.Error('missing features: avx512', 91)

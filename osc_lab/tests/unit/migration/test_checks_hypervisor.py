@@ -121,7 +121,7 @@ CASES = (
             }
         ),
         ['warning'],
-        "guest's CPU EPYC, but Nova",
+        "guest's CPU EPYC, but unless it was started with cpu_mode=custom",
         {},
         'on the destination.',
     ),
@@ -257,6 +257,39 @@ CASES = (
         ),
         [],
         '',
+    ),
+    (
+        hypervisor.Cpu,
+        hosts.cpu('', '', host_cpu='incompatible'),
+        ['failed'],
+        'for it and refuses.',
+        {},
+        'skip_cpu_compare_on_dest=true on the destination.',
+    ),
+    (
+        hypervisor.Cpu,
+        hosts.pair(
+            source={
+                'shell': hosts.shell(
+                    options=hosts.conf(cpu_mode='custom'), files=hosts.HERE
+                )
+            },
+            there={'libvirt': hosts.connection('b', host_cpu='incompatible')},
+        ),
+        [],
+        "provides the guest's CPU EPYC",
+    ),
+    (
+        hypervisor.Cpu,
+        hosts.cpu(
+            '',
+            'host-passthrough',
+            cpu='incompatible',
+            host_cpu='incompatible',
+        ),
+        ['failed'],
+        "It cannot provide the guest's CPU host-passthrough: incompatible.",
+        {'cpu': ''},
     ),
     (
         hypervisor.Cpu,
