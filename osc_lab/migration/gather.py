@@ -118,7 +118,13 @@ def from_apis(
         hosts.hypervisor(request.host), facts.Gap
     ):
         root = typing.cast(facts.Hypervisor, hosts.hypervisor(request.host)).id
-    candidates = attempt(lambda: services.placement.candidates(wanted, root))
+    candidates = (
+        wanted
+        if isinstance(wanted, facts.Gap)
+        else attempt(
+            functools.partial(services.placement.candidates, wanted, root)
+        )
+    )
     destinations = [hosts.host(name) for name in names]
     if root and not isinstance(candidates, facts.Gap):
         if root not in candidates:

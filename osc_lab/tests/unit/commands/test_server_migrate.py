@@ -117,6 +117,20 @@ class TestPreflight(migrations.CommandTest):
         self.assertIn('resources_port-1', query)
         self.assertNotIn('group_policy', query)
 
+    def test_groups_of_the_flavor_are_not_asked_of_placement(self):
+        specs = self.cloud.server['flavor']['extra_specs']
+        specs['resources1:VGPU'] = '1'
+        found = self.findings(
+            'vm1', '--host', 'host2', '--preflight', status=4
+        )
+        self.assertEqual(
+            {('destination-capacity', 'host2')},
+            self.by_result(found, 'unknown'),
+        )
+        self.assertEqual(
+            [], [item for item in self.cloud.log if 'candidates' in item[2]]
+        )
+
     def test_unreadable_secret(self):
         self.cloud.add_volume('v1', encrypted=True, encryption_key_id='s1')
         self.cloud.secrets['s1'] = 403

@@ -265,6 +265,113 @@ class TestDemand(testtools.TestCase):
         )
         self.assertEqual(set(), self.of(image_properties=GAP).required)
 
+    def cpus(self, specs, **image):
+        flavor = self.flavor(vcpus=4, specs=specs)
+        found = self.of(flavor=flavor, image_properties=image)
+        return {
+            name: amount
+            for name, amount in found.resources.items()
+            if name in ('VCPU', 'PCPU')
+        }
+
+    def test_cpus(self):
+        dedicated = {'hw:cpu_policy': 'dedicated'}
+        mixed = {'hw:cpu_policy': 'mixed'}
+        masked = {**mixed, 'hw:cpu_dedicated_mask': '^0'}
+        realtime = {'hw:cpu_realtime': 'yes', 'hw:cpu_realtime_mask': '0,3'}
+        isolate = {'hw:emulator_threads_policy': 'isolate'}
+        for expected, specs, image in (
+            ({'VCPU': 4}, {}, {}),
+            ({'PCPU': 3}, {'resources:PCPU': '3'}, {}),
+            ({'VCPU': 1}, {'resources:VCPU': '1'}, {}),
+            ({'PCPU': 4}, dedicated, {}),
+            ({'PCPU': 4}, {}, {'hw_cpu_policy': 'dedicated'}),
+            ({'VCPU': 4}, {}, {'hw_cpu_policy': 'shared'}),
+            (
+                {'VCPU': 4},
+                {'hw:cpu_policy': 'shared'},
+                {'hw_cpu_policy': 'dedicated'},
+            ),
+            ({'VCPU': 1, 'PCPU': 3}, masked, {}),
+            ({'VCPU': 2, 'PCPU': 2}, {**mixed, **realtime}, {}),
+            (
+                {'VCPU': 1, 'PCPU': 3},
+                {**mixed, **realtime},
+                {'hw_cpu_realtime_mask': '1-3'},
+            ),
+            (
+                {'VCPU': 1, 'PCPU': 3},
+                {**mixed, 'hw:cpu_dedicated_mask': '0-3, ^2'},
+                {},
+            ),
+            ({'PCPU': 5}, {**dedicated, **isolate}, {}),
+            ({'VCPU': 1, 'PCPU': 4}, {**masked, **isolate}, {}),
+            ({'VCPU': 4}, isolate, {}),
+            (
+                {'PCPU': 5},
+                isolate,
+                {'hw_cpu_policy': 'dedicated'},
+            ),
+        ):
+            self.assertEqual(expected, self.cpus(specs, **image), specs)
+
+    def test_what_is_not_reckoned_is_not_known(self):
+        mixed = {'hw:cpu_policy': 'mixed'}
+        for key, specs in (
+            ('resources1:VGPU', {'resources1:VGPU': '1'}),
+            ('trait_x:HW_A', {'trait_x:HW_A': 'required'}),
+            ('hw:pmem', {'hw:pmem': '6GB'}),
+            ('hw:cpu_dedicated_mask', mixed),
+            ('hw:cpu_dedicated_mask', {**mixed, 'hw:cpu_realtime_mask': '1'}),
+            (
+                'hw:cpu_dedicated_mask',
+                {**mixed, 'hw:cpu_dedicated_mask': 'all'},
+            ),
+        ):
+            found = self.of(flavor=self.flavor(specs=specs))
+            self.assertIn(key, found.message)
+
+    def test_traits(self):
+        tpm, stateless = 'COMPUTE_SECURITY_TPM', {'hw_firmware_type': 'uefi'}
+        for expected, specs, image in (
+            (
+                {'COMPUTE_SECURITY_UEFI_SECURE_BOOT'},
+                {'os:secure_boot': 'required'},
+                {},
+            ),
+            (set(), {}, {'os_secure_boot': 'optional'}),
+            (
+                {'COMPUTE_SECURITY_UEFI_SECURE_BOOT'},
+                {},
+                {'os_secure_boot': 'required'},
+            ),
+            ({f'{tpm}_1_2', f'{tpm}_TIS'}, {'hw:tpm_version': '1.2'}, {}),
+            (
+                {f'{tpm}_2_0', f'{tpm}_CRB', f'{tpm}_SECRET_SECURITY_HOST'},
+                {'hw:tpm_secret_security': 'host'},
+                {'hw_tpm_version': '2.0', 'hw_tpm_model': 'tpm-crb'},
+            ),
+            (
+                {'HW_CPU_HYPERTHREADING'},
+                {'hw:cpu_thread_policy': 'require'},
+                {},
+            ),
+            (
+                {'COMPUTE_SECURITY_STATELESS_FIRMWARE'},
+                {},
+                {**stateless, 'hw_firmware_stateless': 'True'},
+            ),
+            (set(), {}, {'hw_firmware_stateless': 'True'}),
+            (set(), {}, stateless),
+        ):
+            flavor = self.flavor(specs=specs)
+            found = self.of(flavor=flavor, image_properties=image)
+            self.assertEqual(expected, found.required, (specs, image))
+        flavor = self.flavor(specs={'hw:cpu_thread_policy': 'isolate'})
+        self.assertIn(
+            'HW_CPU_HYPERTHREADING', self.of(flavor=flavor).forbidden
+        )
+
     def test_ports_with_a_policy(self):
         group = facts.Granular('g', {'NET_BW': 1})
         ports = samples.port(
