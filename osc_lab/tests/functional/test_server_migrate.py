@@ -68,3 +68,29 @@ class TestCauses(compute.ComputeTest):
             self.assertCause(('server-lock', self.name))
         finally:
             self.openstack('server', 'unlock', self.server, cloud=self.ADMIN)
+
+
+class TestNuma(compute.ComputeTest):
+    """A server that Nova fits into the NUMA nodes of a host."""
+
+    FLAVOR = 'lab.numa'
+
+    @classmethod
+    def setUpClass(cls):
+        cls.addClassCleanup(
+            cls.admin, 'flavor', 'delete', cls.FLAVOR, check=False
+        )
+        cls.admin(
+            *('flavor', 'create', '--ram', '128', '--vcpus', '1'),
+            *('--disk', '1', '--property', 'hw:numa_nodes=1', cls.FLAVOR),
+        )
+        super().setUpClass()
+
+    def test_says_what_is_not_known_and_moves(self):
+        found = self.preflight(status=4)
+        (item,) = self.results(found, 'unknown')
+        self.assertEqual('numa-and-sriov', item['Check'])
+        self.assertIn('hw:numa_nodes', item['Message'])
+        found = self.live(self.server, '--host', self.other, '--wait')
+        self.assertEqual(set(), self.failed(found))
+        self.assertEqual(self.other, self.show()['OS-EXT-SRV-ATTR:host'])

@@ -24,7 +24,8 @@ from osc_lab.tests.unit import test_entry_points as entry_points
 SHOWN = {
     ('api', ''): {
         *('aggregates-and-zone', 'caller-rights', 'destination-capacity'),
-        *('destination-service', 'port-binding', 'server-features'),
+        *('destination-service', 'numa-and-sriov', 'port-binding'),
+        'server-features',
         *('server-group', 'server-lock', 'server-state', 'source-service'),
         *('volume-secrets', 'volumes'),
     },

@@ -13,6 +13,7 @@
 
 """The checks of the server itself, and of who asks."""
 
+from osc_lab.migration.checks import claims
 from osc_lab.migration.checks import server
 from osc_lab.migration import facts
 from osc_lab.tests.unit.migration import check_cases
@@ -274,6 +275,73 @@ CASES = (
         ['unknown'],
         'does not answer',
     ),
+    *(
+        (
+            claims.NumaAndSriov,
+            facts,
+            ['unknown'],
+            f'of the destination ({asked})',
+            {'asked': [asked]},
+            'virsh freepages --all',
+        )
+        for facts, asked in (
+            (samples.flavor(hw__numa_nodes='1'), 'hw:numa_nodes'),
+            (samples.flavor(hw__mem_page_size='large'), 'hw:mem_page_size'),
+            (samples.flavor(hw__pmem='6GB'), 'hw:pmem'),
+            (samples.flavor(resources__PCPU='1'), 'resources:PCPU'),
+            (samples.flavor(resources1__PCPU='1'), 'resources1:PCPU'),
+            (samples.flavor(hw__cpu_policy='mixed'), 'CPU policy mixed'),
+            (
+                samples.server(image_properties={'hw_numa_nodes': '2'}),
+                'hw_numa_nodes',
+            ),
+            (
+                samples.server(image_properties={'hw_mem_page_size': 'any'}),
+                'hw_mem_page_size',
+            ),
+            (
+                samples.server(
+                    image_properties={'hw_cpu_policy': 'dedicated'}
+                ),
+                'CPU policy dedicated',
+            ),
+        )
+    ),
+    *(
+        (
+            claims.NumaAndSriov,
+            samples.port(vnic_type=kind),
+            ['unknown'],
+            f'Port port1 ({kind}) needs a device',
+            {'vnic_type': kind},
+            'pci_stats',
+        )
+        for kind in ('direct', 'direct-physical', 'macvtap', 'vdpa')
+    ),
+    (
+        claims.NumaAndSriov,
+        samples.clean(network=GAP),
+        ['unknown'],
+        'does not answer',
+    ),
+    (
+        claims.NumaAndSriov,
+        samples.flavor(hw__cpu_policy='shared', hw__numa_mem='1'),
+        [],
+        'Nothing asks for them.',
+    ),
+    (
+        claims.NumaAndSriov,
+        samples.server(image_properties=GAP),
+        [],
+        'ask for none; the service does not answer',
+    ),
+    (
+        claims.NumaAndSriov,
+        samples.server(image_id=None),
+        [],
+        'ask for none; Nova shows no image of a boot volume.',
+    ),
 )
 
 ALL = (
@@ -282,6 +350,7 @@ ALL = (
     server.ServerFeatures,
     server.CallerRights,
     server.SourceService,
+    claims.NumaAndSriov,
 )
 
 

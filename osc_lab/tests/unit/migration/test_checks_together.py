@@ -54,6 +54,7 @@ OF_DISKS = {
 
 #: (check, another) -> why facts of the other one answer the first.
 ANSWERED = {
+    ('cpu', 'migration-options'): 'Nova compares the model with this cpu_mode',
     ('port-binding', 'server-state'): 'a resize has bindings of its own',
     ('server-features', 'port-binding'): 'it names what it could not see',
     ('qemu-migrate', 'migration-storage'): 'shared disks, as asked',
