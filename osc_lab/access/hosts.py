@@ -181,6 +181,7 @@ class Hosts:
                 hostname=str(answer['hostname']),
                 options=found['options'],
                 config_files=tuple(found['files']),
+                unread=tuple(found['unread']),
                 cell=str(found['cell']),
                 certificates=certificates.read(answer['certificates']),
                 qemu_started=answer['guest_started'],

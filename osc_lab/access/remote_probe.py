@@ -40,6 +40,11 @@ import typing
 Json = dict[str, typing.Any]
 Action = collections.abc.Callable[..., typing.Any]
 
+#: What nova-compute reads of itself (oslo.config, find_config_files and
+#: find_config_dirs).
+FILES = ('/etc/nova/nova.conf', '/etc/nova/nova-compute.conf')
+FOLDERS = ('/etc/nova/nova.conf.d', '/etc/nova/nova-compute.conf.d')
+
 #: Nothing may stay behind when the connection breaks.
 LIFETIME = 60
 
@@ -59,29 +64,30 @@ def processes(
 
 
 def configuration(request: Json) -> Json:
-    """Return the chosen options of nova.conf, and where they stand."""
-    files = request.get('files')
-    if not files:
-        files = []
-        for _pid, argv in processes('nova-compute'):
-            for index, part in enumerate(argv):
-                if part.startswith('--config-file='):
-                    files.append(part.split('=', 1)[1])
-                elif part == '--config-file':
-                    files.append(argv[index + 1])
-            break
-        files = files or ['/etc/nova/nova.conf', '/etc/nova/nova-compute.conf']
+    """Return the chosen options of nova.conf, and where they stand.
+
+    What is there and cannot be read is told, for it may hold any option.
+    """
+    root, paths = '', list(request.get('files') or ())
+    if not paths:
+        root, paths = of_nova_compute()
     parser = configparser.RawConfigParser(
         strict=False, allow_no_value=True, default_section='\0'
     )
-    read = []
-    for name in files:
-        try:
-            with open(name) as stream:
-                parser.read_string(stream.read(), name)
-            read.append(name)
-        except (OSError, configparser.Error):
-            continue
+    read, unread = [], []
+    for path in paths:
+        names = [root + path]
+        if os.path.isdir(root + path):
+            names = sorted(glob.glob(glob.escape(root + path) + '/*.conf'))
+        for name in names:
+            try:
+                with open(name, encoding='utf-8') as stream:
+                    parser.read_string(stream.read(), name)
+                read.append(name[len(root) :])
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError, configparser.Error):
+                unread.append(name[len(root) :])
     options = {}
     for section, names in request['options'].items():
         found = {
@@ -96,7 +102,47 @@ def configuration(request: Json) -> Json:
         url = parser.get('DEFAULT', 'transport_url') or ''
         where = re.sub(r'[^,/@]*@', '', url)
         cell = hashlib.sha256(where.encode()).hexdigest()[:16]
-    return {'files': read, 'options': options, 'cell': cell}
+    return {
+        'files': read,
+        'unread': unread,
+        'options': options,
+        'cell': cell,
+    }
+
+
+def of_nova_compute() -> tuple[str, list[str]]:
+    """Return the root of nova-compute's files, and what it reads of them.
+
+    As oslo.config does (ConfigOpts, _parse_config_files): files of its own
+    unless --config-file names any, folders of its own unless --config-dir
+    does, then what is named; the last value counts.
+    """
+    for pid, argv in processes('nova-compute'):
+        named = []
+        for at, part in enumerate(argv):
+            option, _equals, value = part.partition('=')
+            if option in ('--config-file', '--config-dir'):
+                value = value or ''.join(argv[at + 1 : at + 2])
+                named.append((option, value))
+        options = {option for option, _value in named}
+        return container(pid), [
+            *(() if '--config-file' in options else FILES),
+            *(() if '--config-dir' in options else FOLDERS),
+            *(value for _option, value in named),
+        ]
+    return '', [*FILES, *FOLDERS]
+
+
+def container(pid: int) -> str:
+    """Return the root of a process that sees other files than this one."""
+    try:
+        theirs, ours = (
+            os.readlink(f'/proc/{who}/ns/mnt') for who in (pid, 'self')
+        )
+    except OSError:
+        # Only its owner and root may look.
+        return ''
+    return '' if theirs == ours else f'/proc/{pid}/root'
 
 
 def without_password(value: str | None) -> str | None:

@@ -139,12 +139,17 @@ def _route(host: facts.Host, source: nova_options.Options) -> tuple[str, str]:
     inbound address of the destination, else its name; QEMU's address is
     what libvirt there calls itself.
     """
-    inbound = ''
-    if isinstance(host.shell, facts.Shell):
-        inbound = nova_options.read(host.shell.options).inbound
-    itself = host.name
+    itself, values = host.name, {}
     if not isinstance(host.hypervisor, facts.Gap):
         itself = host.hypervisor.hostname or host.name
+        # Nova tells it of each host; in nova.conf it may be left out.
+        values['my_ip'] = host.hypervisor.address
+    inbound = ''
+    if isinstance(host.shell, facts.Shell):
+        values.update(host.shell.options.get('DEFAULT', {}))
+        inbound = nova_options.read(
+            {**host.shell.options, 'DEFAULT': values}
+        ).inbound
     return source.destination_uri(inbound or host.name), inbound or itself
 
 

@@ -517,6 +517,7 @@ class Shell:
     :param options: section -> option -> value of nova.conf, only those
         that matter here and never a secret
     :param config_files: where they stand
+    :param unread: files of nova-compute that could not be read
     :param cell: a digest of the message queue's address, equal within a
         cell; empty when unknown
     :param free_bytes: of the file system under instances_path
@@ -538,6 +539,7 @@ class Shell:
     qemu_started: float | None = None
     qemu: 'Build | Gap | None' = None
     clock_offset: float = 0.0
+    unread: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,6 +19,7 @@ _live_migration_completion_timeout) of Nova 29 to 34.
 
 import collections.abc
 import dataclasses
+import re
 
 #: section -> options that are read from nova.conf on a host; none of them
 #: is a secret.
@@ -64,6 +65,22 @@ WANTED: dict[str, tuple[str, ...]] = {
 #: scheme -> default port of libvirt
 PORTS = {'tcp': 16509, 'tls': 16514, 'ssh': 22}
 
+#: What other options may name, where it is not set.
+_DEFAULTS = {
+    'state_path': '/var/lib/nova',
+    'instances_path': '$state_path/instances',
+}
+
+#: The name of an option in a value (oslo_config.cfg, ConfigOpts.Template);
+#: a dollar sign that is none stands behind another one or a backslash.
+_REFERENCE = re.compile(
+    r'[$\\]\$|\$(?:\{([a-z_][a-z0-9_.]*)\}|([a-z_][a-z0-9_.]*))', re.I
+)
+
+#: Options that name each other would go on for ever, and grow.
+_ROUNDS = 3
+_LONGEST = 4096
+
 Values = collections.abc.Mapping[str, collections.abc.Mapping[str, str]]
 
 
@@ -97,7 +114,6 @@ class Options:
     images_type: str = 'default'
     virt_type: str = 'kvm'
     skip_cpu_compare: bool = False
-    known: bool = True
 
     @property
     def effective_scheme(self) -> str:
@@ -162,6 +178,13 @@ def read(values: Values) -> Options:
     A value that is no number counts as the default, as Nova would not
     start with it.
     """
+    values = {
+        section: {
+            name: value and _substituted(values, section, value)
+            for name, value in options.items()
+        }
+        for section, options in values.items()
+    }
     libvirt = values.get('libvirt', {})
     default = values.get('DEFAULT', {})
     fallback = Options()
@@ -177,8 +200,6 @@ def read(values: Values) -> Options:
         return value.strip().lower() in ('true', '1', 'yes', 'on')
 
     prefix = 'live_migration_'
-    state = default.get('state_path') or '/var/lib/nova'
-    path = default.get('instances_path') or '$state_path/instances'
     return Options(
         uri=libvirt.get(prefix + 'uri') or '',
         scheme=libvirt.get(prefix + 'scheme') or 'tcp',
@@ -194,10 +215,32 @@ def read(values: Values) -> Options:
         delay_s=number(prefix + 'downtime_delay', fallback.delay_s, 3),
         timeout_s=number(prefix + 'completion_timeout', fallback.timeout_s),
         timeout_action=libvirt.get(prefix + 'timeout_action') or 'abort',
-        instances_path=path.replace('$state_path', state),
+        instances_path=default.get('instances_path')
+        or _substituted(values, 'DEFAULT', _DEFAULTS['instances_path']),
         cpu_mode=libvirt.get('cpu_mode') or '',
         cpu_models=libvirt.get('cpu_models') or libvirt.get('cpu_model') or '',
         images_type=libvirt.get('images_type') or 'default',
         virt_type=libvirt.get('virt_type') or 'kvm',
         skip_cpu_compare=flag('skip_cpu_compare_on_dest', 'workarounds'),
     )
+
+
+def _substituted(values: Values, section: str, text: str) -> str:
+    """Return a value with those of the options that it names.
+
+    What is not known here stays as it is written.
+    """
+
+    def one(match: re.Match[str]) -> str:
+        group, dot, option = (match[1] or match[2] or '').rpartition('.')
+        for where in (group,) if dot else (section, 'DEFAULT'):
+            value = values.get(where, {}).get(option)
+            if value is None and where == 'DEFAULT':
+                value = _DEFAULTS.get(option)
+            if value is not None:
+                return value[:_LONGEST]
+        return match[0]
+
+    for _round in range(_ROUNDS):
+        text = _REFERENCE.sub(one, text)[:_LONGEST]
+    return re.sub(r'[$\\]\$', '$', text)

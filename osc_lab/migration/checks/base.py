@@ -89,3 +89,21 @@ def version(number: int) -> str:
 
 def gap_of(value: typing.Any) -> facts_.Gap | None:
     return value if isinstance(value, facts_.Gap) else None
+
+
+def unread(host: facts_.Host) -> facts_.Gap | None:
+    """Return why the options of Nova on a host are not known, if so."""
+    if isinstance(host.shell, facts_.Gap):
+        return host.shell
+    if host.shell.unread:
+        return facts_.Gap(
+            _('%(files)s on %(host)s cannot be read.')
+            % {'files': ', '.join(host.shell.unread), 'host': host.name},
+            _('Use a user who may, with --ssh.'),
+        )
+    if not host.shell.config_files:
+        return facts_.Gap(
+            _('No nova.conf was found on %s.') % host.name,
+            _('Name it under osc_lab: config_files in clouds.yaml.'),
+        )
+    return None

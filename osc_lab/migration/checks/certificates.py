@@ -65,9 +65,9 @@ class LibvirtTls(base.BothEndsCheck):
         self, facts: facts_.Facts, host: facts_.Host
     ) -> facts_.Gap | None:
         """Return what was not seen of all that has to be good."""
-        for shell in (host.shell, facts.source.shell):
-            if isinstance(shell, facts_.Gap):
-                return shell
+        gap = base.gap_of(host.shell) or base.unread(facts.source)
+        if gap:
+            return gap
         if isinstance(host.way, facts_.Gap) and self._stacks(facts):
             return host.way
         return None

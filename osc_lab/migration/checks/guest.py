@@ -366,9 +366,11 @@ class QemuProcesses(base.ServerCheck):
 
     def judge(self, facts: facts_.Facts) -> base.Found:
         name, shell = facts.source.name, facts.source.shell
-        if isinstance(shell, facts_.Gap):
-            yield self.missing(name, shell)
+        unread = base.unread(facts.source)
+        if unread:
+            yield self.missing(name, unread)
             return
+        assert isinstance(shell, facts_.Shell)
         if not nova_options.read(shell.options).native_tls:
             yield self.answer(
                 name, base.OK, _('Native TLS is off; QEMU needs none.')

@@ -112,20 +112,12 @@ class MigrationOptions(base.HostCheck):
     channel = '--ssh'
 
     def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
-        for shell in (facts.source.shell, host.shell):
-            if isinstance(shell, facts_.Gap):
-                yield self.missing(host.name, shell)
+        for end in (facts.source, host):
+            unread = base.unread(end)
+            if unread:
+                yield self.missing(host.name, unread)
                 return
         assert isinstance(facts.source.shell, facts_.Shell)
-        assert isinstance(host.shell, facts_.Shell)
-        if not facts.source.shell.config_files:
-            yield self.answer(
-                host.name,
-                base.UNKNOWN,
-                _('No nova.conf was found on %s.') % facts.source.name,
-                _('Name it under osc_lab: config_files in clouds.yaml.'),
-            )
-            return
         options = nova_options.read(facts.source.shell.options)
         decision = storage.decide(facts, host)
         block, gap = decision.block, decision.gap

@@ -13,6 +13,7 @@
 """The probe, on this machine: real files, sockets and processes."""
 
 import contextlib
+import glob
 import json
 import os
 import pathlib
@@ -100,8 +101,21 @@ class TestConfiguration(ProbeTest):
 
     def test_files_that_cannot_be_used(self):
         broken = self.write('broken', 'no section\n')
-        found = self.ask(broken, str(self.folder / 'none'))
+        binary = self.folder / 'binary'
+        binary.write_bytes(b'[DEFAULT]\nhost = \xff\n')
+        found = self.ask(broken, str(binary), str(self.folder / 'none'))
         self.assertEqual([], found['files'])
+        self.assertEqual([broken, str(binary)], found['unread'])
+
+    def test_folder(self):
+        (self.folder / 'd').mkdir()
+        files = [
+            self.write(f'd/{name}', f'[DEFAULT]\nhost = {name}\n')
+            for name in ('a.conf', 'b.conf', 'c.conf~')
+        ]
+        found = self.ask(str(self.folder / 'd'))
+        self.assertEqual(files[:2], found['files'])
+        self.assertEqual('b.conf', found['options']['DEFAULT']['host'])
 
     def test_no_password_leaves(self):
         path = self.write(
@@ -123,17 +137,83 @@ class TestConfiguration(ProbeTest):
         self.assertNotEqual(one, self.cell('rabbit://u:p@h:1,u:p@j:1/v'))
         self.assertEqual(16, len(one))
 
+    def compute(self, *argv):
+        """Start a nova-compute, and return its process id."""
+        program = self.write('nova-compute', WAITS)
+        running = self.process(program, *argv).pid
+        found = f'/proc/{running}/cmdline'
+        look = glob.glob
+        # There may be another nova-compute on this machine.
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'glob.glob',
+                lambda pattern: (
+                    [found] if 'proc' in pattern else look(pattern)
+                ),
+            )
+        )
+        return running
+
+    def own(self, *paths):
+        for name, value in zip(('FILES', 'FOLDERS'), paths, strict=True):
+            self.useFixture(
+                fixtures.MonkeyPatch(
+                    f'osc_lab.access.remote_probe.{name}', (value,)
+                )
+            )
+
     def test_files_that_the_process_names(self):
         one = self.write('1', '[DEFAULT]\nhost = a\n')
         two = self.write('2', '[libvirt]\ncpu_mode = none\n')
-        program = self.write('nova-compute', WAITS)
-        argv = (program, f'--config-file={one}', '--config-file', two)
-        found = f'/proc/{self.process(*argv).pid}/cmdline'
-        # There may be another nova-compute on this machine.
-        self.useFixture(
-            fixtures.MonkeyPatch('glob.glob', lambda pattern: [found])
-        )
+        self.compute(f'--config-file={one}', '--config-file', two)
         self.assertEqual([one, two], self.ask()['files'])
+
+    def test_what_is_read_beside_what_is_named(self):
+        self.own('/own', '/own.d')
+        for expected, argv in (
+            (['/own', '/own.d'], ()),
+            (
+                ['/own.d', '/a', '/b'],
+                ('--config-file=/a', '--config-file', '/b'),
+            ),
+            (['/own', '/d'], ('--config-dir', '/d')),
+            (['/d', '/a'], ('--config-dir=/d', '--config-file=/a')),
+            (['/own', ''], ('--config-dir',)),
+        ):
+            self.compute(*argv)
+            self.assertEqual(
+                ('', expected), remote_probe.of_nova_compute(), argv
+            )
+
+    def test_without_a_process(self):
+        self.own('/own', '/own.d')
+        self.useFixture(fixtures.MonkeyPatch('glob.glob', lambda _x: []))
+        self.assertEqual(
+            ('', ['/own', '/own.d']), remote_probe.of_nova_compute()
+        )
+
+    def test_process_in_a_container(self):
+        path = self.write('nova.conf', '[DEFAULT]\nhost = a\n')
+        self.own(path, str(self.folder / 'none'))
+        running = self.compute()
+        spaces = {
+            f'/proc/{running}/ns/mnt': 'mnt:[2]',
+            '/proc/self/ns/mnt': 'mnt:[1]',
+        }
+        self.useFixture(
+            fixtures.MonkeyPatch('os.readlink', lambda name: spaces[name])
+        )
+        self.assertEqual(
+            f'/proc/{running}/root', remote_probe.of_nova_compute()[0]
+        )
+        self.assertEqual([path], self.ask()['files'])
+
+    def test_process_of_somebody_else(self):
+        def refuse(name):
+            raise PermissionError(name)
+
+        self.useFixture(fixtures.MonkeyPatch('os.readlink', refuse))
+        self.assertEqual('', remote_probe.container(os.getpid()))
 
 
 class TestFiles(ProbeTest):

@@ -318,6 +318,28 @@ class TestShell(ShellTest):
         found = self.check('migration-options', status=3)
         self.assertEqual({'host2': 'failed'}, found)
 
+    def test_options_in_a_folder(self):
+        folder = self.ssh.parent / 'nova.conf.d'
+        folder.mkdir()
+        self.settings['config_files']['host1'].append(str(folder))
+        (folder / 'flags.conf').write_text(
+            '[libvirt]\nlive_migration_tunnelled = true\n'
+        )
+        found = self.check('migration-options', status=3)
+        self.assertEqual({'host2': 'failed'}, found)
+
+    def test_no_options_are_no_defaults(self):
+        self.files['host1'].unlink()
+        wanted = ('qemu-processes', 'libvirt-tls', 'migration-options')
+        found = self.findings(
+            *('vm1', '--host', 'host2', '--preflight'),
+            *(f'--check={name}' for name in wanted),
+            status=4,
+            settings=self.settings,
+        )
+        self.assertEqual(set(wanted), {item['check'] for item in found})
+        self.assertEqual({'unknown'}, {item['result'] for item in found})
+
     def test_cells_that_differ(self):
         for name, place in (('host1', 'one'), ('host2', 'two')):
             self.configure(name, f'transport_url = rabbit://u:p@{place}:5672/')

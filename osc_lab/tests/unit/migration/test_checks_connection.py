@@ -265,6 +265,16 @@ CASES = (
     (certificates.LibvirtTls, hosts.tls(), [], ''),
     (
         certificates.LibvirtTls,
+        hosts.pair(
+            source={'shell': hosts.shell(config_files=(), files=hosts.HERE)}
+        ),
+        ['unknown'],
+        'No nova.conf was found on a.',
+        {},
+        'config_files in clouds.yaml.',
+    ),
+    (
+        certificates.LibvirtTls,
         hosts.tls(not_after=hosts.NOW),
         ['warning'],
         'in 0 days',

@@ -459,6 +459,16 @@ CASES = (
     (
         guest.QemuProcesses,
         hosts.pair(
+            source={'shell': hosts.shell(config_files=(), files=hosts.HERE)}
+        ),
+        ['unknown'],
+        'No nova.conf was found on a.',
+        {},
+        'config_files in clouds.yaml.',
+    ),
+    (
+        guest.QemuProcesses,
+        hosts.pair(
             source={
                 'shell': hosts.shell(
                     options=hosts.conf(live_migration_with_native_tls=True),
