@@ -18,6 +18,7 @@ import typing
 from cryptography import exceptions as crypto
 from cryptography.hazmat.primitives import serialization
 from cryptography import x509
+from cryptography.x509 import oid
 
 from osc_lab.migration import facts
 
@@ -84,18 +85,30 @@ def read(
 
 
 def _names(certificate: x509.Certificate) -> frozenset[str]:
+    """Return the names and addresses that it is for.
+
+    Without a name among the alternative ones GnuTLS takes the common name,
+    if there is one alone (gnutls_x509_crt_check_hostname2).
+    """
+    names: list[str] = []
+    addresses: list[str] = []
     try:
         found = certificate.extensions.get_extension_for_class(
             x509.SubjectAlternativeName
         ).value
+        names = found.get_values_for_type(x509.DNSName)
+        addresses = [
+            str(ip) for ip in found.get_values_for_type(x509.IPAddress)
+        ]
     except (x509.ExtensionNotFound, ValueError):
-        return frozenset()
-    return frozenset(
-        (
-            *found.get_values_for_type(x509.DNSName),
-            *(str(ip) for ip in found.get_values_for_type(x509.IPAddress)),
+        pass
+    if not names:
+        common = certificate.subject.get_attributes_for_oid(
+            oid.NameOID.COMMON_NAME
         )
-    )
+        if len(common) == 1:
+            names = [str(common[0].value)]
+    return frozenset((*names, *addresses))
 
 
 def _digest(certificate: x509.Certificate) -> str:

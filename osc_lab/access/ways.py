@@ -82,6 +82,7 @@ def task(
                 ),
                 complete=spoken is not None,
                 unguarded=bool(bare) and bare['text'] == 'open',
+                host=_socket(uri)[0],
                 data_address=address,
                 data_resolved=answer['resolved'].get(address, ''),
                 data=tuple(

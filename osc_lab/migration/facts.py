@@ -555,6 +555,7 @@ class Way:
     :param data_resolved: its address at the source, empty when unknown
     :param data: attempts at ports of the migration
     :param listening: whether something listened there for the attempt
+    :param host: name or address in the URI
     """
 
     uri: str
@@ -565,6 +566,7 @@ class Way:
     data_resolved: str
     data: tuple[Attempt, ...]
     listening: bool
+    host: str = ''
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,9 @@
 
 """Certificates of libvirt and QEMU, at both ends."""
 
+import collections.abc
+import ipaddress
+
 from osc_lab.i18n import _
 from osc_lab.migration.checks import base
 from osc_lab.migration import facts as facts_
@@ -43,7 +46,7 @@ class LibvirtTls(base.BothEndsCheck):
             yield self._refused(host.name, host.reach)
         if isinstance(host.shell, facts_.Shell):
             yield from self._certificates(
-                facts, host, host.shell, ('ca', 'client'), ''
+                facts, host, host.shell, ('ca', 'client'), {}
             )
 
     def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
@@ -79,11 +82,8 @@ class LibvirtTls(base.BothEndsCheck):
             if host.way.libvirt.reach is facts_.Reach.TLS:
                 yield self._refused(host.name, host.way.libvirt)
         if isinstance(host.shell, facts_.Shell):
-            address = ''
-            if not isinstance(host.way, facts_.Gap):
-                address = host.way.data_address
             yield from self._certificates(
-                facts, host, host.shell, ('ca', 'server'), address
+                facts, host, host.shell, ('ca', 'server'), _asked(host.way)
             )
             yield from self._authorities(facts, host)
 
@@ -119,7 +119,7 @@ class LibvirtTls(base.BothEndsCheck):
         host: facts_.Host,
         shell: facts_.Shell,
         roles: tuple[str, ...],
-        address: str,
+        asked: collections.abc.Mapping[str, str],
     ) -> base.Found:
         stacks = self._stacks(facts)
         if isinstance(shell.certificates, facts_.Gap):
@@ -138,6 +138,7 @@ class LibvirtTls(base.BothEndsCheck):
                     )
         for item in shell.certificates:
             if item.stack in stacks and item.role in roles:
+                address = asked.get(item.stack, '')
                 yield from self._one(facts.now, host.name, item, address)
 
     def _one(
@@ -183,7 +184,7 @@ class LibvirtTls(base.BothEndsCheck):
                 **evidence,
             )
         if item.role == 'server' and address:
-            if address not in item.names:
+            if not any(_is_for(name, address) for name in item.names):
                 yield self.answer(
                     subject,
                     base.FAILED,
@@ -229,3 +230,43 @@ class LibvirtTls(base.BothEndsCheck):
                     % stack,
                     _('Give all hosts the same CA certificate.'),
                 )
+
+
+def _asked(way: facts_.Way | facts_.Gap) -> dict[str, str]:
+    """Return by whom the server is asked for which name.
+
+    libvirt compares the name in its URI, QEMU that of the data connection.
+    A connection that has just worked needs no comparison.
+    """
+    if isinstance(way, facts_.Gap):
+        return {}
+    asked = {'libvirt': way.host, 'qemu': way.data_address}
+    if way.complete and way.libvirt.reach is facts_.Reach.OPEN:
+        del asked['libvirt']
+    return asked
+
+
+def _is_for(name: str, address: str) -> bool:
+    """Compare as GnuTLS does (gnutls_x509_crt_check_hostname2).
+
+    Letters count alike; a star stands for a part of the first label before
+    two others; addresses are compared as such.
+    """
+    name, address = name.lower(), address.lower()
+    if name == address:
+        return True
+    try:
+        return ipaddress.ip_address(name) == ipaddress.ip_address(address)
+    except ValueError:
+        pass
+    first, _dot, rest = name.partition('.')
+    label, _dot, domain = address.partition('.')
+    before, star, after = first.partition('*')
+    return (
+        bool(star)
+        and '.' in rest
+        and rest == domain
+        and len(label) >= len(before + after)
+        and label.startswith(before)
+        and label.endswith(after)
+    )

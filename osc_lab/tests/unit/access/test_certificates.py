@@ -63,7 +63,16 @@ class TestRead(testtools.TestCase):
     def test_one_that_is_over(self):
         server = self.read(server=self.pair(days=-1))['libvirt', 'server']
         self.assertLess(server.not_after, time.time())
-        self.assertEqual((frozenset(), ''), (server.names, server.signed_by))
+        self.assertEqual('', server.signed_by)
+
+    def test_common_name_where_no_other_name_is(self):
+        for names, alternatives in (
+            ({'cmp1'}, ()),
+            ({'cmp1', '192.0.2.1'}, ('IP:192.0.2.1',)),
+            ({'other'}, ('DNS:other',)),
+        ):
+            server = self.read(server=self.pair(*alternatives))
+            self.assertEqual(names, server['libvirt', 'server'].names)
 
     def test_another_authority(self):
         other = pki.authority(self.folder / 'other')

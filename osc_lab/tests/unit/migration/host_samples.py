@@ -112,6 +112,7 @@ def way(**changes):
             '192.0.2.2',
             (attempt(REACH.OPEN, target='b.test:49152'),),
             True,
+            'b.test',
         ),
         **changes,
     )
@@ -206,6 +207,31 @@ def source_conf(**values):
 def tls(**changes):
     """Return facts with TLS on and one changed server certificate."""
     return certified((CA, CLIENT), (CA, certificate(**changes)))
+
+
+def named(names, address):
+    """Return facts with TLS that fails, and a certificate for names."""
+    return certified(
+        (CA, CLIENT),
+        (CA, certificate(names=frozenset(names))),
+        way=way(
+            libvirt=attempt(REACH.TLS), host=address, data_address='other'
+        ),
+    )
+
+
+def native(names, address):
+    """Return facts with native TLS, and a QEMU's certificate for names."""
+    mine = (
+        *(dataclasses.replace(item, stack='qemu') for item in (CA, CLIENT)),
+        certificate(stack='qemu', names=frozenset(names)),
+    )
+    return certified(
+        (*mine, CA, CLIENT),
+        (*mine, CA, certificate()),
+        way=way(data_address=address),
+        live_migration_with_native_tls=True,
+    )
 
 
 def several(*disks):

@@ -236,10 +236,10 @@ CASES = (
     ),
     (
         certificates.LibvirtTls,
-        hosts.tls(names=frozenset({'c'})),
-        ['failed'],
+        hosts.named({'c'}, 'b.test'),
+        ['failed', 'failed'],
         'not for b.test',
-        {'path': '/etc/pki/libvirt/servercert.pem', 'days_left': 115},
+        {'origin': 'a'},
     ),
     (
         certificates.LibvirtTls,
@@ -263,6 +263,57 @@ CASES = (
         'no server',
     ),
     (certificates.LibvirtTls, hosts.tls(), [], ''),
+    *(
+        (
+            certificates.LibvirtTls,
+            hosts.named({name, 'other'}, address),
+            ['failed'] if good else ['failed', 'failed'],
+            'TLS fails at' if good else f'is not for {address} but for',
+            {'origin': 'a'},
+        )
+        for name, address, good in (
+            ('B.Test', 'b.tesT', True),
+            ('*.cloud.test', 'B.cloud.test', True),
+            ('b*.cloud.test', 'b1.cloud.test', True),
+            ('b*z.cloud.test', 'b.cloud.test', False),
+            ('*b.cloud.test', 'c.cloud.test', False),
+            ('*.test', 'b.test', False),
+            ('*.cloud.test', 'a.b.cloud.test', False),
+            ('*.cloud.test', 'cloud.test', False),
+            ('b.cloud.test', 'b', False),
+            ('2001:db8::1', '2001:0DB8:0::1', True),
+            ('192.0.2.1', '192.0.2.1', True),
+            ('192.0.2.1', '192.0.2.2', False),
+        )
+    ),
+    (
+        certificates.LibvirtTls,
+        hosts.certified(
+            (hosts.CA, hosts.CLIENT),
+            (hosts.CA, hosts.certificate(names=frozenset({'other'}))),
+        ),
+        [],
+        'are good',
+    ),
+    (
+        certificates.LibvirtTls,
+        hosts.certified(
+            (hosts.CA, hosts.CLIENT),
+            (hosts.CA, hosts.certificate(names=frozenset({'other'}))),
+            way=hosts.way(libvirt=hosts.attempt(hosts.REACH.REFUSED)),
+        ),
+        ['failed'],
+        'is not for b.test but for other.',
+        {'path': '/etc/pki/libvirt/servercert.pem', 'days_left': 115},
+    ),
+    (certificates.LibvirtTls, hosts.native({'x'}, 'x'), [], 'are good'),
+    (
+        certificates.LibvirtTls,
+        hosts.native({'x'}, 'y'),
+        ['failed'],
+        'is not for y but for x.',
+        {'path': '/etc/pki/libvirt/servercert.pem', 'days_left': 115},
+    ),
     (
         certificates.LibvirtTls,
         hosts.pair(
@@ -302,17 +353,17 @@ CASES = (
     ),
     (
         certificates.LibvirtTls,
-        hosts.tls(names=frozenset()),
-        ['failed'],
+        hosts.named((), 'b.test'),
+        ['failed', 'failed'],
         'but for -',
-        {'path': '/etc/pki/libvirt/servercert.pem', 'days_left': 115},
+        {'origin': 'a'},
     ),
     (
         certificates.LibvirtTls,
-        hosts.tls(names=frozenset({'d', 'c'})),
-        ['failed'],
+        hosts.named({'d', 'c'}, 'b.test'),
+        ['failed', 'failed'],
         'but for c, d.',
-        {'path': '/etc/pki/libvirt/servercert.pem', 'days_left': 115},
+        {'origin': 'a'},
     ),
     (
         certificates.LibvirtTls,
