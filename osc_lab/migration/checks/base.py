@@ -52,8 +52,8 @@ class HostCheck(ServerCheck):
             yield self.answer(
                 facts.server.name,
                 SKIPPED,
-                _('There is no other compute host.'),
-                _('See "openstack compute service list".'),
+                _('No host besides the source is known.'),
+                _('See destination-service.'),
             )
         for host in facts.destinations:
             yield from self.host(facts, host)
@@ -107,3 +107,10 @@ def unread(host: facts_.Host) -> facts_.Gap | None:
             _('Name it under osc_lab: config_files in clouds.yaml.'),
         )
     return None
+
+
+def hosts_unseen(facts: facts_.Facts) -> facts_.Gap | None:
+    """Return why no compute host is known at all, if so."""
+    if facts.destinations or not gap_of(facts.source.hypervisor):
+        return None
+    return gap_of(facts.source.service)

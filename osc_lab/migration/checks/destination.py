@@ -31,6 +31,10 @@ class DestinationService(base.HostCheck):
         if facts.destinations:
             yield from super().judge(facts)
             return
+        unseen = base.hosts_unseen(facts)
+        if unseen:
+            yield self.missing(facts.server.name, unseen)
+            return
         yield self.answer(
             facts.server.name,
             base.FAILED,

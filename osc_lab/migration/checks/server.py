@@ -281,7 +281,8 @@ class SourceService(base.ServerCheck):
     def judge(self, facts: facts_.Facts) -> base.Found:
         host, service = facts.source.name, facts.source.service
         if isinstance(service, facts_.Gap):
-            yield self.missing(host, service)
+            # Who may not see the service is not told the host either.
+            yield self.missing(host or facts.server.name, service)
         elif service.forced_down:
             yield self.answer(
                 host,

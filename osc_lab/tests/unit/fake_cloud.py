@@ -45,6 +45,10 @@ PREFIX = {
 }
 
 
+#: What Nova shows to administrators alone, by its own policy.
+ADMINISTERED = ('/os-services', '/os-hypervisors/detail', '/os-aggregates')
+
+
 def provider(number):
     return f'00000000-0000-4000-8000-{number:012d}'
 
@@ -209,10 +213,17 @@ class Cloud:
             return (*found, {})
         return found
 
+    def _forbidden(self):
+        return 403, {'forbidden': {'message': 'not allowed', 'code': 403}}
+
     def _missing(self):
         return 404, {'itemNotFound': {'message': 'not found', 'code': 404}}
 
     def _compute(self, method, path, query, body):
+        if 'admin' not in self.roles and (
+            path in ADMINISTERED or 'all_tenants' in query
+        ):
+            return self._forbidden()
         for pattern, name in (
             (r'/servers/detail', '_servers'),
             (r'/servers/([^/]+)', '_one_server'),

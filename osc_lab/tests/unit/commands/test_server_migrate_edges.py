@@ -117,3 +117,48 @@ class TestNames(migrations.CommandTest):
     def test_none(self):
         self.openstack('vm', '--preflight', status=1)
         self.assertIn('no server "vm"', self.err)
+
+
+class TestManager(migrations.CommandTest):
+    """A manager of the project may migrate, and sees no hosts."""
+
+    def setUp(self):
+        super().setUp()
+        self.cloud.roles = ('manager', 'member', 'reader')
+        self.cloud.server['tenant_id'] = 'p-admin'
+        for name in list(self.cloud.server):
+            if name.startswith('OS-EXT-SRV-ATTR:'):
+                del self.cloud.server[name]
+
+    def test_hosts_that_nobody_shows(self):
+        found = self.findings('vm1', '--preflight', status=4)
+        self.assertEqual(set(), self.by_result(found))
+        by_check = {item['check']: item for item in found}
+        item = by_check['destination-service']
+        self.assertEqual(('vm1', 'unknown'), (item['subject'], item['result']))
+        self.assertIn('refused', item['message'])
+        self.assertEqual(
+            {('destination-service', 'vm1'), ('source-service', 'vm1')},
+            self.by_result(found, 'unknown'),
+        )
+        self.assertEqual('ok', by_check['caller-rights']['result'])
+        self.assertEqual('skipped', by_check['server-group']['result'])
+
+    def test_migrates(self):
+        self.openstack('vm1', '--no-wait')
+        self.assertEqual(1, len(self.cloud.writes()))
+        (body,) = [item[4]['os-migrateLive'] for item in self.cloud.writes()]
+        self.assertIsNone(body['host'])
+
+    def test_of_an_administrator_all_projects_are_asked(self):
+        self.cloud.roles = ('admin',)
+        self.openstack('vm1', '--preflight', status=4)
+        queries = [
+            item[3] for item in self.cloud.log if item[2] == '/servers/detail'
+        ]
+        self.assertEqual(['1'], [query['all_tenants'] for query in queries])
+
+    def test_other_errors_are_told(self):
+        self.cloud.faults = {('compute', '/servers/detail'): 500}
+        self.openstack('vm1', '--preflight', status=1)
+        self.assertIn('500', self.err)
