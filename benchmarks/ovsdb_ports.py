@@ -245,7 +245,7 @@ def create(remote: str, found: model.Attachment) -> float:
         name='bench',
         direction=model.Direction.BOTH,
         target=targets.parse('interface'),
-        device='olmbench',
+        device='tpmbench',
         marks=marks.Marks(
             id='bench',
             name='bench',

@@ -20,8 +20,11 @@ from osc_lab.mirroring import model
 from osc_lab.mirroring import targets
 
 #: Names of our devices start so; 13 of the 15 characters that Linux
-#: allows.  No agent claims this prefix (tap, qvo, qr-, qg-, tpi, spi, ha-).
-DEVICE_PREFIX = 'olm'
+#: allows.  On the bridge of a trunk Neutron's agent takes each port for
+#: the VM's that begins with none of "tbr-", "tp" and "sp", and keeps the
+#: bridge while there is one (is_trunk_service_port in its trunk driver).
+#: Its own are "tpt-" and "tpi-"; no agent claims this prefix.
+DEVICE_PREFIX = 'tpm'
 
 _LONGEST = 255
 

@@ -199,7 +199,7 @@ class PairTest(base.CloudTest):
 
     def belongings(self, host):
         """Return what of a mirror may be on a host beside the rows."""
-        links = re.findall(r'olm[0-9a-f]+', self.on(host, 'ip', 'link'))
+        links = re.findall(r'tpm[0-9a-f]+', self.on(host, 'ip', 'link'))
         processes = [
             line
             for line in self.on(

@@ -82,7 +82,7 @@ class TestRun(testtools.TestCase):
         labels = kwargs.pop('labels', ('h one',))
         wish = capture.Wish(**{'seconds': 30, 'size': 1 << 20, **kwargs})
         sources = [
-            access.Source(self.shell, f'olm{number}', label)
+            access.Source(self.shell, f'tpm{number}', label)
             for number, label in enumerate(labels)
         ]
         return access.run(sources, wish, sink, self.stop, progress)
@@ -172,7 +172,7 @@ class TestRun(testtools.TestCase):
     def test_it_ends_when_nobody_is_left(self):
         # What a killed client leaves is the end of the input.
         process = subprocess.Popen(
-            self.shell.argv(capture.command('olm1', capture.Wish(60, 1000))),
+            self.shell.argv(capture.command('tpm1', capture.Wish(60, 1000))),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -236,7 +236,7 @@ class TestRun(testtools.TestCase):
 
     def test_one_of_both_ends_fails(self):
         self.program(
-            PROGRAM.replace('trap', '[ "$2" = olm0 ] || exit 1; trap', 1)
+            PROGRAM.replace('trap', '[ "$2" = tpm0 ] || exit 1; trap', 1)
         )
         outcome = self.run_file(labels=('a', 'b'))
         self.assertIs(capture.End.FAILED, outcome.end)

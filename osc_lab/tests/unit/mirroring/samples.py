@@ -74,7 +74,7 @@ def mirror(ours=True, **changes):
         'select_src': ('row-port',),
         'select_dst': ('row-port',),
         'output_port': 'row-output',
-        'output_name': 'olm0123456789',
+        'output_name': 'tpm0123456789',
         'packets': 5,
         'bytes': 500,
     }
@@ -86,7 +86,7 @@ def mirror(ours=True, **changes):
 def own_port(**changes):
     values = {
         'uuid': 'row-output',
-        'name': 'olm0123456789',
+        'name': 'tpm0123456789',
         'external_ids': marks.encode(marked()),
     }
     return model.Port(**{**values, **changes})
@@ -115,7 +115,7 @@ def wish(to='interface', direction='both', **changes):
         'name': 'm',
         'direction': model.Direction(direction),
         'target': target,
-        'device': 'olm0123456789',
+        'device': 'tpm0123456789',
         'marks': marked(direction=direction, target=str(target)),
     }
     return transaction.Wish(**{**values, **changes})

@@ -95,15 +95,15 @@ class TestRecords(testtools.TestCase):
 class TestCommand(testtools.TestCase):
     def test_filter_is_never_an_option(self):
         wish = capture.Wish(10, 1000, filter='-w /etc/passwd')
-        argv = capture.command('olm1', wish)
+        argv = capture.command('tpm1', wish)
         self.assertEqual(['--', '-w /etc/passwd'], argv[-2:])
         self.assertEqual(['timeout', '-k', '5', '40'], argv[:4])
-        self.assertEqual('olm1', argv[8])
+        self.assertEqual('tpm1', argv[8])
 
     def test_limits(self):
         wish = capture.Wish(1, 1000, packets=3, snaplen=96)
         self.assertEqual(
-            ['-s', '96', '-c', '3'], capture.command('olm1', wish)[9:]
+            ['-s', '96', '-c', '3'], capture.command('tpm1', wish)[9:]
         )
 
     def test_drops(self):

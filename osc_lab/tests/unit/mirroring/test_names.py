@@ -52,8 +52,17 @@ class TestNames(testtools.TestCase):
 
     def test_device_fits_linux(self):
         device = names.device('mirror-id')
-        self.assertRegex(device, r'\Aolm[0-9a-f]{10}\Z')
+        self.assertRegex(device, r'\Atpm[0-9a-f]{10}\Z')
         self.assertNotEqual(device, names.device('another'))
+
+    def test_device_is_no_port_of_a_vm_in_a_trunk(self):
+        # As neutron.services.trunk.drivers.openvswitch.agent has it in
+        # is_trunk_service_port: all others keep the bridge of a trunk.
+        device = names.device('mirror-id')
+        self.assertIn(device[:2], ('tp', 'sp'))
+        # Its own patches, which it looks for by these.
+        for patch in ('tpt-', 'tpi-', 'spt-', 'spi-'):
+            self.assertFalse(device.startswith(patch))
 
     def test_check(self):
         for name in ('m', 'ä b', '--x', '$(id)', 'x' * 255):
@@ -101,7 +110,7 @@ class TestGuard(testtools.TestCase):
         for command in (
             guard.start('id', 5, 'bridge', ''),
             guard.stop('id', 'pid 5'),
-            guard.bring_up('olm0'),
+            guard.bring_up('tpm0'),
         ):
             self.assertEqual(['sh', '-c'], command[:2])
             subprocess.run(['sh', '-n', '-c', command[2]], check=True)

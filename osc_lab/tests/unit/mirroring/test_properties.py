@@ -114,7 +114,7 @@ class TestOptions(testtools.TestCase):
             if good:
                 self.assertEqual(text, found)
                 self.assertEqual(set(), strings.moves_terminals(found))
-        self.assertRegex(names.device(text), r'^olm[0-9a-f]{10}\Z')
+        self.assertRegex(names.device(text), r'^tpm[0-9a-f]{10}\Z')
         name = names.default_name(
             text, model.Direction.IN, targets.parse('vlan:7'), None, text
         )
