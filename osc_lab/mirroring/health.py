@@ -201,7 +201,7 @@ def _gone(
     port = neutron.get(marks.port)
     return (
         port is None
-        or port.host != host
+        or host not in (port.host, port.moving_to)
         or bool(marks.server and port.server != marks.server)
     )
 

@@ -48,6 +48,10 @@ class TestHealth(testtools.TestCase):
             ('no-output', None, {'output_port': None}),
             ('orphan', gone, {}),
             ('orphan', samples.neutron(host='cmp2'), {}),
+            # Made on the destination, while the server moves there.
+            ('ok', samples.neutron(host='cmp2', moving_to='cmp1'), {}),
+            ('ok', samples.neutron(moving_to='cmp2'), {}),
+            ('orphan', samples.neutron(host='cmp2', moving_to='cmp3'), {}),
             ('orphan', samples.neutron(server='another'), {}),
             ('expired', None, {'now': LATER}),
             ('expired', gone, {'now': LATER, 'output_port': None}),
