@@ -110,11 +110,12 @@ class Hosts:
         :param names: of the hosts; None for all that run Open vSwitch
         :param foreign: also those that are not ours
         """
+        asked = list(dict.fromkeys(names or self._network.hosts()))
         now = datetime.datetime.now(datetime.UTC)
         found: list[health.Entry] = []
         dead = []
         for name, answer in self.each(
-            list(dict.fromkeys(names or self._network.hosts())),
+            asked,
             lambda host: inventory.collect(host, now),
         ):
             if isinstance(answer, exceptions.LabError):
@@ -122,16 +123,23 @@ class Hosts:
                 dead.append(name)
             else:
                 found += answer
-        ports = self._network.ports(
-            entry.mirror.marks.port
-            for entry in found
-            if entry.mirror and entry.mirror.marks
-        )
+        wanted = {entry.port for entry in found} - {''}
+        ports = self._network.ports(wanted)
+        if names and wanted - ports.keys():
+            asked = self._shown()
         return [
             entry
-            for entry in health.with_ports(found, ports)
+            for entry in health.with_ports(found, ports, asked)
             if foreign or entry.maker is health.Maker.OSC_LAB
         ], dead
+
+    def _shown(self) -> list[str]:
+        """Return the hosts that Neutron shows to the caller, maybe none."""
+        try:
+            return self._network.hosts()
+        except (exceptions.NotFound, exceptions.ServiceError) as error:
+            LOG.debug('%s', error)
+            return []
 
     def remove(
         self, chosen: collections.abc.Sequence[health.Entry], user: str

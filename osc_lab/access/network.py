@@ -130,12 +130,20 @@ class Network:
     def ports(
         self, ids: collections.abc.Iterable[str]
     ) -> dict[str, model.NeutronPort]:
-        """Return those of these ports that exist, without server names."""
+        """Return those of these ports that exist, without server names.
+
+        One that is shown without its host is left out: Neutron keeps
+        bindings from those who are no administrators.
+        """
         wanted = [item for item in dict.fromkeys(ids) if _is_uuid(item)]
         found: list[_Json] = []
         for start in range(0, len(wanted), _CHUNK):
             found += self._ports({'id': wanted[start : start + _CHUNK]})
-        return {port['id']: _port(port, {}) for port in found}
+        return {
+            port['id']: _port(port, {})
+            for port in found
+            if 'binding:host_id' in port
+        }
 
     def hosts(self) -> list[str]:
         """Return the hosts that run Open vSwitch, by Neutron's agents.

@@ -64,6 +64,29 @@ class Base(command.Command):
             return network.address_port(parsed_args.address)
         return network.port(parsed_args.port)
 
+    def tell_unseen(
+        self, entries: collections.abc.Iterable['health.Entry']
+    ) -> None:
+        """Warn of mirrors that could not be judged to be orphans or not."""
+        unseen = [entry for entry in entries if entry.unseen]
+        if not unseen:
+            return
+        self.exit_code = exceptions.ExitCode.UNDECIDED
+        self.log.warning(
+            '%s',
+            exceptions.AccessError(
+                _(
+                    'Whether the ports of %(count)d mirrors are gone is '
+                    'unknown, on %(hosts)s: Neutron shows neither'
+                )
+                % {
+                    'count': len(unseen),
+                    'hosts': ', '.join(sorted({e.host for e in unseen})),
+                },
+                _('Use a user with the admin role, in the same region.'),
+            ),
+        )
+
 
 class CreatePortMirror(Base, command.ShowOne):
     _description = _(
@@ -164,6 +187,7 @@ class ListPortMirror(Base, command.Lister):
         rows += [table.unreachable(name, parsed_args.long) for name in dead]
         if dead:
             self.exit_code = exceptions.ExitCode.UNDECIDED
+        self.tell_unseen(found)
         return table.LONG if parsed_args.long else table.LIST, rows
 
 
@@ -190,6 +214,7 @@ class ShowPortMirror(Base, command.ShowOne):
         hosts = self.hosts(parsed_args, self.network())
         found, dead = hosts.survey(parsed_args.host, foreign=True)
         entry = table.pick(found, parsed_args.mirror, dead)
+        self.tell_unseen([entry])
         return table.SHOW, table.show(entry)
 
 
@@ -298,14 +323,17 @@ class PrunePortMirror(Base, command.Lister):
         hosts = self.hosts(parsed_args, network)
         found, dead = hosts.survey(parsed_args.host, foreign=True)
         either = parsed_args.expired or parsed_args.orphans
+        orphans = parsed_args.orphans or not either
         chosen = health.to_prune(
             found,
             parsed_args.expired or not either,
-            parsed_args.orphans or not either,
+            orphans,
             parsed_args.foreign,
         )
         if dead:
             self.exit_code = exceptions.ExitCode.UNDECIDED
+        if orphans:
+            self.tell_unseen(entry for entry in found if entry not in chosen)
         failed: set[str] = set()
         removed = not parsed_args.dry_run
         if removed:

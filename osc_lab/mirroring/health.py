@@ -61,6 +61,8 @@ class Entry:
     :param ports: our ports that belong to it, UUIDs
     :param health: what hurts most
     :param problems: all that is wrong
+    :param unseen: whether nobody can tell if the port of Neutron is there:
+        the caller does not see it, and may not see all
     """
 
     host: str
@@ -71,6 +73,13 @@ class Entry:
     maker: Maker
     health: Health
     problems: frozenset[Health]
+    unseen: bool = False
+
+    @property
+    def port(self) -> str:
+        """The port of Neutron that is mirrored, '' when unknown."""
+        marks = self.mirror.marks if self.mirror else None
+        return marks.port if marks else ''
 
 
 def maker(mirror: model.Mirror) -> Maker:
@@ -171,22 +180,30 @@ def entries(
 def with_ports(
     found: collections.abc.Iterable[Entry],
     neutron: collections.abc.Mapping[str, model.NeutronPort],
+    hosts: collections.abc.Container[str],
 ) -> list[Entry]:
     """Return the entries, judged again with the ports of the API.
 
-    :param neutron: by id, the ports that exist
+    Neutron leaves out what the caller may not see.  An administrator sees
+    the agents, too: only then a port that is not shown is gone.
+
+    :param neutron: by id, the ports that are shown with their hosts
+    :param hosts: those whose agents Neutron shows
     """
     judged = []
     for entry in found:
         marks = entry.mirror.marks if entry.mirror else None
         if entry.mirror and marks:
             problems = set(entry.problems)
-            if _gone(marks, entry.host, neutron):
+            port = neutron.get(marks.port)
+            unseen = port is None and entry.host not in hosts
+            if not unseen and _gone(marks, entry.host, port):
                 problems.add(Health.ORPHAN)
             entry = dataclasses.replace(
                 entry,
                 problems=frozenset(problems),
                 health=worst(frozenset(problems), entry.mirror.packets),
+                unseen=unseen,
             )
         judged.append(entry)
     return judged
@@ -195,10 +212,9 @@ def with_ports(
 def _gone(
     marks: marks_.Marks,
     host: str,
-    neutron: collections.abc.Mapping[str, model.NeutronPort],
+    port: model.NeutronPort | None,
 ) -> bool:
     """Return whether a mirror's port is gone, moved or another server's."""
-    port = neutron.get(marks.port)
     return (
         port is None
         or host not in (port.host, port.moving_to)

@@ -304,6 +304,14 @@ class TestMany(NetworkTest):
         self.assertEqual(3, len(asked))
         self.assertEqual({}, self.network.ports(()))
 
+    def test_a_port_without_its_binding_is_not_seen(self):
+        self.ports = [port(1), port(2)]
+        del self.ports[0]['binding:host_id']
+        self.assertEqual(
+            {self.ports[1]['id']},
+            set(self.network.ports(item['id'] for item in self.ports)),
+        )
+
     def test_hosts_are_those_of_switch_agents(self):
         self.agents = [
             {'host': host, 'agent_type': kind}

@@ -138,6 +138,39 @@ class TestOthers(mirrors.MirrorTest):
         self.assertEqual(1, len(self.json('prune', '--orphans')))
         self.assert_none()
 
+    def test_who_may_not_see_calls_nothing_an_orphan(self):
+        made = self.create()
+        agents = self.cloud.agents
+        ports = self.cloud.ports
+        # Ports without bindings, and none, as others and other regions
+        # show them; agents of hosts that are not these.
+        bare = [dict(port) for port in ports]
+        del bare[0]['binding:host_id']
+        elsewhere = [{**agents[0], 'host': 'far'}]
+        for shown, seen in ((bare, []), ([], []), ([], elsewhere)):
+            self.cloud.ports, self.cloud.agents = shown, seen
+            before = self.database.rows()
+            for verb in ('list', 'prune'):
+                out, err = self.run_command(
+                    verb, '--host', 'host1', '-f', 'json', status=4
+                )
+                self.assertEqual(1, err.count('admin role'), err)
+                self.assertNotIn('orphan', out)
+            self.assertEqual([], json.loads(out))
+            self.run_command('show', made['id'], '--host', 'host1', status=4)
+            self.assertEqual(
+                [], self.json('prune', '--expired', '--host', 'host1')
+            )
+            self.assertEqual(before, self.database.rows())
+        self.long_ago()
+        self.assertEqual(1, len(self.json('prune', '--host', 'host1')))
+        self.cloud.ports, self.cloud.agents = ports, agents
+        made = self.create()
+        self.cloud.ports, self.cloud.agents = [], []
+        _out, err = self.run_command('delete', made['id'], '--host', 'host1')
+        self.assertNotIn('admin role', err)
+        self.assert_none()
+
     def test_an_expired_one_is_made_anew(self):
         made = self.create()
         self.long_ago()

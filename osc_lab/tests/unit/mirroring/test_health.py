@@ -35,7 +35,7 @@ class TestHealth(testtools.TestCase):
             now,
         )
         port = neutron or samples.neutron()
-        (entry,) = health.with_ports(found, {port.id: port})
+        (entry,) = health.with_ports(found, {port.id: port}, ('cmp1',))
         return entry
 
     def test_words(self):
@@ -58,6 +58,27 @@ class TestHealth(testtools.TestCase):
         ):
             entry = self.one(neutron, **changes)
             self.assertEqual(expected, entry.health.value)
+
+    def test_a_port_that_nobody_sees(self):
+        found = entries([samples.mirror()])
+        for ports, hosts, health_, unseen in (
+            ({}, (), 'ok', True),
+            ({}, ('cmp2',), 'ok', True),
+            ({}, ('cmp1',), 'orphan', False),
+            ({samples.PORT_ID: samples.neutron()}, (), 'ok', False),
+            (
+                {samples.PORT_ID: samples.neutron(host='cmp2')},
+                *((), 'orphan', False),
+            ),
+        ):
+            (entry,) = health.with_ports(found, ports, hosts)
+            self.assertEqual(
+                (health_, unseen), (entry.health.value, entry.unseen)
+            )
+            self.assertEqual(
+                [entry] if health_ == 'orphan' else [],
+                health.to_prune([entry], True, True, True),
+            )
 
     def test_all_problems_are_kept(self):
         entry = self.one(
@@ -91,7 +112,7 @@ class TestHealth(testtools.TestCase):
 
     def test_a_foreign_one_is_not_judged(self):
         found = entries([samples.mirror(False, output_port=None)])
-        (entry,) = health.with_ports(found, {})
+        (entry,) = health.with_ports(found, {}, ())
         self.assertEqual([entry], found)
         self.assertEqual('foreign', entry.health)
 
@@ -99,7 +120,7 @@ class TestHealth(testtools.TestCase):
         port = samples.own_port()
         for bridge, name in (('row-bridge', 'br-int'), ('gone', '')):
             found = entries([], [(port, bridge)])
-            (entry,) = health.with_ports(found, {})
+            (entry,) = health.with_ports(found, {}, ())
             self.assertEqual(
                 health.Entry(
                     'cmp1',

@@ -218,7 +218,7 @@ class TestRendered(testtools.TestCase):
             samples.NOW,
             {'row-bridge': 'br\x9b'},
         )
-        for entry in health.with_ports(entries, {}):
+        for entry in health.with_ports(entries, {}, ()):
             self.assertSafe(table.row(entry, samples.NOW, True))
             self.assertSafe(table.show(entry))
         self.assertSafe(table.unreachable('cmp1\x1b', True))
