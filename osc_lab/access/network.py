@@ -155,7 +155,7 @@ class Network:
             'network',
             '/agents',
             'agents',
-            {'fields': ['host', 'agent_type']},
+            {'fields': ['id', 'host', 'agent_type']},
             'agent_type',
         )
         found = {

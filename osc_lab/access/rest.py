@@ -119,7 +119,7 @@ class Rest:
                 yield item
             singular = key[:-1] if key.endswith('s') else key
             links = body.get(f'{singular}_links') or body.get(f'{key}_links')
-            if not items or not _next(links):
+            if not items or not has_next(links):
                 return
             query['marker'] = items[-1]['id']
 
@@ -207,7 +207,7 @@ class Rest:
         )
 
 
-def _next(links: typing.Any) -> bool:
+def has_next(links: typing.Any) -> bool:
     return isinstance(links, list) and any(
         isinstance(link, dict) and link.get('rel') == 'next' for link in links
     )

@@ -70,15 +70,13 @@ class Service(rest.Rest):
     def objects(
         self, path: str, key: str, needed: str, **params: typing.Any
     ) -> list[Json]:
-        """Return the objects that the answer of a GET lists.
+        """Return the objects that a service lists, of all pages.
 
         :param needed: what each of them has
         :raises ServiceError: for an error, or an answer without it
         """
-        items = self.value(path, key, **params)
-        if not isinstance(items, list) or not all(
-            isinstance(item, dict) and needed in item for item in items
-        ):
+        items = list(self.listed(path, key, **params))
+        if not all(needed in item for item in items):
             raise self._odd(path)
         return items
 
@@ -101,13 +99,14 @@ class Service(rest.Rest):
         self,
         path: str,
         key: str,
-        version: Version,
+        version: Version | None = None,
         marker: str = 'id',
         most: int | None = None,
         **params: typing.Any,
     ) -> collections.abc.Iterator[Json]:
-        """Yield the items of a list whose marker is not its id.
+        """Yield the items of a list, page by page.
 
+        :param marker: what of the last item names the next page
         :param most: stop after so many
         """
         params['limit'] = 1000
@@ -124,7 +123,8 @@ class Service(rest.Rest):
                 count += 1
                 if most is not None and count >= most:
                     return
-            if not items or not body.get(f'{key}_links'):
+            # Neutron links the page before as well.
+            if not items or not rest.has_next(body.get(f'{key}_links')):
                 return
             params['marker'] = items[-1].get(marker)
 

@@ -69,6 +69,8 @@ class NetworkTest(testtools.TestCase):
         self.networks = [{'id': 'net', 'name': 'blue'}]
         self.floating = []
         self.agents = []
+        #: pagination_max_limit of Neutron.
+        self.page = 1000
         mocked = self.useFixture(fake_cloud.Mocked(fake_cloud.Cloud()))
         self.http = mocked.http
         for path, rows in (
@@ -89,7 +91,19 @@ class NetworkTest(testtools.TestCase):
                 urllib.parse.urlsplit(request.url).query
             )
             query.pop('fields', None)
-            return {path: [row for row in rows() if self.selected(row, query)]}
+            size = min(self.page, int(query.pop('limit', ['1000'])[0]))
+            (marker,) = query.pop('marker', [''])
+            found = [row for row in rows() if self.selected(row, query)]
+            ids = [row.get('id') for row in found]
+            start = ids.index(marker) + 1 if marker else 0
+            # As Neutron does: the page before is linked on the first, too.
+            links = [{'rel': 'previous', 'href': 'x'}]
+            if len(found[start:]) >= size:
+                links.append({'rel': 'next', 'href': 'x'})
+            return {
+                path: found[start : start + size],
+                f'{path}_links': links,
+            }
 
         self.http.get(f'http://network.test/v2.0/{path}', json=reply)
 
@@ -303,6 +317,22 @@ class TestMany(NetworkTest):
         ]
         self.assertEqual(3, len(asked))
         self.assertEqual({}, self.network.ports(()))
+
+    def test_pages(self):
+        self.page = 20
+        self.ports = [port(number) for number in range(1, 51)]
+        wanted = {item['id'] for item in self.ports}
+        self.assertEqual(wanted, set(self.network.ports(wanted)))
+        self.agents = [
+            {
+                'id': f'agent-{number}',
+                'host': f'host-{number:02}',
+                'agent_type': 'Open vSwitch agent',
+            }
+            for number in range(45)
+        ]
+        self.assertEqual(45, len(self.network.hosts()))
+        self.assertIn('fields=id', self.http.last_request.url)
 
     def test_a_port_without_its_binding_is_not_seen(self):
         self.ports = [port(1), port(2)]

@@ -119,6 +119,9 @@ class TestService(ServiceTest):
         first = {'xs': [{'id': 'a'}, {'id': 'b'}], **more}
         self.assertEqual(1, len(self.listed(first, most=1)))
         self.assertEqual(2, len(self.listed(first, {'xs': [], **more})))
+        before = {'xs_links': [{'rel': 'previous'}, 'next']}
+        last = {'xs': [{'id': 'c'}], **before}
+        self.assertEqual(3, len(self.listed(first, last, {'xs': 'text'})))
 
     def test_pages_that_are_odd(self):
         self.refused(self.listed, {'xs': 'text'})
