@@ -16,6 +16,7 @@ import collections.abc
 import dataclasses
 import datetime
 import enum
+import re
 
 from osc_lab.mirroring import marks as marks_
 from osc_lab.mirroring import model
@@ -85,24 +86,34 @@ class Entry:
 def maker(mirror: model.Mirror) -> Maker:
     """Return who made a mirror.
 
-    ovs-tcpdump names the mirror "m_" and its device "mi" after the
-    interface, or "ovsmi" and a number; the recipe of many pages makes a
-    device that ends in "-tcpdump".
+    The recipe of many pages makes a device that ends in "-tcpdump".
     """
     if mirror.marks:
         return Maker.OSC_LAB
     if mirror.external_ids.get('ovn-owned') == 'true':
         return Maker.OVN
-    if mirror.name.startswith('m_') and (
-        mirror.output_name.startswith(('mi', 'ovsmi'))
-        or mirror.output_port is None
-    ):
+    if _of_tcpdump(mirror):
         return Maker.TCPDUMP
-    if '-tcpdump' in mirror.output_name:
+    if mirror.output_name.endswith('-tcpdump'):
         return Maker.RECIPE
     if any('taas' in key.lower() for key in mirror.external_ids):
         return Maker.TAAS
     return Maker.UNKNOWN
+
+
+def _of_tcpdump(mirror: model.Mirror) -> bool:
+    """Return whether a mirror has exactly the names of ovs-tcpdump.
+
+    It names the mirror "m_" and its device "mi" after the interface, or
+    "ovsmi" and six digits.  One that lost its device has no output.
+    """
+    if not mirror.name.startswith('m_'):
+        return False
+    if mirror.output_port is None:
+        return mirror.output_vlan is None
+    return mirror.output_name == 'mi' + mirror.name[2:] or bool(
+        re.fullmatch(r'ovsmi[0-9]{6}', mirror.output_name)
+    )
 
 
 def judge(

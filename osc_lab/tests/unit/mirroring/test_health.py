@@ -149,7 +149,18 @@ class TestMaker(testtools.TestCase):
             ('recipe', {'output_name': 'br-int-tcpdump'}),
             ('taas', {'external_ids': {'taas-id': '1'}}),
             ('unknown', {}),
+            ('ovs-tcpdump', {'name': 'm_x', 'output_port': None}),
             ('unknown', {'name': 'm_customer', 'output_name': 'probe'}),
+            # Those of an IDS, and of a VLAN for a probe.
+            ('unknown', {'name': 'm_ids', 'output_name': 'mirror0'}),
+            ('unknown', {'name': 'm_ids', 'output_name': 'mids'}),
+            ('unknown', {'name': 'm_ids', 'output_name': 'ovsmi1'}),
+            ('unknown', {'name': 'm_ids', 'output_name': ''}),
+            (
+                'unknown',
+                {'name': 'm_rspan', 'output_port': None, 'output_vlan': 7},
+            ),
+            ('unknown', {'output_name': 'br-tcpdump0'}),
             ('unknown', {'external_ids': {marks.OWNER: 'someone'}}),
         ):
             found = samples.mirror(False, **changes)
