@@ -48,7 +48,10 @@ _INTERFACE = [
     'options',
     'statistics',
 ]
-_PORT = ['_uuid', 'name', 'tag', 'vlan_mode', 'interfaces', 'external_ids']
+_PORT = [
+    *('_uuid', 'name', 'tag', 'trunks', 'vlan_mode', 'interfaces'),
+    'external_ids',
+]
 _BRIDGE = ['_uuid', 'name', 'datapath_type', 'fail_mode', 'mirrors']
 
 _Row = dict[str, typing.Any]
@@ -324,6 +327,31 @@ class Database:
     def vlan_users(self, bridge: str, vlan: int) -> tuple[str, ...]:
         """Return names of ports with this VLAN on a bridge (UUID)."""
         rows = self.select('Port', [['tag', '==', vlan]], ['_uuid', 'name'])
+        return tuple(row['name'] for row in self._on(bridge, rows))
+
+    def open_ports(self, bridge: str) -> tuple[str, ...]:
+        """Return names of ports of Neutron with all VLANs of a bridge.
+
+        :param bridge: UUID
+        """
+        rows = self.select(
+            'Port',
+            [['tag', '==', ['set', []]], ['trunks', '==', ['set', []]]],
+            ['_uuid', 'name', 'interfaces'],
+        )
+        here = {
+            uuid: row['name']
+            for row in self._on(bridge, rows)
+            for uuid in rows_.set_of(row['interfaces'])
+        }
+        return tuple(
+            here[interface.uuid]
+            for interface in self.interfaces(here)
+            if 'iface-id' in interface.external_ids
+        )
+
+    def _on(self, bridge: str, rows: list[_Row]) -> list[_Row]:
+        """Return those of the rows of Port that a bridge (UUID) has."""
         answers = self._select_all(
             [
                 (
@@ -341,11 +369,9 @@ class Database:
                 for row in rows[:1000]
             ]
         )
-        return tuple(
-            row['name']
-            for row, found in zip(rows, answers, strict=False)
-            if found
-        )
+        return [
+            row for row, found in zip(rows, answers, strict=False) if found
+        ]
 
     def statistics(self, interface: str) -> dict[str, int]:
         """Return the statistics of an interface (UUID)."""

@@ -73,7 +73,7 @@ _COLUMNS: dict[str, _Check] = {
         _set(_text),
     ),
     **dict.fromkeys(
-        ('ofport', 'mtu', 'tag', 'select_vlan', 'output_vlan', 'snaplen'),
+        ('ofport', 'mtu', 'tag', 'trunks', 'select_vlan', 'output_vlan'),
         _set(_number),
     ),
     **dict.fromkeys(
@@ -82,6 +82,7 @@ _COLUMNS: dict[str, _Check] = {
     **dict.fromkeys(('select_src_port', 'select_dst_port'), _set(_uuid)),
     **dict.fromkeys(('external_ids', 'options', 'other_config'), _map(_text)),
     'statistics': _map(_number),
+    'snaplen': _set(_number),
     'select_all': lambda value: isinstance(value, bool),
 }
 
@@ -169,6 +170,7 @@ def port_of(row: _Row) -> model.Port:
         uuid=row['_uuid'][1],
         name=row['name'],
         tag=_one(row['tag']),
+        trunks=set_of(row['trunks']),
         vlan_mode=_one(row['vlan_mode']) or '',
         interfaces=set_of(row['interfaces']),
         external_ids=dict_of(row['external_ids']),

@@ -89,7 +89,7 @@ def _plugs(
 ) -> typing.Iterator[topology.Plug]:
     if not uuids:
         return
-    columns = ['_uuid', 'name', 'tag', 'vlan_mode', 'interfaces']
+    columns = ['_uuid', 'name', 'tag', 'trunks', 'vlan_mode', 'interfaces']
     results = database.transact(
         [
             {

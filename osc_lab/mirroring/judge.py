@@ -254,6 +254,33 @@ def vlan(found: model.Attachment, number: int, users: tuple[str, ...]) -> None:
         )
 
 
+def closed(
+    found: model.Attachment, number: int, ports: tuple[str, ...]
+) -> None:
+    """See that what flows in a VLAN goes to no port of Neutron.
+
+    Open vSwitch floods copies to each port that has their VLAN, and a port
+    without tag and trunks has all (ovs-vswitchd.conf.db(5), Port): those
+    of OVN, and the VM's on the bridge of a trunk.
+
+    :param ports: names of such ports on the bridge
+    :raises Conflict: when there is one
+    """
+    if ports:
+        raise exceptions.Conflict(
+            _(
+                'Ports of Neutron would receive the copies in VLAN %(vlan)d '
+                'of %(bridge)s, for they have no VLAN of their own: %(ports)s'
+            )
+            % {
+                'vlan': number,
+                'bridge': found.bridge.name,
+                'ports': ', '.join(ports[:3]),
+            },
+            _('Use another --to, such as interface or gre:IP.'),
+        )
+
+
 def snaplen(value: int | None) -> int | None:
     """Return the value, when Open vSwitch takes it.
 

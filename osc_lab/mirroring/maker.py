@@ -133,10 +133,21 @@ class Maker:
         if self._existing is None:
             judge.room(found)
             if target.kind is targets.Kind.VLAN:
-                assert target.number is not None
-                users = database.vlan_users(found.bridge.uuid, target.number)
-                judge.vlan(found, target.number, users)
+                self._check_vlan(found)
         return found, wish
+
+    def _check_vlan(self, found: model.Attachment) -> None:
+        database, bridge = self._host.database, found.bridge.uuid
+        number = self._request.target.number
+        assert number is not None
+        judge.vlan(found, number, database.vlan_users(bridge, number))
+        # Where one has no VLAN, as with OVN, thousands may have none.
+        ports = (
+            (found.port.name,)
+            if found.port.all_vlans
+            else database.open_ports(bridge)
+        )
+        judge.closed(found, number, ports)
 
     def _wish(self, output: model.Port | None) -> transaction.Wish:
         request = self._request

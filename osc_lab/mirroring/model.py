@@ -110,12 +110,14 @@ class Port:
     """A row of Port.
 
     :param tag: VLAN of an access port
+    :param trunks: VLANs of a port without a tag; empty for all
     :param interfaces: UUIDs
     """
 
     uuid: str
     name: str
     tag: int | None = None
+    trunks: tuple[int, ...] = ()
     vlan_mode: str = ''
     interfaces: tuple[str, ...] = ()
     external_ids: collections.abc.Mapping[str, str] = dataclasses.field(
@@ -125,6 +127,11 @@ class Port:
     @property
     def marks(self) -> marks_.Marks | None:
         return marks_.decode(self.external_ids)
+
+    @property
+    def all_vlans(self) -> bool:
+        """Whether what flows in any VLAN of the bridge goes to it, too."""
+        return self.tag is None and not self.trunks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,6 +221,9 @@ class Database(typing.Protocol):
 
     def vlan_users(self, bridge: str, vlan: int) -> tuple[str, ...]:
         """Return names of ports with this VLAN on a bridge (UUID)."""
+
+    def open_ports(self, bridge: str) -> tuple[str, ...]:
+        """Return names of ports of Neutron with all VLANs of a bridge."""
 
     def statistics(self, interface: str) -> collections.abc.Mapping[str, int]:
         """Return the statistics of an interface (UUID)."""

@@ -147,6 +147,19 @@ class TestRows(SwitchTest):
             self.delete(entry)
             self.assertEqual(before, self.switch.rows(), to)
 
+    def refused(self, text, to):
+        before = self.switch.rows()
+        error = self.assertRaises(exceptions.Conflict, self.create, to)
+        self.assertIn(text, str(error))
+        self.assertEqual(before, self.switch.rows())
+
+    def test_a_vlan_that_goes_to_a_vm(self):
+        for name in ('taptwo', 'tapone'):
+            self.switch.vsctl('clear', 'Port', name, 'tag')
+            self.refused(f'of their own: {name}.', 'vlan:77')
+            self.switch.vsctl('set', 'Port', name, 'trunks=5')
+        self.create('vlan:77')
+
     def test_erspan_index_is_decimal(self):
         made = self.create('erspan:192.0.2.9:102')
         options = self.switch.vsctl(

@@ -193,11 +193,16 @@ class Switch(fixtures.Fixture):
     def add_port(self, name, iface_id='', *others):
         """Add a device; what the switch sends to it goes to a file.
 
+        :param iface_id: port of Neutron, which its agent gives a VLAN
         :param others: more for ovs-vsctl, in the same transaction
         """
-        more = [f'external_ids:iface-id={iface_id}'] if iface_id else []
+        tag, more = (), ()
+        if iface_id:
+            tag = ('tag=3',)
+            more = (f'external_ids:iface-id={iface_id}',)
         self.vsctl(
-            *('add-port', 'br-int', name, '--', 'set', 'Interface', name),
+            *('add-port', 'br-int', name, *tag),
+            *('--', 'set', 'Interface', name),
             *('type=dummy', f'options:tx_pcap={name}.pcap', *more),
             *others,
         )

@@ -40,6 +40,7 @@ SCHEMA = {
     'Port': {
         'name': 'text',
         'tag': 'set',
+        'trunks': 'set',
         'vlan_mode': 'set',
         'interfaces': 'set',
         'external_ids': 'map',

@@ -163,6 +163,7 @@ ROW = {
     'options': ['map', []],
     'statistics': ['map', [['tx_packets', 1]]],
     'tag': 3,
+    'trunks': ['set', []],
     'vlan_mode': ['set', []],
     'interfaces': ['uuid', 'i'],
     'datapath_type': '',
@@ -199,6 +200,7 @@ class TestRows(testtools.TestCase):
             lambda: database.mirror('m'),
             lambda: database.statistics('i'),
             lambda: database.vlan_users('b', 7),
+            lambda: database.open_ports('b'),
         ):
             strings.attempt(ask)
 

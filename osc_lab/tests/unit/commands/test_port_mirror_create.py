@@ -217,6 +217,32 @@ class TestCreate(mirrors.MirrorTest):
         self.assertIn('VLAN 3 of br-int is in use by tapone', err)
         self.create('--to', 'vlan:4')
 
+    def test_a_vlan_that_goes_to_vms(self):
+        database, words = self.database, ('create', 'one', '--wait', '0')
+        for name, bridge, ids in (
+            # No port of Neutron, and one on another bridge.
+            ('far0', self.bridge, {}),
+            ('taptwo', database.bridge('br-two'), {'iface-id': 'two'}),
+        ):
+            database.plug(bridge, name, external_ids=ids)
+        self.run_command(*words, '--to', 'vlan:4')
+        late = database.plug(
+            self.bridge, 'taplate', external_ids={'iface-id': 'late'}
+        )
+        before = database.rows()
+        _out, err = self.run_command(*words, '--to', 'vlan:5', status=3)
+        self.assertIn('of their own: taplate.', err)
+        database.tables['Port'][late]['trunks'] = [7]
+        self.run_command(*words, '--to', 'vlan:5')
+        # As OVN leaves its ports; what is asked does not grow with them.
+        database.tables['Port'] = before['Port']
+        database.tables['Port'][self.tap]['tag'] = []
+        database.before = lambda operations: self.assertNotIn(
+            'trunks', [where[0] for o in operations for where in o['where']]
+        )
+        _out, err = self.run_command(*words, '--to', 'vlan:6', status=3)
+        self.assertIn('of their own: tapone.', err)
+
     def test_an_old_switch(self):
         _out, err = self.run_command(
             'create', 'one', '--filter', 'icmp', '--wait', '0', status=1

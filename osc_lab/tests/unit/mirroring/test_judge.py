@@ -250,6 +250,17 @@ class TestOutput(JudgeTest):
                 'carries traffic', judge.quiet, 'watch', {}, {key: 1}, (), 'u'
             )
 
+    def test_copies_that_would_go_to_a_vm(self):
+        judge.closed(samples.attachment(), 5, ())
+        self.refused(
+            'would receive the copies in VLAN 5 of br-int, for they have no '
+            'VLAN of their own: a, b, c',
+            judge.closed,
+            samples.attachment(),
+            5,
+            ('a', 'b', 'c', 'd'),
+        )
+
     def test_vlan(self):
         judge.vlan(samples.attachment(), 5, ())
         error = self.refused(
