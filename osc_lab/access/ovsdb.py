@@ -350,6 +350,27 @@ class Database:
             if 'iface-id' in interface.external_ids
         )
 
+    def overlays(self, kind: str, address: str) -> tuple[str, ...]:
+        """Return names of tunnels of this kind with keys from flows.
+
+        :param kind: type of Interface
+        :param address: of the other end
+        """
+        rows = self.select(
+            'Interface',
+            [
+                ['type', '==', kind],
+                ['options', 'includes', rows_.map_of('remote_ip', address)],
+            ],
+            ['name', 'options'],
+        )
+        return tuple(
+            row['name']
+            for row in rows
+            if 'flow'
+            in map(rows_.dict_of(row['options']).get, ('key', 'in_key'))
+        )
+
     def _on(self, bridge: str, rows: list[_Row]) -> list[_Row]:
         """Return those of the rows of Port that a bridge (UUID) has."""
         answers = self._select_all(

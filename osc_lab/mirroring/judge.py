@@ -281,6 +281,28 @@ def closed(
         )
 
 
+def tunnel(target: targets.Target, overlays: tuple[str, ...]) -> None:
+    """See that the other end of a tunnel is no node of the overlay.
+
+    A tunnel with a key of its own comes before one that takes all keys
+    (ovs-vswitchd.conf.db(5), Interface, options:in_key): it would swallow
+    the packets of a network with that number, and the other end would
+    take the copies for packets of one.
+
+    :param overlays: names of tunnels to there that take all keys
+    :raises Conflict: when there is one
+    """
+    if overlays:
+        raise exceptions.Conflict(
+            _(
+                'The tunnel %(name)s to %(address)s is one of the overlay: '
+                'its packets and the copies would get mixed up'
+            )
+            % {'name': overlays[0], 'address': target.address},
+            _('Use another address or kind of tunnel, or --to interface.'),
+        )
+
+
 def snaplen(value: int | None) -> int | None:
     """Return the value, when Open vSwitch takes it.
 

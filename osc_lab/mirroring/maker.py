@@ -134,6 +134,9 @@ class Maker:
             judge.room(found)
             if target.kind is targets.Kind.VLAN:
                 self._check_vlan(found)
+            elif target.tunnel:
+                kind = transaction.interface_type(target)
+                judge.tunnel(target, database.overlays(kind, target.address))
         return found, wish
 
     def _check_vlan(self, found: model.Attachment) -> None:

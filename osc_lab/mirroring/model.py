@@ -225,6 +225,9 @@ class Database(typing.Protocol):
     def open_ports(self, bridge: str) -> tuple[str, ...]:
         """Return names of ports of Neutron with all VLANs of a bridge."""
 
+    def overlays(self, kind: str, address: str) -> tuple[str, ...]:
+        """Return names of tunnels of this kind with keys from flows."""
+
     def statistics(self, interface: str) -> collections.abc.Mapping[str, int]:
         """Return the statistics of an interface (UUID)."""
 

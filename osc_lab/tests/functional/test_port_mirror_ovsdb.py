@@ -160,6 +160,15 @@ class TestRows(SwitchTest):
             self.switch.vsctl('set', 'Port', name, 'trunks=5')
         self.create('vlan:77')
 
+    def test_a_tunnel_to_a_node_of_the_overlay(self):
+        self.switch.vsctl(
+            *('add-port', 'br-int', 'overlay', '--', 'set', 'Interface'),
+            *('overlay', 'type=vxlan', 'options:remote_ip=192.0.2.9'),
+            *('options:in_key=flow', 'options:out_key=flow'),
+        )
+        self.refused('The tunnel overlay to 192.0.2.9', 'vxlan:192.0.2.9')
+        self.create('vxlan:192.0.2.8')
+
     def test_erspan_index_is_decimal(self):
         made = self.create('erspan:192.0.2.9:102')
         options = self.switch.vsctl(

@@ -201,6 +201,7 @@ class TestRows(testtools.TestCase):
             lambda: database.statistics('i'),
             lambda: database.vlan_users('b', 7),
             lambda: database.open_ports('b'),
+            lambda: database.overlays('gre', '192.0.2.9'),
         ):
             strings.attempt(ask)
 

@@ -217,6 +217,28 @@ class TestCreate(mirrors.MirrorTest):
         self.assertIn('VLAN 3 of br-int is in use by tapone', err)
         self.create('--to', 'vlan:4')
 
+    def test_a_tunnel_to_a_node_of_the_overlay(self):
+        there = {'remote_ip': '192.0.2.9'}
+        overlay = self.database.bridge('br-tun')
+        for name, kind, options in (
+            ('vxlan-1', 'vxlan', {**there, 'in_key': 'flow'}),
+            ('gre-1', 'gre', {**there, 'key': 'flow'}),
+            ('gre-2', 'gre', {'remote_ip': '192.0.2.8', 'key': '7'}),
+        ):
+            self.database.plug(overlay, name, type=kind, options=options)
+        before = self.database.rows()
+        for to, name in (
+            ('vxlan:192.0.2.9', 'vxlan-1'),
+            ('gre:192.0.2.9:7', 'gre-1'),
+        ):
+            _out, err = self.run_command(
+                'create', 'one', '--to', to, '--wait', '0', status=3
+            )
+            self.assertIn(f'The tunnel {name} to 192.0.2.9', err)
+        self.assertEqual(before, self.database.rows())
+        for to in ('erspan:192.0.2.9', 'vxlan:192.0.2.8', 'gre:192.0.2.8:9'):
+            self.create('--to', to)
+
     def test_a_vlan_that_goes_to_vms(self):
         database, words = self.database, ('create', 'one', '--wait', '0')
         for name, bridge, ids in (

@@ -261,6 +261,14 @@ class TestOutput(JudgeTest):
             ('a', 'b', 'c', 'd'),
         )
 
+    def test_a_tunnel_to_a_node_of_the_overlay(self):
+        target = targets.parse('vxlan:192.0.2.9')
+        judge.tunnel(target, ())
+        self.refused(
+            'The tunnel vxlan-1 to 192.0.2.9 is one of the overlay',
+            *(judge.tunnel, target, ('vxlan-1', 'vxlan-2')),
+        )
+
     def test_vlan(self):
         judge.vlan(samples.attachment(), 5, ())
         error = self.refused(
