@@ -201,23 +201,29 @@ class _Run:
                 self.finish(capture.End.CLOSED)
             else:
                 self.finish(capture.End.FAILED, error.strerror or str(error))
-            # A record that is there in part would spoil the file.
-            self.sink.cut(self.stream.keep(self.sink.done))
         if self.stream.started and not self.started:
             self.started = time.monotonic()
 
     def _write(self, whole: bytes, last: bool) -> None:
-        if whole:
-            self.sink.write(whole)
+        self._put(whole)
         while self.stream.full and self.sink.rolls:
             self.sink.roll()
-            self.sink.write(self.stream.roll())
+            self._put(self.stream.roll())
             if isinstance(self.stream, merge.Merge):
                 whole = self.stream.feed(b'', 0, last)
             else:
                 whole = self.stream.feed(b'')
-            if whole:
-                self.sink.write(whole)
+            self._put(whole)
+
+    def _put(self, data: bytes) -> None:
+        if not data:
+            return
+        try:
+            self.sink.write(data)
+        except OSError:
+            # A record that is there in part would spoil the file.
+            self.sink.cut(self.stream.keep(self.sink.done))
+            raise
 
     def decide(self, stop: sinks.Stop) -> None:
         """End it when a limit is reached."""

@@ -90,7 +90,7 @@ class Sink(typing.Protocol):
         """
 
     def cut(self, whole: int) -> None:
-        """Keep only so much of what the last write() managed."""
+        """Keep only so much of what a write() managed that failed."""
 
     def roll(self) -> None:
         """Go on in another file.
@@ -236,16 +236,20 @@ class Ring:
 
         :raises OSError: when it cannot
         """
-        self._file.close()
-        if len(self.files) >= self._count:
-            os.unlink(self.files.pop(0))
+        full = self._file
         try:
             self._file = self._next()
         except exceptions.LabError as error:
             raise OSError(error.message) from error
+        full.close()
+        if len(self.files) > self._count:
+            # A file that was moved away is safe from us.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.files.pop(0))
 
     def close(self) -> None:
         self._file.close()
+        self.files = [path for path in self.files if os.path.lexists(path)]
 
 
 class Pipe:

@@ -217,6 +217,61 @@ class TestRun(testtools.TestCase):
         self.assertEqual([size, 24 + 2 * RECORD], sizes)
         self.assertEqual(3 * 24 + 8 * RECORD, outcome.bytes)
 
+    def ring(self, wrong):
+        """Capture to a ring; return the outcome and the files that stay.
+
+        :param wrong: called with the number of each further file before it
+            is made
+        """
+        real = sinks.Ring.roll
+
+        def roll(sink):
+            wrong(sink._number + 1)
+            real(sink)
+
+        name = str(self.folder / 'r.pcap')
+        with (
+            fixtures.MonkeyPatch('osc_lab.access.sinks.Ring.roll', roll),
+            sinks.ring(name, 2) as sink,
+        ):
+            outcome = self.run_to(sink, size=24 + 3 * RECORD, packets=8)
+        return outcome, [pathlib.Path(path) for path in sink.files]
+
+    def test_files_of_a_ring_may_be_moved_away(self):
+        archive = self.folder / 'archive'
+        archive.mkdir()
+
+        def move(number):
+            path = self.folder / f'r-{number - 1:05d}.pcap'
+            path.rename(archive / path.name)
+
+        outcome, files = self.ring(move)
+        self.assertEqual('', outcome.detail)
+        self.assertIs(capture.End.PACKETS, outcome.end)
+        self.assertEqual(['r-00003.pcap'], [path.name for path in files])
+        moved = [path.stat().st_size for path in archive.iterdir()]
+        self.assertEqual([24 + 3 * RECORD] * 2, moved)
+
+    def test_ring_cannot_go_on(self):
+        """What is there stays whole, also in the file that is full."""
+
+        def full(number):
+            if number == 3:
+                self.useFixture(
+                    fixtures.MonkeyPatch('osc_lab.access.sinks.os.open', fail)
+                )
+
+        def fail(*_args):
+            raise OSError(errno.ENOSPC, 'No space left on device')
+
+        outcome, files = self.ring(full)
+        self.assertIs(capture.End.FAILED, outcome.end)
+        self.assertIn('r-00003.pcap": No space left', outcome.detail)
+        self.assertEqual(6, outcome.packets)
+        sizes = [path.stat().st_size for path in files]
+        self.assertEqual([24 + 3 * RECORD] * 2, sizes)
+        self.assertEqual(sum(sizes), outcome.bytes)
+
     def test_both_ends(self):
         def ends():
             data = self.path.read_bytes()
