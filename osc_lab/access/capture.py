@@ -149,7 +149,7 @@ class _End:
         if started and (status < 0 or status == 255):
             # The last line is that of tcpdump, which knows nothing of it.
             return capture.End.FAILED, _('the connection to the host is gone')
-        detail = shell_.last(self.text) or (
+        detail = shell_.last(capture.unusual(self.text)) or (
             _('it ended with status %d') % status
         )
         return capture.End.FAILED, detail
@@ -271,6 +271,8 @@ def run(
     if len(sources) > 1:
         names = [source.label for source in sources]
         stream = merge.Merge(names, wish.size, wish.packets)
+        # The limit counts all ends; one alone would end too soon.
+        wish = dataclasses.replace(wish, packets=None)
     else:
         stream = capture.Records(wish.size, wish.packets)
     state = _Run([], sink, wish, stream, time.monotonic())

@@ -77,6 +77,16 @@ _COUNT = re.compile(
     r'(?:^|, )(\d+) packets? dropped by (kernel|interface)', re.M
 )
 
+#: What tcpdump says at its end, a line each; in answers to a signal its
+#: name comes first, and all stands in one line.
+_LAST = re.compile(r'^\d+ packets? dropped by kernel', re.M)
+
+#: What tcpdump says whatever comes of it.
+_USUAL = re.compile(
+    r'(?:tcpdump: )?(?:listening on |\d+ packets? '
+    r'(?:captured|received by filter|dropped by (?:kernel|interface)))'
+)
+
 
 class End(enum.Enum):
     """Why a capture is over, and the exit code of the command."""
@@ -120,6 +130,8 @@ class Outcome:
     :param dropped: packets that the kernel had no room for; None when
         tcpdump could not tell
     :param started: False when no header arrived at all
+    :param told: whether each tcpdump told its statistics at its end
+    :param cut_off: whether packets were still on their way at the end
     """
 
     end: End
@@ -129,6 +141,8 @@ class Outcome:
     dropped: int | None
     detail: str = ''
     started: bool = True
+    told: bool = True
+    cut_off: bool = False
 
 
 def command(device: str, wish: Wish) -> list[str]:
@@ -153,6 +167,17 @@ def dropped(text: str) -> int | None:
     """Return the packets that tcpdump said last were dropped."""
     found = {where: int(count) for count, where in _COUNT.findall(text)}
     return sum(found.values()) if found else None
+
+
+def told(text: str) -> bool:
+    """Return whether tcpdump told its statistics at its end."""
+    return _LAST.search(text) is not None
+
+
+def unusual(text: str) -> str:
+    """Return the lines that tcpdump does not always write."""
+    lines = text.splitlines()
+    return '\n'.join(line for line in lines if not _USUAL.match(line.strip()))
 
 
 class Stream:

@@ -46,6 +46,18 @@ done
 """
 RECORD = 17
 
+#: Of two, one has four packets, and ends by itself when told to by "-c".
+SILENT = f"""#!/bin/sh
+trap 'echo 0 packets dropped by kernel >&2; exit 0' TERM
+trap : USR1
+printf '{_HEADER}'
+[ "$2" = olm0 ] && printf '{_PACKET * 4}'
+case "$2 $*" in
+    'olm0 '*' -c '*) echo 0 packets dropped by kernel >&2; exit 0;;
+esac
+while :; do sleep 0.1; done
+"""
+
 TOLD = (
     'tcpdump: 9 packets captured, 9 packets received by filter, '
     '7 packets dropped by kernel'
@@ -288,6 +300,13 @@ class TestRun(testtools.TestCase):
         self.assertEqual(4, outcome.dropped)
         self.assertEqual(self.path.stat().st_size, outcome.bytes)
         self.assertEqual(outcome.packets, len(ends()))
+
+    def test_packets_of_one_of_both_ends_that_is_silent(self):
+        self.program(SILENT)
+        outcome = self.run_file(labels=('a', 'b'), packets=4)
+        self.assertEqual('', outcome.detail)
+        self.assertIs(capture.End.PACKETS, outcome.end)
+        self.assertEqual(4, outcome.packets)
 
     def test_one_of_both_ends_fails(self):
         self.program(

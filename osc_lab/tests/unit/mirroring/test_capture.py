@@ -120,6 +120,25 @@ class TestCommand(testtools.TestCase):
         self.assertEqual(10, capture.dropped(text))
         self.assertIsNone(capture.dropped('tcpdump: syntax error'))
 
+    def test_last_words(self):
+        usual = (
+            'tcpdump: listening on olm1, link-type EN10MB (Ethernet), '
+            'snapshot length 262144 bytes\n'
+            'tcpdump: 9 packets captured, 9 packets received by filter, '
+            '0 packets dropped by kernel\n'
+        )
+        reason = 'tcpdump: pcap_loop: The interface disappeared\n'
+        last = (
+            '1 packet captured\n2 packets received by filter\n'
+            '0 packets dropped by kernel\n0 packets dropped by interface\n'
+        )
+        self.assertEqual('', capture.unusual(usual + last))
+        self.assertEqual(
+            reason.strip(), capture.unusual(usual + reason + last)
+        )
+        self.assertFalse(capture.told(usual + reason))
+        self.assertTrue(capture.told(usual + reason + last))
+
     def test_exit_codes(self):
         self.assertEqual(130, capture.End.INTERRUPTED.exit_code)
         self.assertEqual(5, capture.End.FAILED.exit_code)
