@@ -32,9 +32,11 @@ from osc_lab.i18n import _
 from osc_lab.mirroring import capture
 from osc_lab.mirroring import merge
 
-#: Seconds until tcpdump must have started, and for its last words.
+#: Seconds until tcpdump must have started, and for its last words: when
+#: nothing arrives any more, and while something does.
 _START = 20.0
 _DRAIN = 5.0
+_DRAIN_LONGEST = 30.0
 
 #: Seconds between two questions for statistics.
 _ASK = 2.0
@@ -169,6 +171,8 @@ class _Run:
     end: capture.End | None = None
     detail: str = ''
     broken: bool = False
+    heard: float = 0.0
+    cut_off: bool = False
 
     def finish(self, end: capture.End, detail: str = '') -> None:
         if self.end is None:
@@ -249,6 +253,16 @@ class _Run:
             detail = f'{item.label}: {detail}'
         self.finish(end, detail)
 
+    def late(self, now: float) -> bool:
+        """Return whether what is still on its way is no longer waited for."""
+        if self.end is None or now - self.ended <= _DRAIN:
+            return False
+        return (
+            self.broken
+            or now - self.heard > _DRAIN
+            or now - self.ended > _DRAIN_LONGEST
+        )
+
     def dropped(self) -> int | None:
         told = [capture.dropped(item.text) for item in self.ends]
         known = [count for count in told if count is not None]
@@ -327,7 +341,8 @@ def _stream(state: _Run, stop: sinks.Stop, progress: Progress | None) -> None:
                 now - state.started,
                 state.dropped(),
             )
-        if state.end and now - state.ended > _DRAIN:
+        if state.late(now):
+            state.cut_off = True
             return
 
 
@@ -335,6 +350,7 @@ def _read(
     state: _Run, poll: select.poll, fd: int, number: int, item: _End
 ) -> None:
     data = os.read(fd, 1 << 16)
+    state.heard = time.monotonic()
     if not data:
         poll.unregister(fd)
         item.left.discard(fd)
@@ -356,4 +372,6 @@ def _outcome(state: _Run) -> capture.Outcome:
         state.dropped(),
         state.detail,
         state.stream.started,
+        all(capture.told(item.text) for item in state.ends),
+        state.cut_off,
     )

@@ -194,11 +194,7 @@ class CapturePortMirror(port_mirror.Base):
                     'last': files[-1],
                 }
             )
-        if outcome.dropped:
-            self.log.warning(
-                _('The kernel of %(host)s dropped %(count)d packets.'),
-                {'host': exceptions.printable(host), 'count': outcome.dropped},
-            )
+        self._warn(outcome, exceptions.printable(host))
         if outcome.end is capture.End.FAILED:
             raise exceptions.OperationFailed(
                 _('The capture on %(host)s broke off: %(why)s')
@@ -208,6 +204,26 @@ class CapturePortMirror(port_mirror.Base):
                 else '',
             )
         self.exit_code = outcome.end.exit_code
+
+    def _warn(self, outcome: 'capture.Outcome', host: str) -> None:
+        """Tell what may be missing from the file."""
+        from osc_lab.mirroring import capture
+
+        if outcome.dropped:
+            self.log.warning(
+                _('The kernel of %(host)s dropped %(count)d packets.'),
+                {'host': host, 'count': outcome.dropped},
+            )
+        if outcome.end is capture.End.CLOSED or not outcome.started:
+            return
+        full = outcome.end in (capture.End.SIZE, capture.End.PACKETS)
+        if not full and (outcome.cut_off or not outcome.told):
+            self.log.warning(_('The last packets may be missing.'))
+        if not outcome.told:
+            self.log.warning(
+                _('What the kernel of %(host)s dropped is not known.'),
+                {'host': host},
+            )
 
 
 class ShowPortTopology(port_mirror.Base):

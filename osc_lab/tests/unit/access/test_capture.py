@@ -46,6 +46,11 @@ done
 """
 RECORD = 17
 
+#: Three seconds of packets that a slow connection still holds.
+ON_ITS_WAY = f"""
+left=30
+while [ $((left -= 1)) -ge 0 ]; do sleep 0.1; printf "{_PACKET}"; done"""
+
 #: Of two, one has four packets, and ends by itself when told to by "-c".
 SILENT = f"""#!/bin/sh
 trap 'echo 0 packets dropped by kernel >&2; exit 0' TERM
@@ -117,6 +122,30 @@ class TestRun(testtools.TestCase):
         self.assertGreater(outcome.packets, 0)
         self.assertTrue(self.done.exists())
         self.assertEqual(0o600, stat.S_IMODE(self.path.stat().st_mode))
+
+    def drain(self, seconds, longest):
+        for name, value in (('', seconds), ('_LONGEST', longest)):
+            self.useFixture(
+                fixtures.MonkeyPatch(
+                    f'osc_lab.access.capture._DRAIN{name}', value
+                )
+            )
+
+    def test_what_is_on_its_way_is_waited_for(self):
+        self.program(PROGRAM.replace("trap '", f"trap '{ON_ITS_WAY}; ", 1))
+        self.drain(2, 60)
+        outcome = self.run_file(seconds=0.5)
+        self.assertIs(capture.End.TIME, outcome.end)
+        self.assertGreaterEqual(outcome.packets, 30)
+        self.assertEqual((True, False), (outcome.told, outcome.cut_off))
+
+    def test_what_does_not_end_is_cut_off(self):
+        self.program(PROGRAM.replace('trap', "trap '' TERM; : trap", 1))
+        self.drain(1, 3)
+        outcome = self.run_file(seconds=0.5)
+        self.assertIs(capture.End.TIME, outcome.end)
+        self.assertEqual(outcome.packets, self.whole())
+        self.assertEqual((False, True), (outcome.told, outcome.cut_off))
 
     def test_size(self):
         outcome = self.run_file(size=24 + 3 * RECORD + 5)

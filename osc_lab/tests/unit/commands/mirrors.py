@@ -38,7 +38,10 @@ SSH = """#!/bin/sh
 printf '%s\\n' "$*" >>"$CALLS"
 [ ! -e "$CALLS.fail" ] || { echo broken pipe >&2; exit 255; }
 case "$*" in
-    *'tcpdump -i'*) cat "$CALLS.pcap"; exit "$(cat "$CALLS.status")";;
+    *'tcpdump -i'*)
+        cat "$CALLS.pcap"
+        cat "$CALLS.told" >&2
+        exit "$(cat "$CALLS.status")";;
     *ovs-vsctl*)
         [ ! -e "$CALLS.killed" ] || kill -9 $$
         [ ! -e "$CALLS.noguard" ] || exit 3
@@ -140,6 +143,7 @@ class MirrorTest(testtools.TestCase):
         record = struct.pack('<IIII', 1, 2, 4, 4) + b'ping'
         data = header + 3 * record
         (self.folder / 'calls.pcap').write_bytes(data)
+        (self.folder / 'calls.told').write_text('0 packets dropped by kernel')
         (self.folder / 'calls.status').write_text('124')
         return data
 

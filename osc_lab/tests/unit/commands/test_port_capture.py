@@ -146,6 +146,29 @@ class TestCapture(mirrors.MirrorTest):
         self.assertEqual(self.data, self.file.read_bytes())
         self.assert_none()
 
+    def test_what_is_missing(self):
+        unknown = 'What the kernel of host1 dropped is not known.'
+        missing = 'The last packets may be missing.'
+        err = self.capture('one')
+        self.assertNotIn('dropped', err)
+        self.assertNotIn(missing, err)
+        told = self.folder / 'calls.told'
+        told.write_text('25 packets dropped by kernel')
+        err = self.capture('one', '--force')
+        self.assertIn('The kernel of host1 dropped 25 packets.', err)
+        self.assertNotIn(missing, err)
+        # An answer to a question is not the end.
+        told.write_text(
+            'tcpdump: 3 packets captured, 0 packets dropped by kernel\n'
+        )
+        err = self.capture('one', '--force')
+        self.assertIn(missing, err)
+        self.assertIn(unknown, err)
+        err = self.capture('one', '--force', '--packets', '2')
+        self.assertIn('all packets are there', err)
+        self.assertNotIn(missing, err)
+        self.assertIn(unknown, err)
+
     def test_both_ends(self):
         err = self.capture('one', '--both-ends', 'two')
         self.assertIn('Capturing one and two', err)
