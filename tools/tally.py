@@ -30,7 +30,14 @@ def count(repository: pathlib.Path) -> collections.Counter[str]:
 
     The environment that holds the repository has the tools to read it.
     """
-    binaries = repository.parent / 'bin'
+    binaries = next(
+        (
+            folder / 'bin'
+            for folder in repository.parents
+            if (folder / 'bin' / 'stestr').exists()
+        ),
+        pathlib.Path(sys.executable).parent,
+    )
     stream = subprocess.run(
         [
             binaries / 'stestr',
