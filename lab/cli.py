@@ -14,6 +14,7 @@
 
 import argparse
 import collections.abc
+import contextlib
 import os
 import pathlib
 import shutil
@@ -36,6 +37,25 @@ from lab import status
 from lab import up
 
 _STATE_VARIABLE = 'OSC_LAB_STATE_DIR'
+
+#: What ends a command: Ctrl-C, "kill", and a terminal that is closed.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+#: Beginnings of the variables that stay under sudo: what finds programs and
+#: caches, and what tox tells stestr and its tests.
+_KEPT = (
+    'OSC_LAB_',
+    'OS_STD',
+    'OS_TEST_',
+    'PATH',
+    'PIP_',
+    'PYTHONDONTWRITEBYTECODE',
+    'PYTHONPATH',
+    'XDG_CACHE',
+)
+
+#: A user may not have them; the lab needs them.
+_SYSTEM = ('/usr/local/sbin', '/usr/sbin', '/sbin')
 
 #: Where the logs of a failed "run" in a temporary folder are kept.
 _LOGS = pathlib.Path('.lab-logs')
@@ -211,10 +231,30 @@ def _run(state: pathlib.Path, args: argparse.Namespace) -> int:
     except OSError as error:
         raise errors.LabError(f'{command[0]}: {error.strerror}') from None
     finally:
-        if status and args.state is None:
-            _keep_logs(state)
-        _down(state, argparse.Namespace(purge=args.state is None))
+        with _undisturbed():
+            if status and args.state is None:
+                _keep_logs(state)
+            _down(state, argparse.Namespace(purge=args.state is None))
     return status
+
+
+@contextlib.contextmanager
+def _undisturbed() -> collections.abc.Iterator[None]:
+    """Let no signal end what puts things in order; it is soon done."""
+    before = {
+        number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(text: str) -> None:
+    """Write a line, unless the terminal is gone."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f'lab: {text}\n')
 
 
 def _keep_logs(state: pathlib.Path) -> None:
@@ -224,10 +264,10 @@ def _keep_logs(state: pathlib.Path) -> None:
     try:
         shutil.rmtree(_LOGS, ignore_errors=True)
         shutil.copytree(state / 'log', _LOGS)
-        sys.stderr.write(f'lab: its logs are kept in {_LOGS}\n')
+        _say(f'its logs are kept in {_LOGS}')
     except OSError as error:
         # The lab has to end all the same.
-        sys.stderr.write(f'lab: its logs are not kept: {error}\n')
+        _say(f'its logs are not kept: {error}')
 
 
 def _state_of(args: argparse.Namespace) -> pathlib.Path:
@@ -310,11 +350,14 @@ def _become_root(arguments: typing.Sequence[str]) -> None:
         raise errors.LabError(
             'the lab makes namespaces and needs root; run it as root'
         )
-    kept = [
-        f'{name}={os.environ[name]}'
-        for name in os.environ
-        if name.startswith(('PIP_', 'OSC_LAB_', 'PYTHONPATH', 'XDG_CACHE'))
-    ]
+    variables = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(_KEPT)
+    }
+    folders = [*variables.get('PATH', os.defpath).split(':'), *_SYSTEM]
+    variables['PATH'] = ':'.join(dict.fromkeys(folders))
+    kept = [f'{name}={value}' for name, value in variables.items()]
     argv = ['sudo', 'env', *kept, sys.executable, '-m', 'lab', *arguments]
     os.execvp(argv[0], argv)  # noqa: S606
 
@@ -330,23 +373,30 @@ def main(arguments: typing.Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     args = parser().parse_args(given)
-    signal.signal(signal.SIGTERM, _interrupted)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # "nohup" stays what it is.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupted)
     try:
         if args.verb not in ('env', 'logs'):
             _become_root(given)
         state = _state_of(args)
         return _VERBS[args.verb](state, args)
     except errors.LabError as error:
-        sys.stderr.write(f'lab: {error}\n')
+        _say(str(error))
         code = 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:
-        sys.stderr.write(
-            'lab: interrupted; what runs stays until `python -m lab '
-            '[--state <folder>] down`\n'
+        stays = (
+            ''
+            if args.verb == 'run'
+            else (
+                '; what runs stays until `python -m lab [--state <folder>] down`'
+            )
         )
+        _say(f'interrupted{stays}')
         code = 130
     commands.kill_all()
     return code

@@ -12,6 +12,7 @@
 
 """A line for each step, with the time since the start."""
 
+import contextlib
 import sys
 import threading
 import time
@@ -34,11 +35,11 @@ class Progress:
         return time.monotonic() - self._start
 
     def line(self, text: str, took: float | None = None) -> None:
-        """Write one line.
+        """Write one line; a terminal that is gone ends no lab half-way.
 
         :param took: seconds that the step itself took
         """
         cost = '' if took is None else f' ({took:.1f} s)'
-        with self._lock:
+        with self._lock, contextlib.suppress(OSError):
             self._stream.write(f'{self.elapsed():6.1f} s  {text}{cost}\n')
             self._stream.flush()

@@ -27,6 +27,7 @@ from lab import allot
 from lab import cli
 from lab import errors
 from lab import model
+from lab import progress
 
 _run = subprocess.run
 _SHOW = 'import os; print(os.environ["OS_CLOUD"], flush=True); exit(7)'
@@ -37,9 +38,8 @@ class CliTest(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.state = pathlib.Path(folder.name).resolve()
-        self.addCleanup(
-            signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM)
-        )
+        for number in cli._SIGNALS:
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
         for patch in (
             mock.patch.object(os, 'geteuid', return_value=0),
             mock.patch.object(cli.commands, 'kill_all'),
@@ -135,6 +135,32 @@ class NoLabTest(CliTest):
         self.assertEqual(1, code)
         self.assertIn('run it as root', err)
 
+    def test_sudo_keeps_what_the_command_needs(self) -> None:
+        given = {
+            'PATH': '/home/me/venv/bin:/usr/bin:/sbin',
+            'OS_TEST_PATH': './osc_lab/tests/functional',
+            'OS_STDOUT_CAPTURE': '1',
+            'PYTHONDONTWRITEBYTECODE': '1',
+            'OS_PASSWORD': 'secret',
+        }
+        with (
+            mock.patch.object(os, 'geteuid', return_value=1000),
+            mock.patch.object(cli.shutil, 'which', return_value='sudo'),
+            mock.patch.dict(os.environ, given, clear=True),
+            mock.patch.object(os, 'execvp', side_effect=SystemExit) as run,
+        ):
+            self.lab('run', '--', 'stestr', 'run')
+        argv = run.call_args.args[1]
+        at = argv.index(sys.executable)
+        self.assertEqual(['sudo', 'env'], argv[:2])
+        del given['OS_PASSWORD']
+        given['PATH'] += ':/usr/local/sbin:/usr/sbin'
+        self.assertEqual(
+            sorted(f'{name}={value}' for name, value in given.items()),
+            sorted(argv[2:at]),
+        )
+        self.assertEqual(['run', '--', 'stestr', 'run'], argv[-4:])
+
 
 class LabTest(CliTest):
     def test_env_is_for_a_shell(self) -> None:
@@ -199,9 +225,47 @@ class RunTest(CliTest):
         self.down.assert_called_once()
 
     def test_the_lab_ends_after_an_interrupt(self) -> None:
-        code, _ = self.run_on_lab('--', 'true', fails=KeyboardInterrupt())
-        self.assertEqual(130, code)
+        code, text = self.run_on_lab('--', 'true', fails=KeyboardInterrupt())
+        self.assertEqual((130, 'lab: interrupted\n'), (code, text))
         self.down.assert_called_once()
+
+    def test_each_signal_takes_the_lab_down_and_none_stops_that(self) -> None:
+        for number in cli._SIGNALS:
+            killed: list[int] = []
+
+            def kill(
+                *_args: object,
+                number: int = number,
+                killed: list[int] = killed,
+            ) -> None:
+                killed.append(number)
+                os.kill(os.getpid(), number)
+
+            with self.subTest(number), mock.patch.object(cli, '_down', kill):
+                self.record()
+                with mock.patch.object(cli, '_up', kill):
+                    code, _, err = self.lab('run', '--', 'true')
+                self.assertEqual((130, 'lab: interrupted\n'), (code, err))
+                self.assertEqual([number] * 2, killed)
+
+    def test_nohup_stays(self) -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self.lab('logs')
+        self.assertIs(signal.SIG_IGN, signal.getsignal(signal.SIGHUP))
+
+    def test_a_terminal_that_is_gone_keeps_no_lab_up(self) -> None:
+        gone = mock.Mock()
+        gone.write.side_effect = OSError
+        report = progress.Progress(gone)
+        report.line('2 services stopped')
+        gone.write.assert_called_once()
+
+    def test_others_say_that_what_runs_stays(self) -> None:
+        verb = mock.Mock(side_effect=KeyboardInterrupt)
+        with mock.patch.dict(cli._VERBS, up=verb):
+            code, _, err = self.lab('up')
+        self.assertEqual(130, code)
+        self.assertIn('what runs stays', err)
 
     def test_a_command_that_is_not_there_is_told_in_a_line(self) -> None:
         code, text = self.run_on_lab('--', '/nowhere/program')
