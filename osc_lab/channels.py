@@ -58,8 +58,8 @@ SSH = (
         '<destination>',
         _(
             'Reach hosts with OpenSSH, for example "root@{host}"; {host} is '
-            'the compute service host, {host_ip} its address; "local" is '
-            'this machine'
+            'the compute service host, {host_ip} its address or what '
+            'host_addresses says; "local" is this machine'
         ),
     ),
     Option('ssh_config', '<file>', _('Configuration file for OpenSSH')),
@@ -140,32 +140,44 @@ class Channels:
 
         :param name: compute service host, from the API
         :param address: its address, from the API; the name when unknown
-        :raises AccessError: when the name could not stand in a URI
+        :raises AccessError: when what a template asks for could not stand
+            in an address
         """
         address = self.host_addresses.get(name, address or name)
-        for value in (name, address):
-            if not _HOST.fullmatch(value):
-                raise exceptions.AccessError(
-                    _('The host name "%s" cannot be used in an address')
-                    % value,
-                    _('Set host_addresses under osc_lab in clouds.yaml.'),
-                )
         ovsdb = self.ovsdb or ('ssh' if self.ssh else None)
+        # OpenSSH takes brackets in a URI alone.
+        bare = self.ssh is not None and not self.ssh.startswith('ssh://')
         return Host(
             name,
             address,
-            *(
-                _fill(template, name, address)
-                for template in (self.ssh, self.libvirt_uri, ovsdb)
-            ),
+            _fill(self.ssh, name, address, bare),
+            _fill(self.libvirt_uri, name, address),
+            _fill(ovsdb, name, address),
         )
 
 
-def _fill(template: str | None, name: str, address: str) -> str | None:
+def _fill(
+    template: str | None, name: str, address: str, bare: bool = False
+) -> str | None:
     if template is None:
         return None
-    bracketed = f'[{address}]' if ':' in address else address
-    return template.replace('{host_ip}', bracketed).replace('{host}', name)
+    bracketed = f'[{address}]' if ':' in address and not bare else address
+    for field, value, text in (
+        ('{host_ip}', address, bracketed),
+        ('{host}', name, name),
+    ):
+        if field not in template:
+            continue
+        if not _HOST.fullmatch(value):
+            raise exceptions.AccessError(
+                _('The host name "%s" cannot be used in an address') % value,
+                _(
+                    'Write {host_ip} for {host}, and name its address in '
+                    'host_addresses under osc_lab in clouds.yaml.'
+                ),
+            )
+        template = template.replace(field, text)
+    return template
 
 
 def add_arguments(

@@ -11,6 +11,7 @@
 # under the License.
 
 import argparse
+import dataclasses
 
 import testtools
 
@@ -141,10 +142,40 @@ class TestHost(testtools.TestCase):
             (None, None, None), (host.ssh, host.libvirt_uri, host.ovsdb)
         )
 
+    def test_openssh_takes_brackets_in_a_uri_alone(self):
+        for template, filled in (
+            ('root@{host_ip}', 'root@2001:db8::1'),
+            ('{host_ip}', '2001:db8::1'),
+            ('ssh://root@{host_ip}:22', 'ssh://root@[2001:db8::1]:22'),
+        ):
+            settings = channels.Channels(ssh=template)
+            self.assertEqual(filled, settings.host('a', '2001:db8::1').ssh)
+
     def test_strange_names_are_refused(self):
         for name in ('-oProxyCommand=x', 'a b', 'a/b', '', 'a\n', '$(x)'):
-            self.assertRaises(
-                exceptions.AccessError,
-                channels.Channels(ssh='{host}').host,
-                name,
-            )
+            for template in ('{host}', '{host_ip}'):
+                self.assertRaises(
+                    exceptions.AccessError,
+                    channels.Channels(ssh=template).host,
+                    name,
+                )
+
+    def test_strange_name_with_an_address(self):
+        """The remedy works: the address is named, the name not used."""
+        addresses = {'a b': 'c.example.org', 'd': '$(x)'}
+        settings = channels.Channels(
+            ssh='root@{host_ip}', host_addresses=addresses
+        )
+        host = settings.host('a b', '192.0.2.1')
+        self.assertEqual('a b', host.name)
+        self.assertEqual('root@c.example.org', host.ssh)
+        self.assertRaises(exceptions.AccessError, settings.host, 'd')
+        settings = dataclasses.replace(settings, ssh='root@{host}')
+        error = self.assertRaises(exceptions.AccessError, settings.host, 'a b')
+        self.assertIn('"a b"', error.message)
+        self.assertIn('{host_ip}', error.remedy)
+        self.assertEqual('root@d', settings.host('d').ssh)
+
+    def test_strange_name_that_is_not_used(self):
+        host = channels.Channels(ssh='local').host('a b')
+        self.assertEqual('local', host.ssh)
