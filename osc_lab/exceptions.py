@@ -34,7 +34,10 @@ class ExitCode(enum.IntEnum):
         4,
         _('undecided: a check could not look, or warned with --strict'),
     )
-    OPERATION_FAILED = 5, _('it began and failed, what was done is undone')
+    OPERATION_FAILED = (
+        5,
+        _('it began and failed, and the output says what is left'),
+    )
     INTERRUPTED = 130, _('interrupted')
 
     def __new__(cls, value: int, meaning: str) -> 'ExitCode':
@@ -135,7 +138,10 @@ class Conflict(LabError):
 
 
 class OperationFailed(LabError):
-    """The operation started and failed; what was done is undone."""
+    """The operation started and failed.
+
+    What was done is undone, or the message says what is left.
+    """
 
     exit_code = ExitCode.OPERATION_FAILED
 
