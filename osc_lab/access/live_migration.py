@@ -178,16 +178,17 @@ class Flow:
             ) from error
 
     def _accepted(self, server: facts_.Server, request_id: str) -> Answer:
-        item = finding.Finding(
-            explain.CHECK,
-            server.name,
-            finding.Result.UNKNOWN,
-            _('Nova accepted the migration; nobody waits for it.'),
-            _('openstack server migrate live %(server)s --explain %(id)s')
-            % {'server': server.id, 'id': request_id},
-            evidence={'request_id': request_id},
-        )
-        return report_.Report((item,)), exceptions.ExitCode.DONE
+        """Return what is known of a migration that nobody follows.
+
+        Done is what was asked for with --no-wait; who did not say so wants
+        to know whether the server moved, and that is open.
+        """
+        item = result.accepted(server, request_id)
+        self._say(f'{item.message} {_ended(server, request_id)}')
+        code = exceptions.ExitCode.UNDECIDED
+        if self._options.wait is False:
+            code = exceptions.ExitCode.DONE
+        return report_.Report((item,)), code
 
     def _told(self, facts: facts_.Facts, seen: drive.Outcome) -> Answer:
         """Return the result of a migration that was followed."""
@@ -390,15 +391,12 @@ def _timeout(facts: facts_.Facts) -> float | None:
 
 def _interrupted(server: facts_.Server, request_id: str) -> str:
     """Return how to go on where nobody waited for the answer."""
-    if not request_id:
-        return _(
-            'Nova may have been asked: openstack server migration list '
-            '--server %s'
-        ) % (server.id)
-    return _(
-        'How it ended: openstack server migrate live %(server)s --explain '
-        '%(id)s'
-    ) % {'server': server.id, 'id': request_id}
+    told = _ended(server, request_id)
+    return told if request_id else _('Nova may have been asked. %s') % told
+
+
+def _ended(server: facts_.Server, request_id: str) -> str:
+    return _('How it ended: %s') % result.telling(server, request_id)
 
 
 def _problems(report: report_.Report) -> report_.Report:

@@ -168,7 +168,7 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
         action='append',
         default=[],
         help=_(
-            'Make this check alone (may be repeated); --list-checks names them'
+            'Run only this check (may be repeated); --list-checks names them'
         ),
     )
     group.add_argument(
@@ -191,7 +191,7 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--strict',
         action='store_true',
-        help=_('Let warnings keep the answer open: exit status 4'),
+        help=_('Exit with status 4 when there are warnings'),
     )
     group.add_argument(
         '--forecast',
@@ -228,13 +228,19 @@ def _follow_arguments(parser: argparse.ArgumentParser) -> None:
         '--wait',
         action='store_true',
         default=None,
-        help=_('Follow the migration to its end (default on a terminal)'),
+        help=_(
+            'Follow the migration to its end (default when the output is a '
+            'terminal; scripts give it)'
+        ),
     )
     wait.add_argument(
         '--no-wait',
         dest='wait',
         action='store_false',
-        help=_('Return when Nova has accepted it'),
+        help=_(
+            'Return when Nova has accepted it, with status 0; with status 4 '
+            'when nothing was said and the output is no terminal'
+        ),
     )
     group.add_argument(
         '--timeout',

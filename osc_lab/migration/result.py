@@ -92,6 +92,31 @@ def outcome(
     return _failure(seen, running, evidence)
 
 
+def accepted(server: facts_.Server, request_id: str) -> finding.Finding:
+    """Return the result of a migration that nobody follows."""
+    return finding.Finding(
+        explain.CHECK,
+        server.name,
+        _R.UNKNOWN,
+        _('Nova accepted the migration; nobody waits for it.'),
+        telling(server, request_id),
+        evidence={'request_id': request_id},
+    )
+
+
+def telling(server: facts_.Server, request_id: str) -> str:
+    """Return the command that tells how a migration ended.
+
+    :param request_id: empty when Nova's answer was lost
+    """
+    if not request_id:
+        return _('openstack server migration list --server %s') % server.id
+    return _('openstack server migrate live %(server)s --explain %(id)s') % {
+        'server': server.id,
+        'id': request_id,
+    }
+
+
 def _failure(
     seen: drive.Outcome,
     running: collections.abc.Mapping[str, bool | facts_.Gap],
@@ -157,15 +182,19 @@ def _details(
 def exit_code(
     seen: drive.Outcome, findings: collections.abc.Iterable[finding.Finding]
 ) -> exceptions.ExitCode:
-    """Return 0 only when the server runs on the new host and nothing fails."""
+    """Return 0 only when the server runs on the new host and all is well.
+
+    What was not looked for decides nothing; what could not be seen does.
+    """
     if seen.interrupted:
         return exceptions.ExitCode.INTERRUPTED
     if seen.left_running:
         return exceptions.ExitCode.UNDECIDED
-    if not seen.moved:
+    results = {item.result for item in findings}
+    if not seen.moved or _R.FAILED in results:
         return exceptions.ExitCode.OPERATION_FAILED
-    if any(item.result is _R.FAILED for item in findings):
-        return exceptions.ExitCode.OPERATION_FAILED
+    if _R.UNKNOWN in results:
+        return exceptions.ExitCode.UNDECIDED
     return exceptions.ExitCode.DONE
 
 

@@ -215,6 +215,26 @@ class TestMigrate(migrations.CommandTest):
         self.run_through('preparing')
         [found] = self.findings('vm1', '--host', 'host2', '--no-wait')
         self.assertIn('--explain req-1', found['remedy'])
+        self.assertIn('Nova accepted', self.err)
+        self.assertIn('--explain req-1', self.err)
+
+    def test_without_a_word_about_waiting_and_a_terminal(self):
+        """Whether it moved is open, and so is the answer."""
+        self.run_through('completed')
+        [found] = self.findings('vm1', '--host', 'host2', status=4)
+        self.assertEqual('unknown', found['result'])
+        self.assertIn('Nova accepted', self.err)
+
+    def test_moved_and_something_could_not_be_seen(self):
+        self.run_through('completed')
+        self.cloud.faults['placement', '/allocations/'] = 500
+        found = self.findings(
+            'vm1', '--host', 'host2', '--wait', '--no-preflight', status=4
+        )
+        self.assertEqual('ok', found[0]['result'])
+        self.assertEqual(
+            {('allocations', 'vm1')}, self.by_result(found, 'unknown')
+        )
 
     def test_time_limit_leaves_it_running(self):
         self.run_through(*['running'] * 50)

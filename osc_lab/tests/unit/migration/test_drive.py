@@ -373,14 +373,21 @@ class TestOutcome(testtools.TestCase):
             )
 
     def test_exit_code(self):
-        good, bad = (
+        good, unseen, bad, skipped = (
             finding.Finding('c', 's', kind, '')
-            for kind in (finding.Result.WARNING, finding.Result.FAILED)
+            for kind in (
+                finding.Result.WARNING,
+                finding.Result.UNKNOWN,
+                finding.Result.FAILED,
+                finding.Result.SKIPPED,
+            )
         )
         code = exceptions.ExitCode
         for seen, found, expected in (
-            (outcome(), [good], code.DONE),
-            (outcome(), [good, bad], code.OPERATION_FAILED),
+            (outcome(), [good, skipped], code.DONE),
+            (outcome(), [good, unseen], code.UNDECIDED),
+            (outcome(), [good, unseen, bad], code.OPERATION_FAILED),
+            (outcome('failed', 'a'), [unseen], code.OPERATION_FAILED),
             (outcome('failed', 'a'), [], code.OPERATION_FAILED),
             (outcome('running', left_running=True), [], code.UNDECIDED),
             (outcome(interrupted=True), [], code.INTERRUPTED),
