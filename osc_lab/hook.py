@@ -36,7 +36,7 @@ class ServerMigrate(hooks.CommandHook):
             help=_(
                 'With --live-migration: check first, as "openstack server '
                 'migrate live --preflight" does, and do not start when a '
-                'check fails'
+                'check fails or none could be made'
             ),
         )
         return parser
@@ -46,6 +46,9 @@ class ServerMigrate(hooks.CommandHook):
 
     def before(self, parsed_args: argparse.Namespace) -> argparse.Namespace:
         """Stop the command when a check fails.
+
+        As "server migrate live" does, it goes on when a check could not
+        look; what it could not see was printed.
 
         :raises SystemExit: with the exit status of the checks
         """
@@ -76,7 +79,10 @@ class ServerMigrate(hooks.CommandHook):
         status = command.run(
             parser.parse_args([*argv, '--', parsed_args.server])
         )
-        if status:
+        if status not in (
+            exceptions.ExitCode.DONE,
+            exceptions.ExitCode.UNDECIDED,
+        ):
             raise SystemExit(status)
 
     def after(self, parsed_args: argparse.Namespace, return_code: int) -> int:

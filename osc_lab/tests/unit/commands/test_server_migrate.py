@@ -221,6 +221,21 @@ class TestHook(migrations.CommandTest):
         )
         self.assertEqual(1, len(self.cloud.writes()))
 
+    def test_goes_on_when_something_could_not_be_seen(self):
+        """As "server migrate live" does, with the report before."""
+        self.cloud.faults['placement', '/allocation_candidates'] = 500
+        argv = ('--host', 'host2', '--preflight')
+        out = self.openstack('vm1', *argv, status=4)
+        self.assertIn('unknown', out)
+        out = self.stock('--live-migration', *argv, 'vm1')
+        self.assertIn('unknown', out)
+        self.assertEqual(1, len(self.cloud.writes()))
+
+    def test_stops_when_nothing_could_be_seen(self):
+        argv = ('--live-migration', '--host', 'host2', '--preflight')
+        self.stock(*argv, 'nobody', status=1)
+        self.assertEqual([], self.cloud.writes())
+
     def test_is_off(self):
         self.cloud.server['locked'] = True
         self.stock('--live-migration', '--host', 'host2', 'vm1')
