@@ -55,7 +55,7 @@ class Audit(command.Lister):
         parser.add_argument(
             '--strict',
             action='store_true',
-            help=_('Let warnings keep the verdict open (exit status 4)'),
+            help=_('Exit with status 4 when there are warnings'),
         )
         parser.add_argument(
             '--long',
@@ -118,12 +118,18 @@ class Audit(command.Lister):
         for volume in store.volumes(parsed_args.all_projects):
             if parsed_args.type is None or volume.type_id in types:
                 yield from volumes.judge(volume)
+        unread = ''
         try:
             for backup in store.backups(parsed_args.all_projects):
                 yield from volumes.judge_backup(backup)
         except exceptions.ServiceError as error:
-            # A cloud without cinder-backup says so in many ways.
-            self.log.debug('no backups: %s', error)
+            # Cinder without cinder-backup has an empty list; 404 comes from
+            # a block storage that knows no backups.
+            if error.status != 404:
+                self.exit_code = exceptions.ExitCode.UNDECIDED
+                unread = _(
+                    ', backups could not be read: %s'
+                ) % error.message.rstrip('.')
         self._looked = _('%(types)d types and %(volumes)d volumes') % {
             'types': len(types),
             'volumes': volumes.count,
@@ -133,6 +139,7 @@ class Audit(command.Lister):
                 _(', the keys of %d could not be looked up')
                 % volumes.not_looked_up
             )
+        self._looked += unread
 
     def _types(
         self, store: 'block_storage.BlockStorage', wanted: str | None

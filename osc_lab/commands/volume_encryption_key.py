@@ -75,7 +75,7 @@ class KeyCheck(command.Lister):
         parser.add_argument(
             '--strict',
             action='store_true',
-            help=_('Let warnings keep the verdict open (exit status 4)'),
+            help=_('Exit with status 4 when there are warnings'),
         )
         channels.add_arguments(parser, channels.SSH)
         return parser

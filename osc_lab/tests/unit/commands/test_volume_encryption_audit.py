@@ -163,6 +163,19 @@ class TestAudit(testtools.TestCase):
         )
         self.assertEqual(['backup-no-key'], self.audit())
 
+    def test_backups_that_cannot_be_read(self):
+        url = cinder.CINDER + '/backups/detail'
+        for status, code in ((404, 0), (403, 4), (500, 4)):
+            self.cloud.http.get(url, status_code=status, json={})
+            run = cinder.Run('volume', 'encryption', 'audit')
+            self.assertEqual(code, run.status, str(run))
+            self.assertEqual(
+                code != 0, 'backups could not be read: ' in run.stderr
+            )
+        # What is wrong counts for more.
+        self.volume(self.cloud.add('t', **GOOD), False, None)
+        self.assertEqual(['volume-not-encrypted'], self.audit())
+
     def test_member_is_told(self):
         self.cloud.faults = {2: 403}
         self.cloud.add('t')
