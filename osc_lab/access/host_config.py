@@ -26,20 +26,29 @@ from osc_lab.encryption import shared_key
 from osc_lab import exceptions
 from osc_lab.i18n import _
 
-#: Where the packages of distributions and of Kolla keep the files; those
-#: that exist are read, in this order (oslo.config, default_config_files
-#: and default_config_dirs; Debian's nova-compute.conf).
-DEFAULT = {
+#: What oslo.config reads of itself, as far as it exists, in this order
+#: (find_config_files: of the project, then of the program); where the
+#: packages of distributions and of Kolla keep it.
+FILES = {
     'nova': (
         '/etc/nova/nova.conf',
         '/etc/nova/nova-compute.conf',
         '/etc/kolla/nova-compute/nova.conf',
-        '/etc/nova/nova.conf.d',
     ),
     'cinder': (
         '/etc/cinder/cinder.conf',
         '/etc/kolla/cinder-volume/cinder.conf',
+    ),
+}
+
+#: Folders that it reads of itself, after those files (find_config_dirs).
+FOLDERS = {
+    'nova': ('/etc/nova/nova.conf.d', '/etc/nova/nova-compute.conf.d'),
+    'cinder': (
         '/etc/cinder/cinder.conf.d',
+        '/etc/cinder/cinder-api.conf.d',
+        '/etc/cinder/cinder-backup.conf.d',
+        '/etc/cinder/cinder-volume.conf.d',
     ),
 }
 
@@ -200,13 +209,10 @@ def _service(
         own = [
             row
             for row in own
-            if not (named := _named([row[2]])) or set(named) & set(given)
+            if not (named := _named(row[2]))
+            or {path for _option, path in named} & set(given)
         ]
-    paths = (
-        given
-        or _named(words for _program, _started, words in own)
-        or DEFAULT[name]
-    )
+    paths = given or _read_by([row[2] for row in own] or [[]], name)
     found = _read(there, paths)
     if not found:
         return shared_key.Service(
@@ -234,21 +240,39 @@ def _of_service(
     ]
 
 
-def _named(
-    commands: collections.abc.Iterable[list[str]],
+def _read_by(
+    commands: collections.abc.Iterable[list[str]], name: str
 ) -> list[str]:
-    """Return what --config-file and --config-dir of processes name."""
+    """Return what processes read, in the order of oslo.config.
+
+    Files of its own unless --config-file names any, folders of its own
+    unless --config-dir does, and then what is named (ConfigOpts,
+    _parse_config_files).
+    """
     paths: list[str] = []
     for words in commands:
-        for at, word in enumerate(words):
-            option, _equals, value = word.partition('=')
-            if option not in ('--config-file', '--config-dir'):
-                continue
-            if not value and at + 1 < len(words):
-                value = words[at + 1]
-            if value.startswith('/') and value not in paths:
-                paths.append(value)
-    return paths
+        named = _named(words)
+        options = {option for option, _path in named}
+        if '--config-file' not in options:
+            paths += FILES[name]
+        if '--config-dir' not in options:
+            paths += FOLDERS[name]
+        paths += [path for _option, path in named]
+    return list(dict.fromkeys(paths))
+
+
+def _named(words: list[str]) -> list[tuple[str, str]]:
+    """Return (option, path) of each --config-file and --config-dir."""
+    found = []
+    for at, word in enumerate(words):
+        option, _equals, value = word.partition('=')
+        if option not in ('--config-file', '--config-dir'):
+            continue
+        if not value and at + 1 < len(words):
+            value = words[at + 1]
+        if value.startswith('/'):
+            found.append((option, value))
+    return found
 
 
 def _read(

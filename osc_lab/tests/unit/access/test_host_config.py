@@ -14,6 +14,7 @@ import os
 import pathlib
 
 import fixtures
+from oslo_config import cfg
 import testtools
 
 from osc_lab.access import host_config
@@ -69,6 +70,49 @@ class TestGather(testtools.TestCase):
         self.assertAlmostEqual(
             10, found.started[1][1] - found.started[0][1], delta=1
         )
+
+    def test_what_is_read_beside_what_is_named(self):
+        """oslo.config itself says which key counts, for each command."""
+        usual = self.file('nova.conf', '[key_manager]\nfixed_key = 1\n')
+        folder = str(self.folder / 'nova.conf.d')
+        self.file('nova.conf.d/key.conf', '[key_manager]\nfixed_key = 2\n')
+        bare = self.file('bare.conf', '[DEFAULT]\n')
+        other = self.file('other.conf', '[key_manager]\nfixed_key = 3\n')
+        self.file('dir/key.conf', '[key_manager]\nfixed_key = 4\n')
+        empty = self.folder / 'empty'
+        empty.mkdir()
+        for table, path in (('FILES', usual), ('FOLDERS', folder)):
+            self.useFixture(
+                fixtures.MockPatchObject(host_config, table, {'nova': (path,)})
+            )
+        for words, key in (
+            ([], '2'),
+            ([f'--config-file={usual}'], '1'),
+            ([f'--config-file={bare}'], '2'),
+            (['--config-file', other], '3'),
+            (['--config-dir', f'{self.folder}/dir'], '4'),
+            ([f'--config-dir={empty}'], '1'),
+            (
+                [f'--config-dir={self.folder}/dir', f'--config-file={other}'],
+                '3',
+            ),
+            (
+                [f'--config-file={other}', f'--config-dir={self.folder}/dir'],
+                '4',
+            ),
+            ([f'--config-file={bare}', f'--config-dir={empty}'], None),
+        ):
+            judge = cfg.ConfigOpts()
+            judge.register_opt(cfg.StrOpt('fixed_key'), 'key_manager')
+            judge(
+                words,
+                default_config_files=[usual],
+                default_config_dirs=[folder],
+            )
+            self.assertEqual(key, judge.key_manager.fixed_key)
+            self.processes('30 nova-compute ' + ' '.join(words))
+            found = self.gather().key
+            self.assertEqual(key, found and found[0], words)
 
     def test_process_with_other_files_belongs_to_another_service(self):
         mine, other = self.file('nova.conf'), self.file('other.conf')

@@ -285,8 +285,8 @@ class TestParse(testtools.TestCase):
 
     def test_process_arguments(self):
         self.assertEqual(
-            ['/a', '/b'],
+            [('--config-file', '/a'), ('--config-dir', '/b')],
             host_config._named(
-                [['nova', '--config-file', '/a', '--config-dir=/b', '--x']]
+                ['nova', '--config-file', '/a', '--config-dir=/b', '--x']
             ),
         )
