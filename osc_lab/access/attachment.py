@@ -35,6 +35,9 @@ _BASE = '2.1'
 
 _POLL = 0.5
 
+#: How often a detach is asked for when nobody knows what became of it.
+_CHANCES = 3
+
 
 class Attachments:
     """Volumes of servers.
@@ -138,20 +141,28 @@ class Attachments:
         self, server: facts.Server, volume: model.Volume
     ) -> None:
         path = f'/servers/{server.id}/os-volume_attachments/{volume.id}'
-        unclear = False
-        for again in (True, True, False):
+        limit = time.monotonic() + PATIENCE
+        chances = _CHANCES
+        while True:
             try:
                 self._rest.write('DELETE', path, None, _BASE)
                 return
             except exceptions.ServiceError as error:
-                # Gone, or on its way; 400 is what a second request gets.
-                if error.status in (404, 409) or (
-                    unclear and error.status == 400
-                ):
+                # Gone, or on its way.
+                if error.status in (404, 409):
                     return
-                if not again or not error.unclear:
+                if error.status == 400:
+                    # Also what is asked too early, and a second time.
+                    status = self._volumes.volume(volume.id).status
+                    if status in ('available', 'detaching', 'error'):
+                        return
+                    early = status in ('reserved', 'attaching', 'in-use')
+                    again = early and time.monotonic() < limit
+                else:
+                    chances -= 1
+                    again = error.unclear and chances > 0
+                if not again:
                     raise
-                unclear = True
             time.sleep(_POLL)
 
     def _gone(self, volume: model.Volume) -> None:

@@ -45,6 +45,8 @@ class Cloud(fixtures.Fixture):
     :ivar faults: number of the request (from 1) -> fault; see _answer()
     :ivar server: the one that Nova has
     :ivar attaching: status of a volume that was to be attached
+    :ivar looks: at a volume, until it is attached; it cannot be detached
+        before (Nova, detach_volume)
     :ivar detaching: status of a volume that was to be detached
     :ivar orders: what was ordered in Barbican: id -> what Cinder asks for
     :ivar order_status: how orders end
@@ -68,6 +70,8 @@ class Cloud(fixtures.Fixture):
         self.server = {'id': 's1', 'name': 'web', 'status': 'ACTIVE'}
         self.server['OS-EXT-SRV-ATTR:host'] = 'hosta'
         self.attaching = 'in-use'
+        self.looks = 0
+        self._coming = {}
         self.detaching = 'available'
         self.orders = {}
         self.order_status = 'ACTIVE'
@@ -238,8 +242,16 @@ class Cloud(fixtures.Fixture):
             return {'server': self.server}
         if request.method == 'POST':
             volume = request.json()['volumeAttachment']['volumeId']
-            self.volumes[volume]['status'] = self.attaching
+            self._coming[volume] = [
+                *['reserved'] * (self.looks - self.looks // 2),
+                *['attaching'] * (self.looks // 2),
+                self.attaching,
+            ]
+            self._move(volume)
             return {}
+        if self._coming.get(rest[1]):
+            context.status_code = 400
+            return {'badRequest': {'message': "status must be 'in-use'"}}
         self.volumes[rest[1]]['status'] = self.detaching
         context.status_code = 202
         return None
@@ -352,7 +364,15 @@ class Cloud(fixtures.Fixture):
                 return 400, {'badRequest': {'message': 'status is not right'}}
             del self.volumes[volume_id]
             return 202, {}
-        return 200, {'volume': volume}
+        shown = dict(volume)
+        self._move(volume_id)
+        return 200, {'volume': shown}
+
+    def _move(self, volume_id):
+        """Give a volume that is being attached its next status."""
+        coming = self._coming.get(volume_id)
+        if coming:
+            self.volumes[volume_id]['status'] = coming.pop(0)
 
     def _encryption(self, method, type_id, body):
         if method == 'GET':

@@ -116,6 +116,28 @@ class TestAttach(testtools.TestCase):
             self.assertEqual([], answers)
             self.assertEqual(bool(status), bool(self.cloud.volumes))
 
+    def test_detach_that_is_asked_for_too_early(self):
+        """Nova attaches the volume although nobody waits any more."""
+        for status in ('reserved', 'attaching'):
+            self.cloud.looks = 6
+
+            def interrupt(number, status=status):
+                for volume in self.cloud.volumes.values():
+                    if volume['status'] == status:
+                        self.cloud.before = None
+                        raise KeyboardInterrupt
+
+            self.cloud.before = interrupt
+            self.fails('', status=130)
+            self.assertIsNone(self.cloud.before)
+
+    def test_volume_that_is_never_attached_nor_detached(self):
+        self.cloud.looks = 10**5
+        with mock.patch.object(attachment, 'PATIENCE', 0.2):
+            run = self.run_(status=5)
+        self.assertIn("status must be 'in-use'", run.stderr)
+        self.assertIn('openstack server remove volume s1', run.stderr)
+
     def test_detach_that_never_works(self):
         self.cloud.refused = {('DELETE', 'os-volume_attachments'): 500}
         run = self.run_(status=5)
