@@ -16,6 +16,7 @@ libvirt is asked through its own client on the host, so the shell channel
 is all it takes.
 """
 
+import dataclasses
 import json
 import shlex
 import typing
@@ -54,11 +55,15 @@ class Host:
         :raises AccessError: when a command fails on the host
         :raises OperationFailed: when the volume is not on the server
         """
-        disk, alias = self._disk(volume_id)
+        shown, alias = self._disk(volume_id)
+        below = self._below(shown.path)
+        disk = dataclasses.replace(shown, path=below or shown.path)
         found = header.parse(self._bytes(disk.path, 0, header.LENGTH))
         guest = self._guest_size(alias)
         marker = 'unknown'
-        if found.payload and (guest or 0) >= _OFFSET + _LENGTH:
+        # Without a header, dm-crypt begins at the first byte.
+        known = found.payload or (below and not found.encrypted)
+        if known and (guest or 0) >= _OFFSET + _LENGTH:
             marker = self._marker(disk, alias, found)
         return attached.Seen(disk, found, self._size(disk.path), guest, marker)
 
@@ -95,6 +100,31 @@ class Host:
             _('libvirt shows no disk for volume %s') % volume_id,
             _("See the log of nova-compute on the server's host."),
         )
+
+    def _below(self, path: str) -> str:
+        """Return the device that dm-crypt stores in; empty without one.
+
+        For luks2 and plain, os-brick lets the name that libvirt was given
+        point to the decrypted device (os_brick/encryptors/luks.py).
+        """
+        rows = [
+            row.split()
+            for row in self._run(
+                'sh',
+                '-c',
+                '[ -f "$1" ] || lsblk -snrp -o TYPE,KNAME -- "$1"',
+                'sh',
+                path,
+            ).text.splitlines()
+        ]
+        if not rows or rows[0][:1] != ['crypt']:
+            return ''
+        if len(rows) < 2 or len(rows[1]) != 2:
+            raise exceptions.AccessError(
+                _('The host does not tell what is below %s') % path,
+                _('Try lsblk there.'),
+            )
+        return rows[1][1]
 
     def _bytes(self, path: str, offset: int, length: int) -> bytes:
         return self._run(

@@ -30,7 +30,7 @@ _LARGEST_HEADER = 16 * 2**20
 class Disk:
     """The disk of a server that a volume is.
 
-    :param path: device or file on the host
+    :param path: device or file on the host, where the data is stored
     :param format: of libvirt's ``encryption`` element; empty without one
     :param secret: whether that element names a secret
     """
@@ -77,7 +77,8 @@ def judge(
             _('libvirt has no encryption for the disk %s') % seen.disk.path
         )
     found = seen.header
-    if not found.encrypted:
+    plain = wished.provider == provider.PLAIN
+    if not found.encrypted and not plain:
         raise _failed(
             _('%(path)s has no LUKS header: it is %(kind)s')
             % {'path': seen.disk.path, 'kind': found.kind}
@@ -98,6 +99,11 @@ def judge(
         )
     if seen.marker == 'empty':
         raise _failed(_('What was written never came to %s') % seen.disk.path)
+    if plain and seen.marker != 'cipher':
+        raise _failed(
+            _('%s is no device of dm-crypt, and has no header')
+            % seen.disk.path
+        )
     notes = [*proof.notes]
     notes.extend(_cipher(found, wished))
     if seen.guest is not None and seen.guest < size:

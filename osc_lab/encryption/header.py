@@ -13,6 +13,7 @@
 """What the first bytes of a volume say about its encryption."""
 
 import dataclasses
+import json
 import struct
 
 #: LUKS1 on-disk format, figure 1: magic, version, cipher name, cipher
@@ -21,12 +22,17 @@ _LUKS1 = struct.Struct('>6sH32s32s32sII')
 _LUKS_MAGIC = b'LUKS\xba\xbe'
 _SECTOR = 512
 
+#: LUKS2 on-disk format, binary header: magic, version, size of this header
+#: with its JSON area, which begins at byte 4096; big endian.
+_LUKS2 = struct.Struct('>6sHQ')
+_LUKS2_JSON = 4096
+
 #: QEMU's docs/interop/qcow2.txt: magic, and crypt_method at byte 32.
 _QCOW2_MAGIC = b'QFI\xfb'
 _QCOW2_LUKS = 2
 
-#: Bytes that parse() needs to see.
-LENGTH = 4096
+#: Bytes that parse() needs to see: a LUKS2 header as cryptsetup makes it.
+LENGTH = 16384
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,10 +68,30 @@ def parse(data: bytes) -> Header:
         data
     )
     if version != 1:
-        return Header('luks2')
+        return _luks2(data)
     return Header(
         'luks1', f'{_text(name)}-{_text(mode)}', size, payload * _SECTOR
     )
+
+
+def _luks2(data: bytes) -> Header:
+    """Return what a LUKS2 header is; its kind alone when it is odd."""
+    _magic, _version, size = _LUKS2.unpack_from(data)
+    text, _nul, _rest = data[_LUKS2_JSON:size].partition(b'\0')
+    try:
+        found = json.loads(text)
+        segment = found['segments']['0']
+        return Header(
+            'luks2',
+            str(segment['encryption']),
+            max(int(slot['key_size']) for slot in found['keyslots'].values()),
+            int(segment['offset']),
+        )
+    except (
+        *(ValueError, TypeError, KeyError, AttributeError),
+        RecursionError,
+    ):
+        return Header('luks2')
 
 
 def _text(value: bytes) -> str:

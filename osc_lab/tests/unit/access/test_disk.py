@@ -61,6 +61,25 @@ def luks(payload=PAYLOAD):
     ).ljust(payload, b'\0')
 
 
+def luks2(payload=PAYLOAD + 16384):
+    """The parts of a header of cryptsetup 2.6 that are looked at."""
+    text = json.dumps(
+        {
+            'keyslots': {'0': {'type': 'luks2', 'key_size': 64}},
+            'segments': {
+                '0': {
+                    'type': 'crypt',
+                    'offset': str(payload),
+                    'size': 'dynamic',
+                    'encryption': 'aes-xts-plain64',
+                }
+            },
+        }
+    )
+    begin = struct.pack('>6sHQ', b'LUKS\xba\xbe', 2, 16384)
+    return (begin.ljust(4096, b'\0') + text.encode()).ljust(payload, b'\0')
+
+
 class Host(fixtures.Fixture):
     """This machine as the host of a server with one volume, v1.
 
@@ -95,6 +114,20 @@ class Host(fixtures.Fixture):
     def block(self, inserted, qdev='/machine/peripheral/virtio-disk1/back'):
         answer = {'return': [{}, {'qdev': qdev, 'inserted': inserted}]}
         self.write('query-block', json.dumps(answer))
+
+    def decrypted(self, *below):
+        """Let libvirt have a device of dm-crypt, on top of others.
+
+        The rows are those of lsblk -s on a host with LUKS2 on iSCSI.
+        """
+        rows = ['crypt /dev/dm-3', *below]
+        lsblk = self.folder / 'lsblk'
+        text = '\n'.join(rows)
+        lsblk.write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n")
+        lsblk.chmod(0o700)
+        self.domain(
+            DOMAIN.replace("file='{path}'", "dev='/dev/disk/by-path/ip-1'"), ''
+        )
 
     def on_write(self, script):
         """Let the guest's write do something to the file."""
@@ -138,6 +171,35 @@ class TestLook(testtools.TestCase):
             'bs=4096 seek=257 conv=notrunc status=none'
         )
         self.assertEqual('clear', self.look().marker)
+
+    def test_device_that_os_brick_decrypts(self):
+        """What is stored lies below the one that libvirt has."""
+        self.host.path.write_bytes(luks2() + os.urandom(SIZE))
+        self.host.decrypted(f'disk {self.host.path}')
+        seen = self.look()
+        self.assertEqual(str(self.host.path), seen.disk.path)
+        self.assertEqual(
+            ('luks2', 'aes-xts-plain64', 64, PAYLOAD + 16384, 'cipher'),
+            (
+                *(seen.header.kind, seen.header.cipher),
+                *(seen.header.key_bytes, seen.header.payload, seen.marker),
+            ),
+        )
+        self.host.on_write(
+            "head -c 65536 /dev/zero | tr '\\0' '\\247' | dd of={path} "
+            'bs=4096 seek=261 conv=notrunc status=none'
+        )
+        self.assertEqual('clear', self.look().marker)
+
+    def test_dm_crypt_without_a_header(self):
+        self.host.path.write_bytes(os.urandom(SIZE))
+        self.host.decrypted(f'mpath {self.host.path}', 'disk /dev/sdb')
+        seen = self.look()
+        self.assertEqual(('none', 'cipher'), (seen.header.kind, seen.marker))
+
+    def test_nothing_below(self):
+        self.host.decrypted()
+        self.fails('does not tell what is below', exceptions.AccessError)
 
     def test_marker_that_never_came(self):
         self.host.path.write_bytes(luks() + bytes(SIZE))

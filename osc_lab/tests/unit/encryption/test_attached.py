@@ -75,6 +75,22 @@ class TestJudge(testtools.TestCase):
         found = self.judge(wished, disk=attached.Disk('/x', '', False))
         self.assertEqual('attach', found.level)
 
+    def test_plain_has_no_header(self):
+        wished = dataclasses.replace(WISHED, provider='plain')
+        bare = {
+            'disk': attached.Disk('/dev/sdb', '', False),
+            'header': header.Header('none'),
+            'guest': 2**30,
+        }
+        found = self.judge(wished, **bare)
+        self.assertEqual(('attach', ('before',)), (found.level, found.notes))
+        for marker, text in (
+            ('unknown', '/dev/sdb is no device of dm-crypt'),
+            ('clear', 'in clear in /dev/sdb'),
+            ('empty', 'never came'),
+        ):
+            self.fails(text, wished=wished, marker=marker, **bare)
+
     def test_no_header(self):
         for kind in ('blank', 'none', 'qcow2-plain'):
             self.fails(
@@ -139,6 +155,21 @@ class TestHeader(testtools.TestCase):
             header.Header('luks1', 'aes-xts-plain64', 64, 2**21),
             header.parse(self.luks1()),
         )
+
+    def test_luks2_that_is_odd(self):
+        """Other data in its place, or more of it than was read."""
+        begin = struct.pack('>6sHQ', b'LUKS\xba\xbe', 2, 16384)
+        for text in (
+            '',
+            'x',
+            '[]',
+            '[' * 10000,
+            '{"segments": {"0": 1}, "keyslots": {}}',
+            '{"segments": {"0": {"encryption": "a", "offset": "1"}}, '
+            '"keyslots": {}}',
+        ):
+            data = begin.ljust(4096, b'\0') + text.encode()
+            self.assertEqual(header.Header('luks2'), header.parse(data), text)
 
     def test_kinds(self):
         for data, kind in (
