@@ -238,15 +238,15 @@ class BlockStorage:
                 _text(item.get('encryption_key_id')),
             )
 
-    def default_type(self) -> str | None:
-        """Return the id of the type that cinder.conf names."""
+    def default_type(self) -> model.Default:
+        """Return what volumes of the caller get that name no type."""
         try:
             body = self._rest.get('/types/default', _BASE)
         except exceptions.ServiceError as error:
-            if error.status == 404:
-                return None
+            if error.status in (404, 500):
+                return model.Default(failed=error.status == 500)
             raise
-        return str((body.get('volume_type') or {}).get('id'))
+        return model.Default(str((body.get('volume_type') or {}).get('id')))
 
     def default_types(self) -> dict[str, str]:
         """Return project id -> id of its default type."""

@@ -86,13 +86,17 @@ class Audit(command.Lister):
             yield finding.row(item, parsed_args.long)
         if counts[finding.Result.FAILED]:
             self.exit_code = exceptions.ExitCode.CHECK_FAILED
-        elif parsed_args.strict and counts[finding.Result.WARNING]:
+        elif counts[finding.Result.UNKNOWN] or (
+            parsed_args.strict and counts[finding.Result.WARNING]
+        ):
             self.exit_code = exceptions.ExitCode.UNDECIDED
+        unknown = counts[finding.Result.UNKNOWN]
         self.say(
-            _('%(failed)d failed, %(warning)d warnings; %(looked)s.')
+            _('%(failed)d failed, %(warning)d warnings%(more)s; %(looked)s.')
             % {
                 'failed': counts[finding.Result.FAILED],
                 'warning': counts[finding.Result.WARNING],
+                'more': _(', %d unknown') % unknown if unknown else '',
                 'looked': self._looked,
             }
         )
@@ -113,7 +117,9 @@ class Audit(command.Lister):
         for item in types.values():
             yield from audit.judge_type(item)
         yield from audit.judge_names(types.values())
-        yield from audit.judge_defaults(types, *self._defaults(store))
+        yield from audit.judge_defaults(
+            types, *self._defaults(store), self.connection.current_project_id
+        )
         volumes = self._judge_of(types)
         for volume in store.volumes(parsed_args.all_projects):
             if parsed_args.type is None or volume.type_id in types:
@@ -162,7 +168,8 @@ class Audit(command.Lister):
 
     def _defaults(
         self, store: 'block_storage.BlockStorage'
-    ) -> tuple[str | None, dict[str, str]]:
+    ) -> 'tuple[model.Default, dict[str, str]]':
+        default = store.default_type()
         try:
             by_project = store.default_types()
         except exceptions.ServiceError as error:
@@ -170,7 +177,11 @@ class Audit(command.Lister):
                 raise
             self.log.debug('no defaults of projects: %s', error)
             by_project = {}
-        return store.default_type(), by_project
+            if error.status == 403:
+                # Nobody knows whether the project has its own.
+                own = str(self.connection.current_project_id)
+                by_project[own] = default.type_id or ''
+        return default, by_project
 
     def _judge_of(
         self, types: 'dict[str, model.VolumeType]'

@@ -230,22 +230,26 @@ def judge_names(
 
 def judge_defaults(
     types: collections.abc.Mapping[str, model.VolumeType],
-    default: str | None,
+    default: model.Default,
     by_project: collections.abc.Mapping[str, str],
+    project: str | None,
 ) -> collections.abc.Iterator[finding.Finding]:
-    """Yield default types that do not encrypt.
+    """Yield default types that do not encrypt, and doubt about them.
 
     :param types: by id
-    :param default: id of the type that cinder.conf names
+    :param default: what Cinder names to the caller
     :param by_project: project id -> id of its own default type
+    :param project: id of the caller's project; Cinder names its own
+        default type first, and then that of cinder.conf
     """
-    rows = [(_('every project'), default)]
-    rows += [
-        (_('project %s') % project, type_id)
-        for project, type_id in sorted(by_project.items())
+    rows = [
+        (_('project %s') % owner, type_id)
+        for owner, type_id in sorted(by_project.items())
     ]
+    if project not in by_project:
+        rows.insert(0, (_('every project'), default.type_id or ''))
     for who, type_id in rows:
-        item = types.get(type_id or '')
+        item = types.get(type_id)
         if item is not None and item.encryption is None:
             yield _finding(
                 'default-type',
@@ -255,6 +259,24 @@ def judge_defaults(
                 _('Make an encrypted type the default, or tell the users.'),
                 default_of=who,
             )
+    if default.failed:
+        yield _finding(
+            'default-type',
+            _('default type'),
+            finding.Result.UNKNOWN,
+            _('Cinder cannot name it, as when there is no such type'),
+            _('See default_volume_type in cinder.conf.'),
+        )
+    elif project in by_project and any(
+        item.encryption is None for item in types.values()
+    ):
+        yield _finding(
+            'default-type',
+            _('default type'),
+            finding.Result.UNKNOWN,
+            _('That of other projects was not seen: yours has its own'),
+            _('See default_volume_type in cinder.conf.'),
+        )
 
 
 class Volumes:

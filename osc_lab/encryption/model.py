@@ -61,6 +61,19 @@ class VolumeType:
 
 
 @dataclasses.dataclass(frozen=True)
+class Default:
+    """What Cinder says about the default type of the caller.
+
+    :param type_id: None when there is none
+    :param failed: Cinder could not tell, as when cinder.conf names a type
+        that does not exist (VolumeTypeDefaultMisconfiguredError)
+    """
+
+    type_id: str | None = None
+    failed: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Wish:
     """The volume type that the user wants.
 

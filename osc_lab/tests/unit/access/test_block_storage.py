@@ -80,9 +80,9 @@ class TestBlockStorage(testtools.TestCase):
         self.assertNotIn('all_tenants', self.http.last_request.qs)
 
     def test_default_type(self):
-        self.assertIsNone(self.store.default_type())
+        self.assertEqual(model.Default(), self.store.default_type())
         self.answer('/types/default', {'volume_type': {'id': 't'}})
-        self.assertEqual('t', self.store.default_type())
+        self.assertEqual(model.Default('t'), self.store.default_type())
         self.answer('/types/default', {}, 403)
         self.assertRaises(exceptions.ServiceError, self.store.default_type)
 

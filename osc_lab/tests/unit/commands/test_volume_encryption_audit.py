@@ -37,13 +37,17 @@ class TestAudit(testtools.TestCase):
         self.addCleanup(patcher.stop)
 
     def audit(self, *argv, status=3):
+        run = self.rows(*argv, status=status)
+        return [row['Check'] for row in run.json]
+
+    def rows(self, *argv, status):
         run = cinder.Run(
             *('volume', 'encryption', 'audit', '-f', 'json', *argv)
         )
         self.assertNotIn('Traceback', str(run))
         self.assertEqual(status, run.status, str(run))
         self.assertEqual([], self.cloud.writes)
-        return [row['Check'] for row in run.json]
+        return run
 
     def volume(self, type_, encrypted, key_id, **more):
         volume_id = f'v{len(self.cloud.volumes)}'
@@ -120,6 +124,39 @@ class TestAudit(testtools.TestCase):
         self.assertEqual(['default-type'] * 2, self.audit(status=0))
         self.assertEqual(
             ['default-type'] * 2, self.audit('--strict', status=4)
+        )
+
+    def test_own_default_is_not_that_of_every_project(self):
+        item = self.cloud.add('t')
+        self.cloud.default = item['id']
+        self.cloud.defaults = {'p1': item['id']}
+        run = self.rows(status=4)
+        self.assertEqual(
+            [('default-type', 'warning'), ('default-type', 'unknown')],
+            [(row['Check'], row['Result']) for row in run.json],
+        )
+        self.assertIn('1 warnings, 1 unknown', run.stderr)
+
+    def test_defaults_that_the_caller_may_not_see(self):
+        self.cloud.default = self.cloud.add('t')['id']
+        self.cloud.http.get(
+            cinder.CINDER + '/default-types', status_code=403, json={}
+        )
+        own, unseen = self.rows(status=4).json
+        self.assertIn('default of project p1', own['Message'])
+        self.assertEqual('unknown', unseen['Result'])
+
+    def test_default_that_does_not_exist(self):
+        """Cinder answers 500; the rest is looked at all the same."""
+        self.cloud.http.get(
+            cinder.CINDER + '/types/default', status_code=500, json={}
+        )
+        self.assertEqual(['default-type'], self.audit(status=4))
+        self.cloud.add('LUKS-gold')
+        self.volume(self.cloud.add('t', **GOOD), True, None)
+        self.assertEqual(
+            ['type-not-encrypted', 'default-type', 'volume-zero-key'],
+            self.audit(),
         )
 
     def test_volumes(self):

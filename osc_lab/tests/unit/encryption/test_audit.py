@@ -228,6 +228,11 @@ class TestTypes(AuditTest):
             subject='type N (j)',
         )
 
+    def defaults(self, types, default, by_project, **more):
+        return audit.judge_defaults(
+            types, model.Default(default, **more), by_project, 'mine'
+        )
+
     def test_defaults(self):
         types = {'i': PLAIN, 'good': TYPE}
         for default, by_project, who in (
@@ -237,18 +242,43 @@ class TestTypes(AuditTest):
             self.says(
                 f'default of {who} and does not',
                 ('default-type', 'warning', {'default_of': who}),
-                audit.judge_defaults(types, default, by_project),
+                self.defaults(types, default, by_project),
                 'tell the users',
             )
-        found = audit.judge_defaults(types, 'i', {'b': 'i', 'a': 'i'})
+        found = self.defaults(types, 'i', {'b': 'i', 'a': 'i'})
         self.assertEqual(
             ['every project', 'project a', 'project b'],
             [item.evidence['default_of'] for item in found],
         )
 
     def test_defaults_that_encrypt_or_are_hidden(self):
-        found = audit.judge_defaults({'i': TYPE}, 'i', {'p': 'hidden'})
+        found = self.defaults({'i': TYPE}, 'i', {'p': 'hidden'})
         self.assertEqual([], list(found))
+
+    def test_own_default_hides_that_of_others(self):
+        types = {'i': PLAIN, 'good': TYPE}
+        own, unseen = self.defaults(types, 'i', {'mine': 'i'})
+        self.assertEqual({'default_of': 'project mine'}, own.evidence)
+        self.says(
+            'of other projects was not seen',
+            ('default-type', 'unknown', {}),
+            [unseen],
+            'cinder.conf',
+            subject='default type',
+        )
+        # Whichever it is, it encrypts.
+        self.assertEqual(
+            [], list(self.defaults({'good': TYPE}, 'good', {'mine': 'good'}))
+        )
+
+    def test_default_that_cinder_cannot_name(self):
+        self.says(
+            'Cinder cannot name it',
+            ('default-type', 'unknown', {}),
+            self.defaults({'good': TYPE}, None, {}, failed=True),
+            'cinder.conf',
+            subject='default type',
+        )
 
 
 class TestVolumes(AuditTest):
