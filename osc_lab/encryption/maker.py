@@ -52,6 +52,10 @@ class Lost(Exception):
     """Another run was first, or removed what this one made: look anew."""
 
 
+class Unseen(Lost):
+    """Cinder says that the name is taken, and shows no type that has it."""
+
+
 class Maker:
     """Makes the wished type.  One instance is one attempt.
 
@@ -160,11 +164,32 @@ class Maker:
         except exceptions.ServiceError as error:
             self._under_way = error.unclear
             if error.status == 409:
-                raise Lost from error
+                raise self._taken() from error
             if not self._own(self._arrived(error), must=False):
                 raise
         self._under_way = False
         self._yield_to_twins()
+
+    def _taken(self) -> Lost:
+        """Return why the name is taken, as far as that can be seen.
+
+        :raises Conflict: when a type has it in other letters, which a
+            database does not tell apart (MySQL, collations named ..._ci)
+        """
+        found = {item.name for item in self._store.types()}
+        if self._wish.name in found:
+            return Lost()
+        for name in sorted(found):
+            if name.casefold() == self._wish.name.casefold():
+                raise exceptions.Conflict(
+                    _(
+                        'Volume type "%(found)s" exists, and to Cinder '
+                        '"%(name)s" is the same name'
+                    )
+                    % {'found': name, 'name': self._wish.name},
+                    _('Use another name: --name.'),
+                )
+        return Unseen()
 
     def _encrypt(self) -> None:
         type_id = self._known()

@@ -205,6 +205,7 @@ def apply(
     :raises ServiceError: when nothing was changed
     """
     changed = False
+    unseen = 0
     for attempt in range(ATTEMPTS):
         found = look(store, wish.name)
         if found.unfinished:
@@ -219,9 +220,16 @@ def apply(
         try:
             _make(store, wish, actor, prove)
             changed = True
-        except maker.Lost:
+        except maker.Lost as lost:
+            unseen += isinstance(lost, maker.Unseen)
             LOG.debug('overtaken by another run, attempt %d', attempt)
             time.sleep(random.uniform(0.05, 0.5))  # noqa: S311
+    if unseen == ATTEMPTS:
+        raise exceptions.Conflict(
+            _('Cinder refuses the name "%s" as taken, and shows no such type')
+            % wish.name,
+            _('Use another name: --name.'),
+        )
     raise exceptions.OperationFailed(
         _('Other runs make and remove "%s" again and again') % wish.name,
         _('Find out who, and run this again.'),

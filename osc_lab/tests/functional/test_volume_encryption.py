@@ -78,6 +78,19 @@ class TestPreset(volumes.VolumesTest):
         self.assertIn('cipher is "aes-xts-plain64"', run.stderr)
         self.assertFinished()
 
+    def test_name_in_other_letters(self):
+        """MariaDB does not tell them apart, and Cinder says 409."""
+        for name in (self.name.upper(), self.name):
+            run = self.inside(
+                *(*volumes.LUKS, '--name', name, '--no-verify', '--no-probe')
+            )
+        self.addCleanup(
+            self.inside, 'volume', 'type', 'delete', self.name.upper()
+        )
+        self.assertEqual(3, run.status, str(run))
+        self.assertIn(f'Volume type "{self.name.upper()}" exists', run.stderr)
+        self.assertEqual([], self.types())
+
     def test_member_is_refused(self):
         for name in (self.name, 'no-such'):
             run = self.inside(

@@ -393,7 +393,8 @@ class Cloud(fixtures.Fixture):
 
     def _post_type(self, type_id, body):
         wanted = body['volume_type']
-        if any(t['name'] == wanted['name'] for t in self.types.values()):
+        name = wanted['name'].casefold()
+        if any(t['name'].casefold() == name for t in self.types.values()):
             return 409, {'conflictingRequest': {'message': 'exists already'}}
         made = self.add(
             wanted['name'],

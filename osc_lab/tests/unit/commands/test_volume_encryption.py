@@ -79,6 +79,14 @@ class TestLuks(presets.PresetTest):
         self.assertEqual([], self.cloud.writes)
         self.assertEqual('', run.stdout)
 
+    def test_name_in_other_letters(self):
+        """The database of Cinder may take it for the same."""
+        self.cloud.add('luks', **GOOD)
+        run = self.luks(status=3)
+        self.assertIn('Volume type "luks" exists, and to Cinder', run.stderr)
+        self.assertIn('--name', run.stderr)
+        self.assertEqual([('POST', '/types')], self.cloud.writes)
+
     def test_legacy_provider_is_no_difference(self):
         self.cloud.add('LUKS', **{**GOOD, 'provider': 'LuksEncryptor'})
         self.luks()

@@ -118,8 +118,27 @@ class TestTwins(RaceTest):
         self.assertFalse(self.luks('--no-verify').json['changed'])
 
     def test_name_is_taken_again_and_again(self):
-        self.refuse('POST', '/types', 409)
+        original = self.cloud.handle
+        looks = []
+
+        def handle(method, path, body):
+            if (method, path) == ('POST', '/types'):
+                self.twin('ffffffff-f')
+                looks.clear()
+                return 409, {'conflictingRequest': {'message': 'exists'}}
+            if (method, path) == ('GET', '/types'):
+                looks.append(path)
+                # It is seen once, and gone when the run starts anew.
+                if len(looks) == 2:
+                    self.cloud.types.clear()
+            return original(method, path, body)
+
+        self.cloud.handle = handle
         self.luks(status=5, text='again and again')
+
+    def test_name_is_taken_by_nobody(self):
+        self.refuse('POST', '/types', 409)
+        self.luks(status=3, text='shows no such type')
 
     def test_own_type_is_removed_by_somebody(self):
         def gone():
