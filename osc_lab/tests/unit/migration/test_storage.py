@@ -141,7 +141,12 @@ class TestStorage(testtools.TestCase):
     def test_volumes_are_not(self):
         volume = hosts.disk(volume_id='v1')
         ceph = hosts.disk(kind='network', source='vms/s1_disk')
-        for found in (volume, ceph, hosts.domain(disks=())):
+        (host,) = volume.destinations
+        unseen = dataclasses.replace(
+            volume,
+            destinations=(dataclasses.replace(host, shell=hosts.UNSET),),
+        )
+        for found in (volume, ceph, unseen, hosts.domain(disks=())):
             for kind in (facts.Storage.AUTO, facts.Storage.SHARED):
                 self.assertEqual((False, ''), self.asked(found, kind))
             self.assertEqual(
