@@ -201,7 +201,14 @@ class Aftermath:
         if not server.volume_ids:
             return {}
         return {
-            volume.id: volume.hosts
+            # Of a volume that servers share, the others' are none of ours.
+            volume.id: tuple(
+                host
+                for owner, host in zip(
+                    volume.attached_to, volume.hosts, strict=True
+                )
+                if owner == server.id
+            )
             for volume in self._volumes.volumes(server.volume_ids)
         }
 

@@ -309,8 +309,8 @@ class Secret:
 class Volume:
     """A volume of the server.
 
-    :param attached_to: ids of servers
-    :param hosts: where it is attached for this server
+    :param attached_to: ids of servers, one for each attachment
+    :param hosts: where each of these attachments is
     """
 
     id: str

@@ -200,6 +200,29 @@ class TestMove(MoveTest):
         self.assertEqual('ok', found['domain', 'host1'])
         self.assertEqual('ok', found['domain', 'host2'])
 
+    def attached(self, *hosts, status=0):
+        """Return what is said of a volume that another server has, too."""
+        self.cloud.add_volume(
+            'v1',
+            multiattach=True,
+            attachments=[{'server_id': 'other', 'host_name': 'host3'}]
+            + [
+                {'server_id': fake_cloud.SERVER, 'host_name': host}
+                for host in hosts
+            ],
+        )
+        found = self.move('--no-preflight', status=status)
+        return found['volume-attachments', 'v1']
+
+    def test_volume_that_servers_share(self):
+        self.assertEqual('ok', self.attached('host2'))
+
+    def test_volume_that_servers_share_and_the_old_host(self):
+        self.assertEqual('failed', self.attached('host1', 'host2', status=5))
+
+    def test_volume_that_only_another_server_has(self):
+        self.assertEqual('failed', self.attached(status=5))
+
     def test_guest_stayed_behind_all_the_same(self):
         found = self.move(status=5, arrives=False)
         self.assertEqual('failed', found['domain', 'host2'])
