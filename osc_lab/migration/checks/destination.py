@@ -229,7 +229,8 @@ class ServerGroup(base.HostCheck):
     question = _('Does the policy of its server group allow the host?')
     reason = _(
         'Anti-affinity forbids a host with another member, affinity forbids '
-        'every host without one.'
+        'every host without one; Nova counts the server itself as a member '
+        'on its present host (nova.scheduler.utils, setup_instance_group).'
     )
     remedy = _('Choose a host that the policy of the group allows.')
 
@@ -261,14 +262,18 @@ class ServerGroup(base.HostCheck):
                     % {'group': group.name, 'count': len(here)},
                     **evidence,
                 )
-            elif (
-                group.policy == 'affinity' and group.member_hosts and not here
-            ):
+            elif group.policy == 'affinity' and not here:
                 yield self.answer(
                     host.name,
                     base.FAILED,
                     _('Group %s is affinity and no member runs there.')
                     % group.name,
+                    None
+                    if group.member_hosts
+                    else _(
+                        'No other host is allowed while the group has no '
+                        'other member that runs.'
+                    ),
                     **evidence,
                 )
             elif (

@@ -347,9 +347,10 @@ CASES = (
     (
         destination.ServerGroup,
         group('affinity'),
-        [],
-        'allows it',
+        ['failed'],
+        'no member runs there',
         {'group': 'g', 'members_there': []},
+        'No other host is allowed while the group',
     ),
     (
         destination.ServerGroup,
