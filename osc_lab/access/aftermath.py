@@ -222,12 +222,7 @@ class Aftermath:
         if any(isinstance(item, facts.Gap) for item in shells):
             return None, ''
         assert isinstance(source.shell, facts.Shell)
-        folder = '/'.join(
-            (
-                nova_options.read(source.shell.options).instances_path,
-                server.id,
-            )
-        )
+        folder = nova_options.read(source.shell.options).folder(server.id)
         seen = []
         for host in (source, destination):
             end = self._hosts.channel(host)

@@ -199,7 +199,7 @@ class Hosts:
         opened: dict[str, libvirt.Connection],
         stack: contextlib.ExitStack,
     ) -> dict[tuple[str, str], typing.Any]:
-        domain, cpu = None, ''
+        domain, cpu, uuid = None, '', known.server.id
         if isinstance(known.source.libvirt, facts.Libvirt):
             cpu = known.source.libvirt.host_cpu_xml
             if isinstance(known.source.libvirt.domain, facts.Domain):
@@ -224,7 +224,7 @@ class Hosts:
             shell = self.shell(host)
             if shell is not None and isinstance(host.shell, facts.Shell):
                 tasks['shell', host.name] = self._rest(
-                    shell, host.shell, domain
+                    shell, host.shell, domain, uuid
                 )
         way = ways.task(
             known.source, targets, self.shell, self.deadline, stack
@@ -238,10 +238,13 @@ class Hosts:
         shell: host_shell.HostShell,
         known: facts.Shell,
         domain: facts.Domain | None,
+        uuid: str,
     ) -> Task:
-        paths: list[str] = []
+        options = nova_options.read(known.options)
+        paths = [options.folder(uuid)]
         request: dict[str, typing.Any] = {
-            'space': nova_options.read(known.options).instances_path
+            'space': options.instances_path,
+            'identities': paths,
         }
         if domain is not None:
             for disk in domain.disks:
@@ -249,7 +252,6 @@ class Hosts:
                     paths.extend(
                         item for item in (disk.source, *disk.backing) if item
                     )
-            request['identities'] = paths
             request['qemu'] = [domain.emulator, self.deadline]
 
         def ask() -> facts.Shell:

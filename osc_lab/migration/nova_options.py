@@ -122,6 +122,10 @@ class Options:
             return self.uri.partition('://')[0].partition('+')[2] or 'unix'
         return self.scheme or 'tcp'
 
+    def folder(self, server_id: str) -> str:
+        """Return where Nova keeps what a server has on this host."""
+        return f'{self.instances_path}/{server_id}'
+
     def destination_uri(self, host: str) -> str:
         """Return what the source's libvirt connects to.
 

@@ -125,21 +125,27 @@ def are_shared(
 
 
 def left_over(facts: facts_.Facts, host: facts_.Host) -> str:
-    """Return a path where another file lies than at the source, or ''.
+    """Return what lies there and is not that of the source, or ''.
 
-    nova.virt.libvirt.driver.pre_live_migration refuses to copy disks into
-    a folder that is there already (DestinationDiskExists).
+    nova.virt.libvirt.driver.pre_live_migration refuses a folder that is
+    there already (DestinationDiskExists), unless it is a shared one; that
+    has nothing to do with whether disks are copied into it.
     """
     here, there, domain = facts.source.shell, host.shell, facts.source.guest
-    if (
-        isinstance(here, facts_.Shell)
-        and isinstance(there, facts_.Shell)
-        and isinstance(domain, facts_.Domain)
-    ):
-        for path in _copied(domain):
-            ends = here.files.get(path), there.files.get(path)
-            if all(ends) and ends[0] != ends[1]:
-                return path
+    if isinstance(here, facts_.Gap) or isinstance(there, facts_.Gap):
+        return ''
+    pairs = [
+        (
+            nova_options.read(here.options).folder(facts.server.id),
+            nova_options.read(there.options).folder(facts.server.id),
+        )
+    ]
+    if isinstance(domain, facts_.Domain):
+        pairs += [(path, path) for path in _copied(domain)]
+    for one, other in pairs:
+        ends = here.files.get(one), there.files.get(other)
+        if all(ends) and ends[0] != ends[1]:
+            return other
     return ''
 
 

@@ -143,6 +143,19 @@ class MigrationStorage(base.HostCheck):
 
     def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
         domain = facts.source.guest
+        left = storage.left_over(facts, host)
+        if left:
+            yield self.answer(
+                host.name,
+                base.FAILED,
+                _('%s lies there already; Nova refuses to go on.') % left,
+                _(
+                    'A failed migration may have left it. When no guest of '
+                    'that host uses it, remove its folder there.'
+                ),
+                path=left,
+            )
+            return
         if isinstance(domain, facts_.Gap):
             yield self.missing(host.name, domain)
             return
@@ -158,20 +171,6 @@ class MigrationStorage(base.HostCheck):
         if not decision.block:
             yield self.answer(
                 host.name, base.OK, decision.reason, copied=False
-            )
-            return
-        left = storage.left_over(facts, host)
-        if left:
-            yield self.answer(
-                host.name,
-                base.FAILED,
-                _('Another file lies at %s there; Nova refuses to copy.')
-                % left,
-                _(
-                    'A failed migration may have left it. When no guest of '
-                    'that host uses it, remove its folder there.'
-                ),
-                path=left,
             )
             return
         yield self._space(host, domain, decision.reason)

@@ -62,7 +62,9 @@ class ThroughTest(compute.ComputeTest):
         """Return whether nothing is wrong; follow a remedy on the way."""
         found = self.results(self.preflight(), 'failed')
         for item in found:
-            left = re.search(r'file lies at (\S+)/disk ', item['Message'])
+            left = re.search(
+                r'(\S+?)(?:/disk)? lies there already', item['Message']
+            )
             if left and 'remove its folder' in item['Remedy']:
                 self.run_on(self.other, 'rm', '-r', left[1])
             if item['Remedy'].endswith('--repair'):

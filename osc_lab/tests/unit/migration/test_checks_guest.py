@@ -30,6 +30,7 @@ def unseen(found):
 
 
 #: What is told where no shell is set.
+FOLDER = '/var/lib/nova/instances/s1'
 UNSET = (['skipped'], 'No shell channel is set.', {}, 'Use --ssh.')
 
 #: (check, facts, results that are not ok, words in message or remedy)
@@ -315,6 +316,27 @@ CASES = (
         'Leave --shared-migration out',
         {},
         'Leave --shared-migration out.',
+    ),
+    *(
+        (
+            guest.MigrationStorage,
+            hosts.pair(
+                source={
+                    'shell': hosts.shell(
+                        files={**hosts.HERE, FOLDER: 'fs:1'},
+                        options=hosts.conf(images_type=backend),
+                    ),
+                },
+                there={
+                    'shell': hosts.shell(files={'/i/disk': '', FOLDER: 'fs:9'})
+                },
+            ),
+            ['failed'],
+            'instances/s1 lies there already',
+            {'path': FOLDER},
+            'host uses it, remove its folder there.',
+        )
+        for backend in ('rbd', 'qcow2')
     ),
     (
         guest.MigrationStorage,

@@ -114,6 +114,34 @@ class TestStorage(testtools.TestCase):
             '/i/disk', storage.left_over(found, found.destinations[0])
         )
 
+    def left(self, here, there, **options):
+        """Return what is left there, by the identities of the folders."""
+        paths = '/var/lib/nova/instances/s1', '/elsewhere/s1'
+        found = hosts.pair(
+            source={
+                'shell': hosts.shell(files={paths[0]: here}),
+                'libvirt': hosts.GAP,
+            },
+            there={
+                'shell': hosts.shell(
+                    files={paths[bool(options)]: there},
+                    options={'DEFAULT': options},
+                )
+            },
+        )
+        return storage.left_over(found, found.destinations[0])
+
+    def test_the_folder_of_the_server_is_there(self):
+        """Whatever its disks are."""
+        folder = '/var/lib/nova/instances/s1'
+        self.assertEqual(folder, self.left('fs:1', 'fs:2'))
+        self.assertEqual('', self.left('fs:1', 'fs:1'))
+        self.assertEqual('', self.left('fs:1', ''))
+        self.assertEqual(
+            '/elsewhere/s1',
+            self.left('fs:1', 'fs:2', instances_path='/elsewhere'),
+        )
+
     def test_one_disk_of_two_is_not_shared(self):
         disks = (hosts.DISK, dataclasses.replace(hosts.DISK, source='/other'))
         known = {'/i/disk': 'fs:1', '/other': 'fs:2'}
