@@ -98,7 +98,7 @@ class TestBase(testtools.TestCase):
     def test_without_a_destination(self):
         (_source, item) = OfHosts().judge(samples.clean(destinations=()))
         self.assertEqual(('vm1', 'skipped'), (item.subject, item.result))
-        self.assertIn('no other', item.message)
+        self.assertIn('besides the source', item.message)
         self.assertIn('service list', item.remedy)
 
     def test_what_is_missing(self):
