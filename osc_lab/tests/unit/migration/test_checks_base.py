@@ -99,7 +99,7 @@ class TestBase(testtools.TestCase):
         (_source, item) = OfHosts().judge(samples.clean(destinations=()))
         self.assertEqual(('vm1', 'skipped'), (item.subject, item.result))
         self.assertIn('besides the source', item.message)
-        self.assertIn('service list', item.remedy)
+        self.assertIn('destination-service', item.remedy)
 
     def test_what_is_missing(self):
         for check, gap, result, remedy in (
