@@ -245,6 +245,8 @@ def _substituted(values: Values, section: str, text: str) -> str:
                 return value[:_LONGEST]
         return match[0]
 
+    if '$' not in text:
+        return text
     for _round in range(_ROUNDS):
         text = _REFERENCE.sub(one, text)[:_LONGEST]
     return re.sub(r'[$\\]\$', '$', text)
