@@ -23,10 +23,11 @@ The scripts are constants; values reach them as arguments.
 from osc_lab.mirroring import marks
 
 #: Arguments: id, UUID of the bridge, option --db of ovs-vsctl or ''.
+#: Its only chance may fall into a restart of ovsdb-server, so it waits.
 _REMOVE = r"""
 find_rows() {
-    ovs-vsctl --timeout=30 --no-wait ${db:+"$db"} --bare --columns=_uuid \
-        find "$1" "external_ids:MARK=$id"
+    ovs-vsctl --timeout=60 --retry --no-wait ${db:+"$db"} \
+        --bare --columns=_uuid find "$1" "external_ids:MARK=$id"
 }
 id=$1 bridge=$2 db=$3
 mirrors=$(find_rows Mirror) || exit 1
@@ -38,14 +39,17 @@ done
 for row in $ports; do
     set -- "$@" -- --if-exists remove Bridge "$bridge" ports "$row"
 done
-[ $# -eq 0 ] || exec ovs-vsctl --timeout=30 --no-wait ${db:+"$db"} "$@"
+[ $# -eq 0 ] || exec ovs-vsctl --timeout=60 --retry --no-wait ${db:+"$db"} "$@"
 """.replace('MARK', marks.ID)
 
-#: Arguments: id, seconds, what to run, and its arguments.
+#: Arguments: id, seconds, what to run, and its arguments.  A guard whose
+#: user may not open the database would be none.
 _START = r"""
 id=$1 seconds=$2 body=$3
 shift 3
 command -v ovs-vsctl >/dev/null || exit 3
+ovs-vsctl --timeout=5 --no-wait ${3:+"$3"} get Bridge "$2" name >/dev/null ||
+    exit 3
 if [ -d /run/systemd/system ] && systemd-run --quiet --collect \
     --unit="osc-lab-$id" --on-active="$seconds" \
     --timer-property=AccuracySec=1s \

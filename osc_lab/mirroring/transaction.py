@@ -33,6 +33,11 @@ from osc_lab.mirroring import targets
 
 Operation = dict[str, typing.Any]
 
+#: Port.other_config: "ovs-ctl delete-transient-ports" removes such a port,
+#: which units of some distributions do when the host has started.  No
+#: guard lives through that, and the database does.
+_TRANSIENT = ('transient', 'true')
+
 
 @dataclasses.dataclass(frozen=True)
 class Wish:
@@ -184,6 +189,7 @@ def _port(found: model.Attachment, wish: Wish) -> Operation:
     row: Operation = {
         'name': wish.device,
         'interfaces': ['named-uuid', 'interface'],
+        'other_config': strings(dict((_TRANSIENT,))),
         'external_ids': strings(marks_.encode(wish.marks)),
     }
     tag = output_tag(found.port, wish.target)
@@ -251,6 +257,7 @@ def create_commands(found: model.Attachment, wish: Wish) -> list[str]:
     tag = output_tag(found.port, wish.target)
     if tag is not None:
         port = [f'tag={tag}']
+    port.append('other_config:{}={}'.format(*_TRANSIENT))
     interface = [f'type={interface_type(wish.target)}']
     if wish.target.tunnel:
         interface += [

@@ -30,6 +30,7 @@ from osc_lab.access import ovsdb
 from osc_lab.access import shell
 from osc_lab import channels
 from osc_lab import exceptions
+from osc_lab.mirroring import guard
 from osc_lab.mirroring import health
 from osc_lab.mirroring import host as host_
 from osc_lab.mirroring import inventory
@@ -259,6 +260,33 @@ class TestKill(KillTest):
                     self.before, self.switch.rows(), f'point {at}'
                 )
             self.assertGreater(at, 6)
+
+
+class TestGuard(KillTest):
+    def waiting(self):
+        """Return whether a guard waits for the database."""
+        for pid in self.guards():
+            argv = pathlib.Path(f'/proc/{pid}/cmdline').read_bytes()
+            if argv.startswith(b'ovs-vsctl'):
+                return True
+        return False
+
+    def test_waits_for_a_database_that_starts_anew(self):
+        self.make(2)
+        self.switch.stop_database()
+        vswitch.ready('the time of the mirror', self.waiting)
+        self.switch.start_database()
+        vswitch.ready('the end of the guards', lambda: not self.guards())
+        self.assertEqual(self.before, self.switch.rows())
+
+    def test_none_that_cannot_open_the_database(self):
+        here = f'{self.switch.folder}/nothing.sock'
+        with self.host() as host:
+            answer = host.shell.run(
+                guard.start('id', 1, 'br-int', f'unix:{here}'), check=False
+            )
+        self.assertEqual(3, answer.status)
+        self.assertIn('database connection failed', answer.stderr)
 
 
 class TestBrokenConnection(KillTest):

@@ -82,7 +82,7 @@ class Switch(fixtures.Fixture):
         }
         database = self.folder / 'conf.db'
         self.run('ovsdb-tool', 'create', str(database), str(self.schema))
-        self._serve()
+        self.start_database()
         self.vsctl('--no-wait', 'init')
         if not self.daemon:
             self.vsctl('--no-wait', 'add-br', 'br-int')
@@ -98,7 +98,7 @@ class Switch(fixtures.Fixture):
             *('datapath_type=dummy', 'fail-mode=standalone'),
         )
 
-    def _serve(self):
+    def start_database(self):
         self._server = self._start(
             'ovsdb-server',
             f'--remote=p{self.remote}',
@@ -108,11 +108,14 @@ class Switch(fixtures.Fixture):
 
     def restart_database(self):
         """Kill the server of the database, and start another one."""
+        self.stop_database()
+        self.start_database()
+
+    def stop_database(self):
         self._server.kill()
         self._server.wait()
         self.socket.unlink()
         (self.folder / 'ovsdb-server.ctl').unlink()
-        self._serve()
 
     def control(self, command, *argv):
         """Tell the server of the database something."""

@@ -43,6 +43,7 @@ SCHEMA = {
         'trunks': 'set',
         'vlan_mode': 'set',
         'interfaces': 'set',
+        'other_config': 'map',
         'external_ids': 'map',
     },
     'Interface': {

@@ -109,7 +109,12 @@ class TestCreate(testtools.TestCase):
         interface = row(operations, 'Interface')
         self.assertEqual('internal', interface['type'])
         self.assertEqual(1450, interface['mtu_request'])
-        self.assertEqual(7, row(operations, 'Port')['tag'])
+        port = row(operations, 'Port')
+        self.assertEqual(7, port['tag'])
+        # What a host that starts anew removes, see ovs-ctl(8).
+        self.assertEqual(
+            ['map', [['transient', 'true']]], port['other_config']
+        )
 
     def test_erspan_index_is_written_as_the_switch_reads_it(self):
         options = dict(
