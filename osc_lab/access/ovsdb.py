@@ -103,11 +103,12 @@ class Database:
 
         :returns: one result for each operation
         :raises Stale: when a ``wait`` operation did not hold
-        :raises AccessError: for any other error
+        :raises Refused: when the database did nothing
+        :raises AccessError: when nobody knows whether it did
         """
         results = self.connection.call('transact', [_SCHEMA, *operations])
         if not isinstance(results, list):
-            raise self._refused('no list of results', '')
+            raise self._odd()
         for result in results:
             if isinstance(result, dict) and result.get('error'):
                 error = str(result['error'])
@@ -124,16 +125,22 @@ class Database:
             for operation, result in zip(operations, results, strict=False)
             if operation['op'] == 'select'
         ):
-            raise self._refused(_('an answer that is not of its schema'), '')
+            raise self._odd()
         return results
 
-    def _refused(self, error: str, details: str) -> exceptions.AccessError:
+    def _odd(self) -> exceptions.AccessError:
+        return exceptions.AccessError(
+            _('OVSDB on %s gave an answer that is not of its schema')
+            % self._host
+        )
+
+    def _refused(self, error: str, details: str) -> model.Refused:
         remedy = ''
         if 'permission' in error or 'read' in details.lower():
             remedy = _('The connection may be read-only; see --ovsdb.')
         elif details.startswith('No column'):
             remedy = _('The Open vSwitch of this host is too old for that.')
-        return exceptions.AccessError(
+        return model.Refused(
             _('OVSDB on %(host)s refused: %(error)s')
             % {
                 'host': self._host,

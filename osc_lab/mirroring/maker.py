@@ -103,6 +103,8 @@ class Maker:
         self._guard = ''
         self._asked = False
         self._left = False
+        # Whether a request may still be carried out, see Connection.call.
+        self._unclear = False
         self._existing: model.Mirror | None = None
         self._row = ''
         self._read: model.Mirror | None = None
@@ -352,8 +354,18 @@ class Maker:
             )
 
     def _stop_guard(self) -> None:
-        # It ends what we could not.
-        if self._asked and not self._left:
+        # It ends what we could not, and what comes after us.
+        if not self._asked or self._left:
+            return
+        if self._unclear:
+            LOG.warning(
+                _(
+                    'The guard on %s goes on: what the database did not '
+                    'answer may still be carried out.'
+                ),
+                exceptions.printable(self._host.name),
+            )
+        else:
             inventory.end_guard(self._host, self._id, self._guard)
 
     def _commit(self) -> None:
@@ -361,14 +373,19 @@ class Maker:
             found, wish = self.look()
             if self._existing is not None:
                 return
+            operations = transaction.create(found, wish, self._creator)
+            self._unclear = True
             try:
-                results = self._host.database.transact(
-                    transaction.create(found, wish, self._creator)
-                )
+                results = self._host.database.transact(operations)
+            except model.Refused:
+                self._unclear = False
+                raise
             except model.Stale:
+                self._unclear = False
                 # Those who lost the same race must not meet again.
                 time.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311
                 continue
+            self._unclear = False
             self._row = results[4]['uuid'][1]
             return
         raise exceptions.Conflict(
@@ -382,6 +399,7 @@ class Maker:
         for entry in inventory.collect(self._host, now):
             if self._id in inventory.ids(entry):
                 inventory.drop(self._host, entry, self._creator)
+                self._unclear = False
         self._left = False
 
     def _verify(self) -> None:

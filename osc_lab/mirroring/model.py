@@ -32,6 +32,10 @@ class Stale(exceptions.Conflict):
     """A guard failed: what was read is no longer so; read it again."""
 
 
+class Refused(exceptions.AccessError):
+    """The database said no, and nothing was changed."""
+
+
 class Direction(enum.StrEnum):
     """Which packets, as the VM sees them."""
 
@@ -240,5 +244,6 @@ class Database(typing.Protocol):
         """Carry out operations (RFC 7047, 5.2) as one transaction.
 
         :raises Stale: when a ``wait`` operation did not hold
-        :raises AccessError: for any other error
+        :raises Refused: when the database did nothing
+        :raises AccessError: when nobody knows whether it did
         """

@@ -327,6 +327,41 @@ class TestCreate(mirrors.MirrorTest):
         self.assert_none()
         self.assertIn('.timer', self.calls.read_text())
 
+    def test_an_answer_that_is_lost(self):
+        """The guard goes on, unless what it is for was found and removed."""
+        real = self.database.transact
+        for carried_out in (False, True):
+            self.calls.write_text('')
+
+            def lose(operations, carried_out=carried_out):
+                if 'insert' not in [item['op'] for item in operations]:
+                    return real(operations)
+                if carried_out:
+                    real(operations)
+                # Ends the connection.
+                raise SystemExit
+
+            self.database.transact = lose
+            _out, err = self.run_command(
+                'create', 'one', '--wait', '0', status=1
+            )
+            self.assertEqual(not carried_out, 'may still be carried' in err)
+            self.assertEqual(carried_out, '.timer' in self.calls.read_text())
+            self.assert_none()
+
+    def test_a_request_that_is_refused(self):
+        real = self.database.transact
+
+        def refuse(operations):
+            if 'insert' not in [item['op'] for item in operations]:
+                return real(operations)
+            return [{'error': 'permission error', 'details': ''}]
+
+        self.database.transact = refuse
+        _out, err = self.run_command('create', 'one', '--wait', '0', status=1)
+        self.assertNotIn('may still be carried', err)
+        self.assertIn('.timer', self.calls.read_text())
+
     def test_somebody_removes_it_at_once(self):
         def gone(operations):
             if operations[0].get('table') == 'Mirror':
