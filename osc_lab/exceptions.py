@@ -149,15 +149,17 @@ class OperationFailed(LabError):
 class UndoFailed(OperationFailed):
     """A step failed, and so did its undo; the rest must go by hand.
 
+    Without an answer nobody knows whether there is a rest.
+
     :param message: what failed
-    :param left: pairs of what remains and the command that removes it
+    :param left: pairs of what may remain and the command that removes it
     """
 
     def __init__(self, message: str, left: list[tuple[str, str]]) -> None:
         self.left = tuple((printable(a), printable(b)) for a, b in left)
         super().__init__(
             message,
-            'Left behind: '
+            'May be left behind: '
             + '; '.join(
                 f'{what}, remove it with: {cmd}' for what, cmd in left
             ),

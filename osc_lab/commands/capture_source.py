@@ -129,7 +129,7 @@ class End:
         if self._made.guarded:
             remedy = _('the host removes it by itself when its time is over')
         raise exceptions.OperationFailed(
-            _('The mirror %(name)s is left on %(host)s: %(error)s')
+            _('The mirror %(name)s may be left on %(host)s: %(error)s')
             % {
                 'name': mirror.name,
                 'host': self.host,

@@ -117,7 +117,7 @@ class TestBroken(capturing.CaptureTest):
         process.send_signal(signal.SIGINT)
         errors = self.ended(process, 5)
         hosts.firewall(layout, 'hosta', ())
-        self.assertIn('is left on hosta', errors)
+        self.assertIn('may be left on hosta', errors)
         self.assertIn('removes it by itself', errors)
         pair.pairs(self.file)
         (row,) = self.mirror('list', '--long', '--host', 'hosta')

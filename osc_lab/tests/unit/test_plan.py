@@ -100,6 +100,7 @@ class TestPlan(testtools.TestCase):
         self.assertEqual('undo a', self.log[-1])
         self.assertEqual((('make b (gone)', 'delete b'),), error.left)
         self.assertIn('Failed to make c: no', str(error))
+        self.assertIn('May be left behind: make b', str(error))
         self.assertIn('delete b', str(error))
         self.assertEqual(exceptions.ExitCode.OPERATION_FAILED, error.exit_code)
 

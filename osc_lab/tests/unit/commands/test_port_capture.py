@@ -227,7 +227,7 @@ class TestCapture(mirrors.MirrorTest):
             )
         )
         err = self.capture('one', status=5)
-        self.assertIn('is left on host1', err)
+        self.assertIn('may be left on host1', err)
         self.assertIn('the host removes it by itself', err)
 
     def test_topology(self):
