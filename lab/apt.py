@@ -60,7 +60,7 @@ def missing(names: typing.Sequence[str]) -> list[str]:
     """
     if shutil.which('dpkg-query') is None:
         raise errors.LabError(
-            'the lab installs Debian packages; run it on Debian or Ubuntu'
+            'the lab installs Debian packages; run it on Debian 12'
         )
     done = subprocess.run(
         ['dpkg-query', '-W', '-f', '${Package} ${db:Status-Status}\n', *names],
