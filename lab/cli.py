@@ -389,14 +389,8 @@ def main(arguments: typing.Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:
-        stays = (
-            ''
-            if args.verb == 'run'
-            else (
-                '; what runs stays until `python -m lab [--state <folder>] down`'
-            )
-        )
-        _say(f'interrupted{stays}')
+        stays = '; what runs stays until `python -m lab [--state <folder>] '
+        _say('interrupted' + ('' if args.verb == 'run' else f'{stays}down`'))
         code = 130
     commands.kill_all()
     return code
