@@ -63,6 +63,10 @@ def name(path: pathlib.Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+def dotted(path: pathlib.Path) -> str:
+    return name(path).removesuffix('.py').replace('/', '.')
+
+
 def try_area(
     area: Area, words: list[str], jobs: int
 ) -> collections.abc.Iterator[table.Module]:
@@ -72,6 +76,7 @@ def try_area(
         return
     observed = trial.observe(trial.prepare(area.tests), paths)
     for path in paths:
+        control(path, observed)
         began = sum(os.times()[:4])
         module = table.Module(name(path))
         for mutant, outcome in outcomes(mutants.of(path), observed, jobs):
@@ -82,6 +87,21 @@ def try_area(
         module.seconds = sum(os.times()[:4]) - began
         print(*module.cells(), f'{module.seconds:.0f} s', flush=True)
         yield module
+
+
+def control(path: pathlib.Path, observed: trial.Observed) -> None:
+    """Try a module as it is: what fails then is not noticed, it is broken.
+
+    :raises SystemExit: it does not survive
+    """
+    ids = observed.tests(path, range(0))
+    pid = trial.start(dotted(path), path.read_text, ids, observed.limit(ids))
+    outcome = trial.ended(os.waitpid(pid, 0)[1])
+    if outcome is not trial.Outcome.SURVIVED:
+        sys.exit(
+            f'{name(path)} without a change: {outcome.value}; nothing can be '
+            'said of its mutants'
+        )
 
 
 def outcomes(
@@ -98,7 +118,7 @@ def outcomes(
             pid, status = os.wait()
             yield running.pop(pid), trial.ended(status)
         pid = trial.start(
-            name(mutant.path).removesuffix('.py').replace('/', '.'),
+            dotted(mutant.path),
             mutant.code,
             ids,
             observed.limit(ids),
