@@ -254,11 +254,34 @@ class TestOutput(testtools.TestCase):
 class TestAccess(testtools.TestCase):
     """Options for the access to hosts, their variables and keys."""
 
+    #: Keys in clouds.yaml that no option has.
+    ALONE: typing.ClassVar = {
+        'api_timeout',
+        'config_files',
+        'host_addresses',
+        'local_hosts',
+    }
+
     def test_pages_are_made_from_the_table(self):
         for page in ('user/hosts.rst', 'cli/man/openstack-lab.rst'):
             text = (DOC / page).read_text(encoding='utf-8')
             self.assertIn('\n.. registered-options::\n', text)
             self.assertIn('OS_LAB_HOST_TIMEOUT', text)
+
+    def test_pages_have_each_key(self):
+        keys = {option.key for option in channels.ALL} | {
+            'host_timeout',
+            *self.ALONE,
+        }
+        text = (DOC / 'user/hosts.rst').read_text(encoding='utf-8')
+        self.assertEqual(
+            sorted(keys),
+            sorted(re.findall(r'^   \* - ``(\w+)``$', text, re.M)),
+        )
+        text = (DOC / 'cli/man/openstack-lab.rst').read_text(encoding='utf-8')
+        self.assertEqual(
+            self.ALONE, set(re.findall(r'^\*\*(\w+_\w+)\*\*$', text, re.M))
+        )
 
     def test_documents_name_those_that_exist(self):
         known = {option.variable for option in channels.ALL}
