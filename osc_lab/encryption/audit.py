@@ -20,6 +20,7 @@ import re
 import typing
 
 from osc_lab.encryption import cipher as cipher_
+from osc_lab.encryption import extra_specs
 from osc_lab.encryption import mark
 from osc_lab.encryption import model
 from osc_lab.encryption import provider as provider_
@@ -33,9 +34,6 @@ _DENIAL = re.compile(
     r'(luks|(en)?crypt|cipher)',
     re.IGNORECASE,
 )
-
-#: Extra specs that people write where an encryption was meant.
-_SPEC = re.compile(r'encrypt|luks|cipher', re.IGNORECASE)
 
 
 def _finding(
@@ -73,7 +71,7 @@ def judge_type(
             _('Run that command again, or delete the type.'),
         )
         return
-    specs = sorted(key for key in item.extra_specs if _SPEC.search(key))
+    specs = extra_specs.imitations(item.extra_specs)
     if item.encryption is None:
         yield from _plain_type(item, specs)
         return
@@ -91,6 +89,11 @@ def judge_type(
     yield from _cipher(item, item.encryption)
 
 
+def _is_plain(item: model.VolumeType) -> bool:
+    own = extra_specs.of_storage(item.extra_specs)
+    return item.encryption is None and not own
+
+
 def _plain_type(
     item: model.VolumeType, specs: list[str]
 ) -> collections.abc.Iterator[finding.Finding]:
@@ -103,6 +106,18 @@ def _plain_type(
             % ', '.join(specs),
             _('Make a type with "openstack volume encryption preset luks".'),
             extra_specs=specs,
+        )
+        return
+    own = extra_specs.of_storage(item.extra_specs)
+    if own:
+        yield _finding(
+            'type-extra-specs',
+            _of_type(item),
+            finding.Result.UNKNOWN,
+            _('%s may be an encryption of the storage; nobody looked')
+            % ', '.join(own),
+            _('Ask whoever runs the storage, or make a type from a preset.'),
+            extra_specs=own,
         )
         return
     for field, text in (
@@ -250,7 +265,7 @@ def judge_defaults(
         rows.insert(0, (_('every project'), default.type_id or ''))
     for who, type_id in rows:
         item = types.get(type_id)
-        if item is not None and item.encryption is None:
+        if item is not None and _is_plain(item):
             yield _finding(
                 'default-type',
                 _of_type(item),
@@ -267,9 +282,7 @@ def judge_defaults(
             _('Cinder cannot name it, as when there is no such type'),
             _('See default_volume_type in cinder.conf.'),
         )
-    elif project in by_project and any(
-        item.encryption is None for item in types.values()
-    ):
+    elif project in by_project and any(map(_is_plain, types.values())):
         yield _finding(
             'default-type',
             _('default type'),

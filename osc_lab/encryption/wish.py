@@ -16,6 +16,7 @@ import dataclasses
 import re
 
 from osc_lab.encryption import cipher as cipher_
+from osc_lab.encryption import extra_specs
 from osc_lab.encryption import mark
 from osc_lab.encryption import model
 from osc_lab.encryption import presets
@@ -194,7 +195,7 @@ def _properties(texts: tuple[str, ...]) -> dict[str, str]:
                 _('--property: "%s" is not of the form key=value') % text,
                 _('Use for example volume_backend_name=ceph.'),
             )
-        if re.search(r'encrypt', key, re.IGNORECASE):
+        if extra_specs.imitates(key):
             raise exceptions.InvalidInput(
                 _('--property: "%s" does not encrypt; it is only a word')
                 % key,

@@ -99,10 +99,10 @@ class TestType(AuditTest):
         )
 
     def test_extra_specs_that_look_like_an_encryption(self):
-        specs = {'x-luks': '1', 'Encryption': 'y', 'cipher': 'z', 'a': 'b'}
-        evidence = {'extra_specs': ['Encryption', 'cipher', 'x-luks']}
+        specs = {'luks': '1', 'Encryption': 'y', 'cipher': 'z', 'a': 'b'}
+        evidence = {'extra_specs': ['Encryption', 'cipher', 'luks']}
         self.says(
-            'plain data: extra specs Encryption, cipher, x-luks',
+            'plain data: extra specs Encryption, cipher, luks',
             ('type-extra-specs', 'failed', evidence),
             audit.judge_type(
                 dataclasses.replace(PLAIN, name='N', extra_specs=specs)
@@ -110,10 +110,50 @@ class TestType(AuditTest):
             'preset luks',
         )
         self.says(
-            'Encryption, cipher, x-luks do not encrypt',
+            'Encryption, cipher, luks do not encrypt',
             ('type-extra-specs', 'warning', evidence),
             audit.judge_type(dataclasses.replace(TYPE, extra_specs=specs)),
             'Remove them',
+        )
+
+    def test_encryption_of_the_storage(self):
+        """Drivers take such keys; whether they encrypt, nobody looked."""
+        for key, value, check in (
+            ('nimble:encryption', 'yes', 'type-extra-specs'),
+            ('netapp_flexvol_encryption', 'true', 'type-extra-specs'),
+            ('capabilities:encryption', '<is> True', 'type-extra-specs'),
+            ('nimble:encryption', 'no', 'type-not-encrypted'),
+            ('netapp_flexvol_encryption', '<is> False', 'type-not-encrypted'),
+            ('encryption_provider', 'luks', 'type-extra-specs'),
+        ):
+            (found,) = audit.judge_type(
+                dataclasses.replace(
+                    PLAIN, name='encrypted', extra_specs={key: value}
+                )
+            )
+            self.assertEqual(check, found.check, key)
+            unknown = ':' in key or 'netapp' in key
+            unknown = unknown and check == 'type-extra-specs'
+            self.assertEqual(
+                'unknown' if unknown else 'failed', found.result.value, key
+            )
+        specs = {'nimble:encryption': 'yes'}
+        self.assertEqual(
+            [],
+            self.told(
+                audit.judge_type(dataclasses.replace(TYPE, extra_specs=specs))
+            ),
+        )
+        self.assertEqual(
+            [],
+            list(
+                audit.judge_defaults(
+                    {'i': dataclasses.replace(PLAIN, extra_specs=specs)},
+                    model.Default('i'),
+                    {},
+                    'mine',
+                )
+            ),
         )
 
     def test_extra_specs_say_more_than_the_name(self):

@@ -151,6 +151,8 @@ class TestWish(testtools.TestCase):
             {'volume_backend_name': 'ceph', 'a': 'b=c'},
             self.judge('volume_backend_name=ceph', 'a=b=c'),
         )
+        for key in ('nimble:encryption', 'netapp_flexvol_encryption'):
+            self.assertEqual({key: 'yes'}, self.judge(f'{key}=yes'))
 
     def test_bad_properties(self):
         for text, why in (
@@ -158,6 +160,10 @@ class TestWish(testtools.TestCase):
             ('=b', 'key=value'),
             ('a=' + 'x' * 256, 'key=value'),
             ('encryption-provider=luks', 'only a word'),
+            ('encryption-x=y', 'only a word'),
+            ('Encryption=true', 'only a word'),
+            ('luks=1', 'only a word'),
+            ('encryption:key_size=256', 'only a word'),
         ):
             error = self.assertRaises(
                 exceptions.InvalidInput, self.judge, text

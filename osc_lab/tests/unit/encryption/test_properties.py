@@ -159,7 +159,9 @@ class TestAudit(testtools.TestCase):
         for found in (
             *audit.judge_type(item),
             *audit.judge_names([item, item]),
-            *audit.judge_defaults({'t': item}, 't', {name: 't'}),
+            *audit.judge_defaults(
+                {'t': item}, model.Default('t'), {name: 't'}, 'mine'
+            ),
         ):
             for cell in finding.row(found):
                 self.assertEqual(set(), strings.moves_terminals(cell))
