@@ -13,6 +13,7 @@
 """Block storage (Cinder): types, encryption, volumes."""
 
 import collections.abc
+import datetime
 import typing
 
 from openstack import connection
@@ -306,6 +307,25 @@ def _volume(item: collections.abc.Mapping[str, typing.Any]) -> model.Volume:
         _text(item.get('os-vol-tenant-attr:tenant_id')),
         metadata if isinstance(metadata, dict) else {},
         _text(item.get('os-vol-host-attr:host')),
+        _moment(item.get('created_at')),
+        _servers(item.get('attachments')),
+    )
+
+
+def _moment(value: object) -> float | None:
+    """Return seconds since 1970; Cinder writes UTC and does not say so."""
+    try:
+        found = datetime.datetime.fromisoformat(str(value))
+        return found.replace(tzinfo=datetime.UTC).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _servers(value: object) -> tuple[str, ...]:
+    return tuple(
+        str(item['server_id'])
+        for item in (value if isinstance(value, list) else ())
+        if isinstance(item, dict) and item.get('server_id')
     )
 
 

@@ -112,6 +112,8 @@ class Volume:
     :param key_id: of the key manager; None for a plain volume, and for
         one with the fixed key, whose id Cinder hides
     :param pool: where it is; None when the caller may not know
+    :param created: seconds since 1970, by Cinder's clock; None: not told
+    :param servers: ids of the servers that it is attached to
     """
 
     id: str
@@ -126,6 +128,8 @@ class Volume:
         default_factory=lambda: types.MappingProxyType({})
     )
     pool: str | None = None
+    created: float | None = None
+    servers: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -41,6 +41,10 @@ MARK = 'osc-lab:scratch'
 #: Seconds that a volume may take to come, or to go.
 PATIENCE = 300.0
 
+#: Seconds that a proof may take: the volume comes, is attached, is detached
+#: and goes.
+LONGEST = 4 * PATIENCE
+
 _POLL = 0.5
 
 #: Pauses in seconds between looks for a volume whose request may still be
@@ -229,6 +233,16 @@ def left_over(store: store_.VolumeStore, type_id: str) -> list[model.Volume]:
         for item in store.own_volumes()
         if MARK in item.metadata and item.type_id == type_id
     ]
+
+
+def at_work(store: store_.VolumeStore, type_id: str) -> bool:
+    """Return whether a run may be proving a type right now."""
+    now = time.time()
+    return any(
+        not item.status.startswith('error')
+        and (item.created is None or now - item.created < LONGEST)
+        for item in left_over(store, type_id)
+    )
 
 
 def remove_scratch(store: store_.VolumeStore, type_id: str) -> bool:

@@ -37,11 +37,9 @@ Prove: typing.TypeAlias = collections.abc.Callable[[str], None]
 #: How often a run that was overtaken by another one starts anew.
 ATTEMPTS = 20
 
-#: Seconds to wait for another run of this machine that is still alive.
-PATIENCE = 120.0
-
 #: Seconds to wait for a run of another machine, whose process nobody
-#: here can see; a run needs a second or two between its requests.
+#: here can see, since its last sign of life; a run needs a second or two
+#: between its requests.
 PATIENCE_ELSEWHERE = 20.0
 
 _POLL = 0.5
@@ -303,21 +301,31 @@ def _wait(
     item: model.VolumeType,
     actor: Actor,
 ) -> bool:
-    """Return True when the type's owner is gone and it is still marked."""
+    """Return True when the type's owner is gone and it is still marked.
+
+    :raises Conflict: when it is a process of this machine that never ends
+    """
     mark = mark_.read(item.description)
     assert mark is not None
-    began = time.monotonic()
+    began = heard = time.monotonic()
     told = False
     while True:
         gone = actor.is_gone(mark)
-        patience = PATIENCE_ELSEWHERE if gone is None else PATIENCE
         still = any(
             found.id == item.id and found.description == item.description
             for found in store.types()
         )
         if not still:
             return False
-        if gone or time.monotonic() - began > patience:
+        now = time.monotonic()
+        late = now - began > proof.LONGEST
+        if gone is None:
+            if not late and proof.at_work(store, item.id):
+                heard = now
+            gone = now - heard > PATIENCE_ELSEWHERE
+        elif not gone and late:
+            raise _held(item, mark)
+        if gone:
             return True
         if not told:
             told = True
@@ -329,3 +337,15 @@ def _wait(
                 {'process': mark.process, 'host': mark.host},
             )
         time.sleep(_POLL)
+
+
+def _held(item: model.VolumeType, mark: mark_.Mark) -> exceptions.Conflict:
+    return exceptions.Conflict(
+        _('Process %(process)d of this machine still makes type %(id)s')
+        % {'process': mark.process, 'id': item.id},
+        _(
+            'Wait for it, or end it. When it is no openstack command: '
+            'openstack volume type delete %s'
+        )
+        % item.id,
+    )

@@ -1,0 +1,109 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""How long a run waits for another one, by a clock of our own."""
+
+import time
+from unittest import mock
+
+import testtools
+
+from osc_lab.encryption import mark
+from osc_lab.encryption import model
+from osc_lab.encryption import proof
+from osc_lab.encryption import reconcile
+from osc_lab import exceptions
+
+
+class Store:
+    """A type that a run is making, and volumes that come and go."""
+
+    def __init__(self, owner):
+        self.item = model.VolumeType('t', 'LUKS', str(mark.new(owner, 7)))
+        self.finished = None
+        self.volumes = lambda second: []
+        self.second = 0.0
+
+    def tick(self, pause=0.0):
+        self.second += pause
+        return self.second
+
+    def types(self):
+        if self.finished is None or self.second < self.finished:
+            yield self.item
+
+    def own_volumes(self):
+        return self.volumes(self.second)
+
+
+def scratch(status='in-use', created=None, type_id='t'):
+    return model.Volume(
+        *('v', 'osc-lab-proof-x', status, 1, type_id),
+        metadata={proof.MARK: 't'},
+        created=created,
+    )
+
+
+class TestWait(testtools.TestCase):
+    def wait(self, store, alive=True):
+        actor = reconcile.Actor('here', 1, lambda process: alive)
+        with (
+            mock.patch.object(reconcile.time, 'sleep', store.tick),
+            mock.patch.object(reconcile.time, 'monotonic', store.tick),
+        ):
+            return reconcile._wait(store, store.item, actor)
+
+    def test_silence_of_another_machine(self):
+        store = Store('elsewhere')
+        self.assertTrue(self.wait(store))
+        self.assertAlmostEqual(20, store.second, delta=1)
+
+    def test_proof_of_another_machine_is_a_sign_of_life(self):
+        store = Store('elsewhere')
+        store.finished = 601.0
+        now = time.time()
+        store.volumes = lambda second: (
+            [scratch('creating' if second < 290 else 'attaching', now)]
+            if second < 590
+            else []
+        )
+        self.assertFalse(self.wait(store))
+
+    def test_volume_that_is_none(self):
+        old = time.time() - proof.LONGEST - 1
+        for volume in (
+            scratch(created=old),
+            scratch('error_deleting'),
+            scratch(type_id='other'),
+        ):
+            store = Store('elsewhere')
+            store.volumes = lambda second, volume=volume: [volume]
+            self.assertTrue(self.wait(store))
+            self.assertAlmostEqual(20, store.second, delta=1)
+
+    def test_volume_whose_age_nobody_tells(self):
+        store = Store('elsewhere')
+        store.volumes = lambda second: [scratch()]
+        self.assertTrue(self.wait(store))
+        self.assertAlmostEqual(proof.LONGEST + 20, store.second, delta=2)
+
+    def test_process_that_lives_is_never_robbed(self):
+        store = Store('here')
+        error = self.assertRaises(exceptions.Conflict, self.wait, store)
+        self.assertIn('Process 7', error.message)
+        self.assertIn('openstack volume type delete t', error.remedy)
+        self.assertGreater(store.second, proof.LONGEST)
+
+    def test_process_that_ended(self):
+        store = Store('here')
+        self.assertTrue(self.wait(store, alive=False))
+        self.assertEqual(0, store.second)
