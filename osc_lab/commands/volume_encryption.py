@@ -134,6 +134,8 @@ class _Preset(command.ShowOne):
                 % wish.name
             )
             if parsed_args.verify:
+                left = proof.left_over(store, result.volume_type.id)
+                self._warn(map(proof.left_warning, left))
                 prove(result.volume_type.id)
         for item in proofs:
             self._warn(item.notes)

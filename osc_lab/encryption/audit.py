@@ -23,6 +23,7 @@ from osc_lab.encryption import cipher as cipher_
 from osc_lab.encryption import extra_specs
 from osc_lab.encryption import mark
 from osc_lab.encryption import model
+from osc_lab.encryption import proof
 from osc_lab.encryption import provider as provider_
 from osc_lab import exceptions
 from osc_lab.i18n import _
@@ -326,6 +327,15 @@ class Volumes:
     ) -> collections.abc.Iterator[finding.Finding]:
         self.count += 1
         subject = f'volume {item.name or "-"} ({item.id})'
+        if proof.MARK in item.metadata:
+            yield _finding(
+                'volume-of-proof',
+                subject,
+                finding.Result.WARNING,
+                _('A run made it to prove a type, and has not removed it'),
+                _('Remove it unless such a run is at work.'),
+                status=item.status,
+            )
         type_ = self._types.get(item.type_id or '')
         if not item.encrypted:
             if type_ is not None and type_.encryption is not None:

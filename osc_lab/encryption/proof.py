@@ -235,6 +235,13 @@ def left_over(store: store_.VolumeStore, type_id: str) -> list[model.Volume]:
     ]
 
 
+def left_warning(item: model.Volume) -> str:
+    return _(
+        'Volume %(id)s was made to prove the type, and is still there. Unless '
+        'another run is at work: openstack volume delete %(id)s'
+    ) % {'id': item.id}
+
+
 def at_work(store: store_.VolumeStore, type_id: str) -> bool:
     """Return whether a run may be proving a type right now."""
     now = time.time()
@@ -249,11 +256,25 @@ def remove_scratch(store: store_.VolumeStore, type_id: str) -> bool:
     """Remove volumes that an ended run made to prove a type.
 
     :returns: whether there were any
+    :raises Conflict: when one stays, as while it is attached
     """
     left = left_over(store, type_id)
     for item in left:
         LOG.warning(_('Removing volume %s that another run left.'), item.id)
-        _delete(store, item)
+        try:
+            _delete(store, item)
+        except exceptions.LabError as error:
+            commands = [
+                f'openstack server remove volume {server} {item.id}'
+                for server in item.servers
+            ]
+            commands.append(f'openstack volume delete {item.id}')
+            raise exceptions.Conflict(
+                _('Volume %(id)s that another run left cannot be removed: ')
+                % {'id': item.id}
+                + error.message,
+                _('Then run this again: %s') % '; '.join(commands),
+            ) from error
     return bool(left)
 
 

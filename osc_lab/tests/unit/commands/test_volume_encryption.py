@@ -214,8 +214,8 @@ class TestProof(presets.PresetTest):
             ('api', False), (result['verified'], result['changed'])
         )
 
-    def test_scratch_volume_of_a_killed_run_goes_with_its_type(self):
-        left = self.cloud.add('LUKS', str(mark.new(_host(), 2**22 + 1)), False)
+    def scratch(self, type_id, **more):
+        """Have the volume of a run that was killed."""
         self.cloud.handle(
             'POST',
             '/volumes',
@@ -223,13 +223,47 @@ class TestProof(presets.PresetTest):
                 'volume': {
                     'name': 'osc-lab-proof-x',
                     'size': 1,
-                    'volume_type': left['id'],
-                    'metadata': {proof.MARK: left['id']},
+                    'volume_type': type_id,
+                    'metadata': {proof.MARK: type_id},
                 }
             },
         )
+        (volume,) = self.cloud.volumes.values()
+        volume.update(more)
+        return volume['id']
+
+    def test_scratch_volume_of_a_killed_run_goes_with_its_type(self):
+        left = self.cloud.add('LUKS', str(mark.new(_host(), 2**22 + 1)), False)
+        self.scratch(left['id'])
         self.luks('--no-verify')
         self.assertNotIn(left['id'], self.cloud.types)
+
+    def test_scratch_volume_that_is_attached(self):
+        """What to do is said, and the next run goes on."""
+        left = self.cloud.add('LUKS', str(mark.new(_host(), 2**22 + 1)), False)
+        volume = self.scratch(
+            left['id'], status='in-use', attachments=[{'server_id': 's9'}]
+        )
+        run = cinder.Run(*presets.LUKS)
+        self.assertEqual(3, run.status, str(run))
+        for command in (
+            f'openstack server remove volume s9 {volume}',
+            f'openstack volume delete {volume}',
+        ):
+            self.assertIn(command, run.stderr)
+        self.cloud.volumes[volume]['status'] = 'available'
+        self.luks('--no-verify')
+        self.assertNotIn(left['id'], self.cloud.types)
+
+    def test_scratch_volume_of_a_finished_type_is_named(self):
+        self.luks('--no-verify')
+        (type_id,) = self.cloud.types
+        volume = self.scratch(type_id)
+        run = cinder.Run(*presets.LUKS, '--verify')
+        self.assertEqual(0, run.status, str(run))
+        self.assertIn(f'openstack volume delete {volume}', run.stderr)
+        self.assertEqual([volume], list(self.cloud.volumes))
+        self.cloud.volumes.clear()
 
     def test_level_without_the_option(self):
         self.assertIn('"api" belongs to no', self.luks('api', status=2).stderr)

@@ -19,6 +19,7 @@ import testtools
 from osc_lab.encryption import audit
 from osc_lab.encryption import mark
 from osc_lab.encryption import model
+from osc_lab.encryption import proof
 
 GOOD = model.Encryption('luks', 'aes-xts-plain64', 256, 'front-end')
 TYPE = model.VolumeType('i', 'N', encryption=GOOD)
@@ -366,6 +367,13 @@ class TestVolumes(AuditTest):
             self.assertEqual(
                 [], self.judge(self.volumes(), key_id=None, status=status)
             )
+
+    def test_volume_of_a_proof(self):
+        found = self.judge(self.volumes({'key'}), metadata={proof.MARK: 'i'})
+        self.assertEqual(
+            [('volume-of-proof', 'warning', {'status': 'available'})], found
+        )
+        self.assertIn('Remove it unless', self.remedy)
 
     def test_key_that_barbican_knows(self):
         self.assertEqual([], self.judge(self.volumes({'key'})))
