@@ -237,6 +237,7 @@ class BlockStorage:
                 str(item.get('name') or ''),
                 str(item.get('volume_id')),
                 _text(item.get('encryption_key_id')),
+                str(item.get('status')),
             )
 
     def default_type(self) -> model.Default:

@@ -387,7 +387,9 @@ class Volumes:
         self, item: model.Backup
     ) -> collections.abc.Iterator[finding.Finding]:
         """Yield what is wrong with a backup; volumes come before."""
-        if item.volume_id not in self._encrypted:
+        # Its key is copied while it is made; a failed one has no data.
+        made = item.status in ('available', 'restoring')
+        if item.volume_id not in self._encrypted or not made:
             return
         subject = f'backup {item.name or "-"} ({item.id})'
         if item.key_id not in (None, model.ZERO_KEY):

@@ -144,6 +144,7 @@ class Backup:
     name: str
     volume_id: str
     key_id: str | None = None
+    status: str = 'available'
 
 
 @dataclasses.dataclass(frozen=True)

@@ -196,7 +196,12 @@ class TestAudit(testtools.TestCase):
         self.volume(good, True, 'k')
         self.cloud.http.get(
             cinder.CINDER + '/backups/detail',
-            json={'backups': [{'id': 'b', 'volume_id': 'v0'}]},
+            json={
+                'backups': [
+                    {'id': 'b', 'volume_id': 'v0', 'status': 'available'},
+                    {'id': 'c', 'volume_id': 'v0', 'status': 'creating'},
+                ]
+            },
         )
         self.assertEqual(['backup-no-key'], self.audit())
 

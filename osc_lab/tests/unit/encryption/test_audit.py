@@ -409,14 +409,16 @@ class TestVolumes(AuditTest):
         self.judge(volumes)
         self.judge(volumes, id='z', key_id=None, status='creating')
 
-        def told(volume_id, key_id, name='b'):
-            backup = model.Backup('b', name, volume_id, key_id)
+        def told(volume_id, key_id, name='b', status='restoring'):
+            backup = model.Backup('b', name, volume_id, key_id, status)
             return self.told(
                 volumes.judge_backup(backup), f'backup {name or "-"} (b)'
             )
 
         self.assertEqual([], told('v', 'copy'))
         self.assertEqual([], told('plain', None))
+        for status in ('creating', 'error', 'deleting', 'error_deleting'):
+            self.assertEqual([], told('v', None, status=status))
         for key in (None, model.ZERO_KEY):
             self.assertEqual([('backup-no-key', 'failed', {})], told('v', key))
             self.assertEqual(
