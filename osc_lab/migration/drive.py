@@ -15,6 +15,7 @@
 import collections.abc
 import dataclasses
 import enum
+import itertools
 import time
 import typing
 
@@ -120,6 +121,7 @@ class Driver:
         self._stall = watch.Stall(stall_window)
         self._peak = watch.Peak()
         self._stalled = False
+        self._id: int | None = None
 
     def start(
         self,
@@ -278,17 +280,31 @@ class Driver:
     def _look_up(
         self, server: facts.Server, newest: int
     ) -> record_.Record | None:
-        """Return the record of this migration, None when there is none."""
-        record = self._newest(server.id)
-        return None if record is None or record.id <= newest else record
+        """Return the record of this migration, None when there is none.
+
+        The first one after the newest of before is it; the server may be
+        moved again, by somebody else, while the end is awaited.
+        """
+        later = itertools.takewhile(
+            lambda item: item.id > newest, self._records(server.id)
+        )
+        ours = [item for item in later if self._id in (None, item.id)]
+        if not ours:
+            return None
+        self._id = ours[-1].id
+        return ours[-1]
 
     def _newest(self, server_id: str) -> record_.Record | None:
+        return next(self._records(server_id), None)
+
+    def _records(
+        self, server_id: str
+    ) -> collections.abc.Iterator[record_.Record]:
+        """Yield the live migrations of a server, the newest first."""
         bodies = self._compute.migrations(
-            most=1, instance_uuid=server_id, migration_type='live-migration'
+            instance_uuid=server_id, migration_type='live-migration'
         )
-        for body in bodies:
-            return record_.record(body)
-        return None
+        return map(record_.record, bodies)
 
     def _action(
         self, server: facts.Server, request_id: str
@@ -304,7 +320,9 @@ class Driver:
         """Return the server when no task is left, or after 30 seconds.
 
         When libvirt fails, Nova ends the task first and sets the server to
-        ERROR a moment later.
+        ERROR a moment later.  What is completed has no task of its own any
+        more (nova.compute.manager._post_live_migration): one that is seen
+        is the next move.
         """
         failed = record is not None and not record.succeeded
         limit = time.monotonic() + 30
@@ -313,6 +331,9 @@ class Driver:
             found = self._compute.server(server.id)
             if found.task_state is None:
                 quiet += 1
+            if record is not None and not failed:
+                if found.host == record.destination:
+                    return found
             if time.monotonic() > limit or quiet > (LULL if failed else 0):
                 return found
             if failed and found.vm_state == 'error':

@@ -302,7 +302,7 @@ class TestMigrate(migrations.CommandTest):
         self.assertIn('--explain 5', found[0]['remedy'])
 
     def test_interrupt_after_the_end_says_how_to_go_on(self):
-        self.run_through('running', 'completed')
+        self.run_through('running', 'failed')
         self.cloud.server['OS-EXT-STS:task_state'] = 'migrating'
         self.interrupt_at(2)
         self.openstack('vm1', '--no-preflight', '--wait', status=130)

@@ -47,8 +47,9 @@ def migration(status, number=7, **changes):
 class Nova:
     """Answers one after the other, the last for ever; errors are raised.
 
-    :ivar records: the newest migration, or None
+    :ivar records: the newest migration, a list of more, or None
     :ivar asked: what was asked for, but looks
+    :ivar meant: the migrations that it was asked for
     """
 
     def __init__(self, *records):
@@ -58,6 +59,7 @@ class Nova:
         self.actions = [None]
         self.servers = [samples.server(host='b').server]
         self.asked = []
+        self.meant = set()
 
     def _next(self, answers):
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
@@ -73,17 +75,21 @@ class Nova:
 
     def migrations(self, most=1000, **filters):
         found = self._next(self.records)
-        return iter([found] if found else [])
+        if not isinstance(found, list):
+            found = [found] if found else []
+        return iter(found)
 
     def progress(self, server_id):
         return None
 
     def abort(self, server_id, migration_id):
         self.asked.append('abort')
+        self.meant.add(migration_id)
         return self.abortable
 
     def force_complete(self, server_id, migration_id):
         self.asked.append('force')
+        self.meant.add(migration_id)
         return self.forcible
 
     def action(self, server_id, request_id):
@@ -106,6 +112,8 @@ class DriveTest(testtools.TestCase):
 
     def _sleep(self, seconds):
         self.now += seconds
+        # A watch that never ends fails, and does not wait for ever.
+        assert self.now < 10_000
 
     def _monotonic(self):
         return self.now
@@ -162,6 +170,45 @@ class TestFollow(DriveTest):
         nova = Nova(migration('completed'), migration('completed', 8))
         found = self.follow(nova, newest=7)
         self.assertEqual(8, found.record.id)
+
+    def test_the_next_one_does_not_count(self):
+        """Somebody moves the server again before the end was seen."""
+        for status in ('completed', 'error'):
+            other = migration('running', 8, dest_compute='c')
+            nova = Nova(
+                *(migration('running'), [other, migration(status)]),
+                [{**other, 'status': 'completed'}, migration(status)],
+            )
+            found = self.follow(nova)
+            self.assertEqual(
+                (7, status), (found.record.id, found.record.status)
+            )
+
+    def test_two_that_came_before_the_first_look(self):
+        nova = Nova([migration('completed', 9), migration('failed', 8)])
+        self.assertEqual(8, self.follow(nova, newest=7).record.id)
+
+    def test_a_record_that_is_gone(self):
+        nova = Nova(migration('running'), [migration('running', 8)])
+        found = self.follow(nova, timeout=3)
+        self.assertEqual(7, found.record.id)
+
+    def test_the_next_one_is_not_awaited(self):
+        nova = Nova(migration('completed'))
+        nova.servers = [
+            samples.server(host='b', task_state='migrating').server,
+            samples.server(host='c').server,
+        ]
+        self.assertTrue(self.follow(nova).moved)
+
+    def test_the_next_one_is_not_aborted(self):
+        nova = Nova(
+            *(migration('running'), KeyboardInterrupt()),
+            [migration('running', 8), migration('running')],
+            [migration('running', 8), migration('cancelled')],
+        )
+        self.follow(nova)
+        self.assertEqual({7}, nova.meant)
 
     def test_what_nova_tells_of_the_way(self):
         """Another migration of the server may run by now."""
