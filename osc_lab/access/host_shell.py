@@ -65,7 +65,7 @@ class HostShell:
                     'error': shell.last(answer.stderr)
                     or f'status {answer.status}',
                 },
-                _('It needs python3 there.'),
+                _('It needs Python 3.9 or later there, as python3.'),
             ) from error
         if not isinstance(found, dict):
             raise exceptions.AccessError(

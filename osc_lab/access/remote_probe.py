@@ -13,13 +13,15 @@
 """Runs on a compute host: what only the host itself can see.
 
 Sent through OpenSSH as an argument of ``python3``, so it uses the standard
-library of Python 3.10 alone and nothing of this package.  The request is
+library of Python 3.9 alone and nothing of this package.  The request is
 one JSON argument, the answer one JSON object on standard output.  It
 reads; the one thing it makes, listening sockets to try the way between two
 hosts, ends by itself.  Values of options that are not asked for never
 leave the host, nor does a password in one; of the message queue only a
 digest does.
 """
+
+from __future__ import annotations
 
 import collections.abc
 import concurrent.futures

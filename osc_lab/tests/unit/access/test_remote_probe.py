@@ -12,6 +12,8 @@
 
 """The probe, on this machine: real files, sockets and processes."""
 
+import __future__
+import ast
 import contextlib
 import glob
 import json
@@ -382,13 +384,32 @@ class TestLog(ProbeTest):
         self.assertEqual(['1', '4'], [line[0] for line in found])
 
 
+def source():
+    return pathlib.Path(remote_probe.__file__).read_text()
+
+
+def python39():
+    """Return a Python 3.9 of this machine, or else our own."""
+    places = [
+        *os.environ['PATH'].split(':'),
+        *glob.glob(os.path.expanduser('~/.pyenv/versions/3.9.*/bin')),
+    ]
+    for place in places:
+        found = os.path.join(place, 'python3.9')
+        # One of pyenv's in PATH may be there and refuse.
+        if os.access(found, os.X_OK) and not subprocess.call(
+            [found, '-c', ''], stderr=subprocess.DEVNULL
+        ):
+            return found
+    return sys.executable
+
+
 class TestMain(ProbeTest):
     """As it is sent: the source is an argument, and so is the request."""
 
     def start(self, **request):
-        source = pathlib.Path(remote_probe.__file__).read_text()
         return subprocess.Popen(
-            [sys.executable, '-c', source, json.dumps(request)],
+            [python39(), '-c', source(), json.dumps(request)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -413,3 +434,10 @@ class TestMain(ProbeTest):
                 self.assertEqual([0], ports)
                 process.stdin.close()
                 self.assertEqual(0, process.wait(20))
+
+    def test_older_python_of_a_host(self):
+        """That of Enterprise Linux 9, also where there is none to try."""
+        ast.parse(source(), feature_version=(3, 9))
+        code = compile(source(), 'probe', 'exec', dont_inherit=True)
+        # Else "str | None" would be worked out, and be an error there.
+        self.assertTrue(code.co_flags & __future__.annotations.compiler_flag)

@@ -216,7 +216,7 @@ class TestProbe(ShellTest):
             ('print("Welcome")', 'The probe failed on cmp1: status 0'),
             ('sys.exit("python3: not found")', 'python3: not found'),
             ('print("[1]")', 'answered nonsense'),
-            ('', 'It needs python3 there'),
+            ('', 'It needs Python 3.9 or later there'),
         ):
             self.does(code)
             error = self.assertRaises(exceptions.AccessError, self.ask)
