@@ -16,6 +16,7 @@ import collections.abc
 import contextlib
 import inspect
 import json
+import math
 import subprocess
 import typing
 
@@ -27,6 +28,9 @@ from osc_lab.i18n import _
 from osc_lab.migration import nova_options
 
 Json = dict[str, typing.Any]
+
+#: Seconds that the probe may go on after nobody waits for it any more.
+_MARGIN = 5
 
 
 class HostShell:
@@ -51,9 +55,8 @@ class HostShell:
 
         :raises AccessError: when the host does not answer in time
         """
-        answer = self._shell.run(
-            _command(request), timeout=self._deadline * 2 + 1
-        )
+        limit = self._deadline * 2 + 1
+        answer = self._shell.run(_command(request, limit), timeout=limit)
         lines = answer.text.strip().splitlines()
         try:
             found = json.loads(lines[-1] if lines else '')
@@ -87,7 +90,9 @@ class HostShell:
         """
         return Listener(
             self._shell.host.name,
-            self._shell.argv(_command({'listen': [list(ports), seconds]})),
+            self._shell.argv(
+                _command({'listen': [list(ports), seconds]}, seconds)
+            ),
         )
 
 
@@ -134,10 +139,14 @@ class Listener:
             self._process.wait()
 
 
-def _command(request: Json) -> list[str]:
+def _command(request: Json, seconds: float) -> list[str]:
+    """Return what runs the probe.
+
+    :param seconds: in which it is done; it ends itself a little later
+    """
     return [
         'python3',
         '-c',
         inspect.getsource(remote_probe),
-        json.dumps(request),
+        json.dumps({**request, 'lifetime': math.ceil(seconds) + _MARGIN}),
     ]

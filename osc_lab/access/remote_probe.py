@@ -47,9 +47,6 @@ Action = collections.abc.Callable[..., typing.Any]
 FILES = ('/etc/nova/nova.conf', '/etc/nova/nova-compute.conf')
 FOLDERS = ('/etc/nova/nova.conf.d', '/etc/nova/nova-compute.conf.d')
 
-#: Nothing may stay behind when the connection breaks.
-LIFETIME = 60
-
 
 def processes(
     program: str,
@@ -61,8 +58,20 @@ def processes(
                 argv = stream.read().decode('utf-8', 'replace').split('\0')
         except OSError:
             continue
-        if any(os.path.basename(part) == program for part in argv[:2]):
+        if program in started(argv):
             yield int(path.split('/')[2]), argv
+
+
+def started(argv: list[str]) -> list[str]:
+    """Return the names of a program, and of what it may interpret.
+
+    Packages start services with options of Python, as ``python3 -s``.
+    """
+    rest = argv[1:]
+    if os.path.basename(argv[0]).startswith('python'):
+        while rest and re.match('-[A-Zbdisuvx]', rest[0]):
+            rest = rest[2 if rest[0] in ('-W', '-X') else 1 :]
+    return [os.path.basename(part) for part in (argv[0], *rest[:1])]
 
 
 def configuration(request: Json) -> Json:
@@ -93,7 +102,7 @@ def configuration(request: Json) -> Json:
     options = {}
     for section, names in request['options'].items():
         found = {
-            name: without_password(parser.get(section, name))
+            name: without_password(unquoted(parser.get(section, name)))
             for name in names
             if parser.has_option(section, name)
         }
@@ -101,7 +110,7 @@ def configuration(request: Json) -> Json:
             options[section] = found
     cell = ''
     if parser.has_option('DEFAULT', 'transport_url'):
-        url = parser.get('DEFAULT', 'transport_url') or ''
+        url = unquoted(parser.get('DEFAULT', 'transport_url')) or ''
         where = re.sub(r'[^,/@]*@', '', url)
         cell = hashlib.sha256(where.encode()).hexdigest()[:16]
     return {
@@ -145,6 +154,13 @@ def container(pid: int) -> str:
         # Only its owner and root may look.
         return ''
     return '' if theirs == ours else f'/proc/{pid}/root'
+
+
+def unquoted(value: str | None) -> str | None:
+    """Return a value without the quotes around it, as oslo.config does."""
+    if value and value[0] == value[-1] and value[0] in '\'"':
+        return value[1:-1]
+    return value
 
 
 def without_password(value: str | None) -> str | None:
@@ -440,7 +456,8 @@ ACTIONS: dict[str, Action] = {
 
 
 def main(request: Json) -> None:
-    signal.alarm(LIFETIME)
+    # Nothing may stay behind when the connection breaks.
+    signal.alarm(request.pop('lifetime'))
     if 'listen' in request:
         listen(*request['listen'])
         return

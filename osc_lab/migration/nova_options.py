@@ -131,9 +131,9 @@ class Options:
 
         :param host: inbound address of the destination, or its name
         """
-        if self.uri:
-            return self.uri.replace('%s', host)
         bracketed = f'[{host}]' if ':' in host else host
+        if self.uri:
+            return self.uri.replace('%s', bracketed)
         return f'qemu+{self.scheme or "tcp"}://{bracketed}/system'
 
     def flags(self, block: bool) -> tuple[str, ...]:

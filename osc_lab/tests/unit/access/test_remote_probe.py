@@ -19,6 +19,7 @@ import glob
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -95,6 +96,21 @@ class TestConfiguration(ProbeTest):
         )
         self.assertEqual(('', [path]), (found['cell'], found['files']))
 
+    def test_quotes_around_a_value(self):
+        for value, expected in (
+            ('"qemu+tls://%s/system"', 'qemu+tls://%s/system'),
+            ("'a'", 'a'),
+            ('"a', '"a'),
+            ('"a\'', '"a\''),
+            ('""', ''),
+            ('"', ''),
+        ):
+            path = self.write(
+                'nova.conf', f'[libvirt]\nlive_migration_uri = {value}\n'
+            )
+            found = self.ask(path)['options']['libvirt']
+            self.assertEqual(expected, found['live_migration_uri'])
+
     def test_the_last_file_counts(self):
         one = self.write('1', '[DEFAULT]\nhost = a\n')
         two = self.write('2', '[DEFAULT]\nhost = b\n')
@@ -137,6 +153,7 @@ class TestConfiguration(ProbeTest):
         one = self.cell('rabbit://u:p@h:1,u:p@i:1/v')
         self.assertEqual(one, self.cell('rabbit://x:y@h:1,z:z@i:1/v'))
         self.assertNotEqual(one, self.cell('rabbit://u:p@h:1,u:p@j:1/v'))
+        self.assertEqual(one, self.cell('"rabbit://u:p@h:1,u:p@i:1/v"'))
         self.assertEqual(16, len(one))
 
     def compute(self, *argv):
@@ -163,6 +180,19 @@ class TestConfiguration(ProbeTest):
                     f'osc_lab.access.remote_probe.{name}', (value,)
                 )
             )
+
+    def test_process_whose_interpreter_has_options(self):
+        for argv, expected in (
+            (['/bin/nova-compute', '-s'], ['nova-compute', '-s']),
+            (['python3', '-s', '/bin/x', 'y'], ['python3', 'x']),
+            (['python3', '-sP', '-W', 'ignore', 'x'], ['python3', 'x']),
+            (['python3', '-Wignore', '-X', 'dev', 'x'], ['python3', 'x']),
+            (['python3', '-c', 'x'], ['python3', '-c']),
+            (['pgrep', '-f', 'x'], ['pgrep', '-f']),
+            (['python3', '-s'], ['python3']),
+            ([''], ['']),
+        ):
+            self.assertEqual(expected, remote_probe.started(argv), argv)
 
     def test_files_that_the_process_names(self):
         one = self.write('1', '[DEFAULT]\nhost = a\n')
@@ -375,7 +405,8 @@ class TestLog(ProbeTest):
         )
         program = self.write('nova-compute', WAITS)
         with open(log, 'a') as stream:
-            self.process(program, stderr=stream)
+            # As packages of Fedora start it.
+            self.process('-s', program, stderr=stream)
         found = remote_probe.log_lines(server, request)
         self.assertEqual(['1', '3'], [line[0] for line in found])
         self.assertIn('to x://u@h begins', found[0])
@@ -407,7 +438,8 @@ def python39():
 class TestMain(ProbeTest):
     """As it is sent: the source is an argument, and so is the request."""
 
-    def start(self, **request):
+    def start(self, lifetime=60, **request):
+        request['lifetime'] = lifetime
         return subprocess.Popen(
             [python39(), '-c', source(), json.dumps(request)],
             stdin=subprocess.PIPE,
@@ -441,3 +473,7 @@ class TestMain(ProbeTest):
         code = compile(source(), 'probe', 'exec', dont_inherit=True)
         # Else "str | None" would be worked out, and be an error there.
         self.assertTrue(code.co_flags & __future__.annotations.compiler_flag)
+
+    def test_ends_itself(self):
+        with self.start(lifetime=1, listen=[[0], 60]) as process:
+            self.assertEqual(-signal.SIGALRM, process.wait(20))

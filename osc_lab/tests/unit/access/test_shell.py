@@ -15,6 +15,7 @@
 import json
 import os
 import pathlib
+import shlex
 import stat
 import sys
 
@@ -206,6 +207,24 @@ class TestProbe(ShellTest):
     def test_answer(self):
         self.does('sys.exit(subprocess.call(["sh", "-c", sys.argv[-1]]))')
         self.assertEqual({'127.0.0.1': '127.0.0.1'}, self.ask()['resolved'])
+
+    def lifetime(self):
+        (argv,) = self.calls()
+        (self.folder / 'calls').unlink()
+        return json.loads(shlex.split(argv[-1])[-1])['lifetime']
+
+    def test_lives_as_long_as_somebody_waits(self):
+        self.does('print("{}")')
+        found = self.settings(deadline=300)
+        probe = host_shell.HostShell(found.host('cmp1'), found)
+        probe.ask()
+        self.assertEqual(606, self.lifetime())
+        self.does('print("{\\"listening\\": []}")')
+        item = probe.listen([0], 899.5)
+        self.addCleanup(item.close)
+        self.addCleanup(item._process.stdout.close)
+        item.ports()
+        self.assertEqual(905, self.lifetime())
 
     def test_greeting_before_the_answer(self):
         self.does('print("Welcome"); print({"resolved": 1} and "{}")')
