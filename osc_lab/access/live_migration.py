@@ -200,17 +200,20 @@ class Flow:
             name, facts_.Gap(''), facts_.Gap('')
         )
         ends = [facts.source, *([destination] if name else [])]
-        if seen.moved:
+        completed: dict[str, typing.Any] = {}
+        findings = []
+        if seen.moved or seen.broken:
             after = self._aftermath.after(
                 seen.after, facts.source, destination, facts.mirrors
             )
             completed = self._aftermath.completed(seen.after, destination)
             findings = verify.verify(after)
-            first = result.outcome(seen, completed, after.running)
+            running = after.running
         else:
             running = self._aftermath.running(seen.after, ends)
-            first = result.outcome(seen, {}, running)
-            findings = self._past.causes(seen, facts.source, running)
+        first = result.outcome(seen, completed, running)
+        if not seen.moved:
+            findings += self._past.causes(seen, facts.source, running)
         return (
             report_.Report((first, *findings)),
             result.exit_code(seen, findings),
@@ -223,12 +226,21 @@ class Flow:
         record, action, server = self._past.find(
             reference, self._options.server
         )
-        seen = result.past(server, record, action)
+        seen = result.past(
+            server,
+            record,
+            action,
+            drive.overtaken(self._compute, server, record),
+        )
         ends = self._ends(seen)
         running = self._aftermath.running(server, ends)
         findings = []
+        if seen.broken:
+            findings = verify.verify(
+                self._aftermath.after(server, ends[0], ends[-1], ())
+            )
         if not seen.moved and ends:
-            findings = self._past.causes(seen, ends[0], running)
+            findings += self._past.causes(seen, ends[0], running)
         first = result.outcome(seen, {}, running)
         code = exceptions.ExitCode.DONE
         if seen.left_running:

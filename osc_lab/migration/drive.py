@@ -66,6 +66,7 @@ class Outcome:
     :param seconds: from the request to its end
     :param interrupted: the user asked to stop
     :param left_running: it goes on without us
+    :param overtaken: the server was moved again since, in whatever way
     """
 
     request_id: str
@@ -79,15 +80,46 @@ class Outcome:
     stalled: bool = False
     interrupted: bool = False
     left_running: bool = False
+    overtaken: bool = False
 
     @property
     def moved(self) -> bool:
         return (
+            self._arrived and self.record is not None and self.record.succeeded
+        )
+
+    @property
+    def broken(self) -> bool:
+        """Whether it has moved, and Nova failed after that.
+
+        Nova sets the host of the server then, and an error
+        (nova.compute.manager._post_live_migration_update_host).
+        """
+        return (
+            self._arrived
+            and self.record is not None
+            and self.record.status == 'error'
+            and not self.overtaken
+        )
+
+    @property
+    def _arrived(self) -> bool:
+        return (
             self.record is not None
-            and self.record.succeeded
             and self.after.host == self.record.destination
             and self.after.host != self.before.host
         )
+
+
+def overtaken(
+    compute: Compute, server: facts.Server, record: record_.Record | None
+) -> bool:
+    """Return whether a server was moved again, by a migration of any kind."""
+    if record is None:
+        return False
+    for body in compute.migrations(most=1, instance_uuid=server.id):
+        return record_.record(body).id > record.id
+    return False
 
 
 class Driver:
@@ -213,6 +245,7 @@ class Driver:
             stalled=self._stalled,
             interrupted=interrupted,
             left_running=left,
+            overtaken=not left and overtaken(self._compute, server, record),
         )
 
     def _look(

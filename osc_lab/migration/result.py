@@ -89,6 +89,8 @@ def outcome(
             + _details(seen, completed),
             evidence=evidence,
         )
+    if seen.broken:
+        return _broken(seen, evidence)
     return _failure(seen, running, evidence)
 
 
@@ -115,6 +117,31 @@ def telling(server: facts_.Server, request_id: str) -> str:
         'server': server.id,
         'id': request_id,
     }
+
+
+def _broken(
+    seen: drive.Outcome, evidence: dict[str, typing.Any]
+) -> finding.Finding:
+    return finding.Finding(
+        explain.CHECK,
+        seen.before.name,
+        _R.FAILED,
+        _(
+            'Moved from %(source)s to %(destination)s, but Nova failed '
+            'afterwards; the server is %(state)s.'
+        )
+        % {
+            'source': seen.before.host,
+            'destination': seen.after.host,
+            'state': seen.after.status,
+        },
+        _(
+            'Set right what stands below, then: openstack server migrate live '
+            '%s --repair'
+        )
+        % seen.after.id,
+        evidence=evidence,
+    )
 
 
 def _failure(
@@ -202,8 +229,12 @@ def past(
     server: facts_.Server,
     record: record_.Record | None,
     action: record_.Action | None,
+    overtaken: bool = False,
 ) -> drive.Outcome:
-    """Return the outcome of a migration that is over, or goes on."""
+    """Return the outcome of a migration that is over, or goes on.
+
+    :param overtaken: the server was moved again since
+    """
     destination = record.destination if record else ''
     before = server
     if record is not None and record.source:
@@ -220,6 +251,7 @@ def past(
         after=after,
         seconds=max(0.0, record.updated - record.created) if record else 0.0,
         left_running=record is not None and not record.ended,
+        overtaken=overtaken,
     )
 
 

@@ -115,6 +115,26 @@ class TestMigrate(migrations.CommandTest):
         found = self.findings('--explain', 'req-1', status=5)
         self.assertIn(('volume-secrets', 'vm1'), self.by_result(found))
 
+    def test_moved_and_then_broken(self):
+        """What is left behind is told, as after any other move."""
+        self.run_through('running', 'error')
+        self.cloud.server.update(
+            {
+                'OS-EXT-SRV-ATTR:host': 'host2',
+                'OS-EXT-STS:vm_state': 'error',
+            }
+        )
+        self.event_failed('compute_live_migration', 'host1', 'Error: boom')
+        expected = {
+            *(('outcome', 'vm1'), ('server-host', 'vm1')),
+            *(('port-bindings', 'port-1'), ('allocations', 'vm1')),
+        }
+        self.cloud.migrations = [self.step('error')]
+        found = self.findings('vm1', '--explain', '5', status=5)
+        self.assertIn('Nova failed afterwards', found[0]['message'])
+        self.assertEqual(expected, self.by_result(found))
+        self.assertEqual({('reason', 'vm1')}, self.by_result(found, 'warning'))
+
     def test_no_destination_yet(self):
         self.cloud.migrations = [self.step('accepted', dest_compute=None)]
         found = self.findings('vm1', '--explain', '5', status=4)

@@ -188,6 +188,16 @@ class TestFollow(DriveTest):
         nova = Nova([migration('completed', 9), migration('failed', 8)])
         self.assertEqual(8, self.follow(nova, newest=7).record.id)
 
+    def test_a_move_of_somebody_else_is_not_ours(self):
+        nova = Nova(
+            migration('error'),
+            [migration('completed', 8), migration('error')],
+        )
+        found = self.follow(nova)
+        self.assertTrue(found.overtaken)
+        self.assertFalse(found.moved or found.broken)
+        self.assertFalse(self.follow(Nova(migration('error'))).overtaken)
+
     def test_a_record_that_is_gone(self):
         nova = Nova(migration('running'), [migration('running', 8)])
         found = self.follow(nova, timeout=3)
@@ -418,6 +428,34 @@ class TestOutcome(testtools.TestCase):
             self.assertIs(
                 finding.Result.FAILED, self.said(outcome(host=host))[0]
             )
+
+    def test_moved_and_broken(self):
+        """Nova has set the host already when it fails after the move."""
+        broken = samples.server(
+            host='b', vm_state='error', status='ERROR'
+        ).server
+        seen = outcome('error', after=broken)
+        found, message, remedy = self.said(seen)
+        self.assertIs(finding.Result.FAILED, found)
+        self.assertEqual(
+            'Moved from a to b, but Nova failed afterwards; the server is '
+            'ERROR.',
+            message,
+        )
+        self.assertIn('--repair', remedy)
+        self.assertIs(
+            exceptions.ExitCode.OPERATION_FAILED, result.exit_code(seen, [])
+        )
+
+    def test_what_is_not_moved_and_broken(self):
+        for seen in (
+            outcome('error', 'a'),
+            outcome('error', 'c'),
+            outcome('cancelled', 'b'),
+            outcome('error', 'b', overtaken=True),
+        ):
+            self.assertFalse(seen.broken)
+            self.assertIn('Not moved', self.said(seen)[1])
 
     def test_exit_code(self):
         good, unseen, bad, skipped = (
