@@ -23,6 +23,10 @@ from osc_lab.preflight import finding
 
 _GIB = 1024**3
 
+#: Types of ports whose device Nova unplugs for the migration, of those that
+#: libvirt may show as a device of the host.
+_UNPLUGGED = {'direct', 'direct-physical'}
+
 
 class GuestDevices(base.HostCheck):
     id = 'guest-devices'
@@ -41,6 +45,7 @@ class GuestDevices(base.HostCheck):
             yield self.missing(host.name, domain)
             return
         found = [
+            *self._passed_through(facts, host, domain),
             *self._devices(host, domain),
             *self._media(facts, host, domain),
         ]
@@ -50,13 +55,48 @@ class GuestDevices(base.HostCheck):
                 host.name, base.OK, _('Every device of the guest can travel.')
             )
 
-    def _devices(self, host: facts_.Host, domain: facts_.Domain) -> base.Found:
+    def _passed_through(
+        self, facts: facts_.Facts, host: facts_.Host, domain: facts_.Domain
+    ) -> base.Found:
+        """Judge devices of the host by what may have asked for them.
+
+        As nova.conductor.tasks.live_migrate, _check_can_migrate_pci, and
+        nova.virt.libvirt.driver, _assert_source_can_live_migrate_mdevs and
+        _detach_direct_passthrough_vifs.
+        """
+        alias = 'pci_passthrough:alias' in facts.server.flavor.extra_specs
+        ports: set[str] = set()
+        if not isinstance(facts.network, facts_.Gap):
+            ports = {port.vnic_type for port in facts.network.ports}
         for kind in domain.hostdevs:
+            result, remedy = base.FAILED, self.remedy
+            if kind == 'mdev':
+                result, remedy = (
+                    base.WARNING,
+                    _(
+                        'Both hosts need libvirt 8.6 and QEMU 8.1, and the '
+                        'same type of mediated device.'
+                    ),
+                )
+            elif kind == 'pci' and (alias or ports & _UNPLUGGED):
+                result, remedy = (
+                    base.WARNING,
+                    _(
+                        'Nova unplugs that of a port; that of a flavor must '
+                        'be live_migratable in the pci alias of both hosts.'
+                    ),
+                )
+            elif kind == 'pci' and isinstance(facts.network, facts_.Gap):
+                yield self.missing(host.name, facts.network)
+                continue
             yield self.answer(
                 host.name,
-                base.FAILED,
+                result,
                 _('A device of the host is passed through (%s).') % kind,
+                remedy,
             )
+
+    def _devices(self, host: facts_.Host, domain: facts_.Domain) -> base.Found:
         for kind in domain.filesystems:
             yield self.answer(
                 host.name,

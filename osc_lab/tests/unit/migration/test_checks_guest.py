@@ -30,12 +30,47 @@ def unseen(found):
 
 
 #: What is told where no shell is set.
+ALIAS = samples.flavor(pci_passthrough__alias='gpu:1')
+DIRECT = samples.port(vnic_type='direct-physical')
+TAGGED = 'flavor must be live_migratable in the pci alias of both hosts.'
 FOLDER = '/var/lib/nova/instances/s1'
 UNSET = (['skipped'], 'No shell channel is set.', {}, 'Use --ssh.')
 
 #: (check, facts, results that are not ok, words in message or remedy)
 CASES = (
     (guest.GuestDevices, hosts.domain(hostdevs=('pci',)), ['failed'], 'pci'),
+    (
+        guest.GuestDevices,
+        hosts.domain(hostdevs=('mdev',)),
+        ['warning'],
+        'passed through (mdev)',
+        {},
+        'and the same type of mediated device.',
+    ),
+    *(
+        (
+            guest.GuestDevices,
+            dataclasses.replace(
+                hosts.domain(hostdevs=kinds),
+                server=seen.server,
+                network=seen.network,
+            ),
+            results,
+            words,
+            {},
+            remedy,
+        )
+        for kinds, seen, results, words, remedy in (
+            (('pci',), ALIAS, ['warning'], 'passed through (pci)', TAGGED),
+            (('pci',), DIRECT, ['warning'], 'passed through (pci)', TAGGED),
+            (('usb',), ALIAS, ['failed'], 'passed through (usb)', ''),
+            (('usb',), DIRECT, ['failed'], 'passed through (usb)', ''),
+            (
+                *(('pci',), samples.clean(network=hosts.GAP)),
+                *(['unknown'], 'does not answer', ''),
+            ),
+        )
+    ),
     (
         guest.GuestDevices,
         hosts.domain(filesystems=('virtiofs',)),
