@@ -22,6 +22,7 @@ from osc_lab.i18n import _
 
 if typing.TYPE_CHECKING:
     from osc_lab.access import block_storage
+    from osc_lab.access import key_manager
     from osc_lab.encryption import model
     from osc_lab.encryption import presets
     from osc_lab.encryption import proof
@@ -110,7 +111,9 @@ class _Preset(command.ShowOne):
 
         def prove(type_id: str) -> None:
             proofs.append(
-                proof.prove(store, type_id, wish.encryption, further)
+                proof.prove(
+                    store, type_id, wish.encryption, further, self._knows()
+                )
             )
 
         actor = process.actor()
@@ -150,8 +153,6 @@ class _Preset(command.ShowOne):
     def _probe(
         self, parsed_args: argparse.Namespace, wish: 'model.Wish'
     ) -> None:
-        from osc_lab.access import key_manager
-        from osc_lab.access import settings
         from osc_lab.encryption import probe
 
         if parsed_args.no_probe:
@@ -160,15 +161,25 @@ class _Preset(command.ShowOne):
             self._warn(probe.pools(wish.encryption, _store(self).pools()))
         except exceptions.ServiceError as error:
             self.log.debug('no pools: %s', error)
-        manager = key_manager.KeyManager(
-            self.connection, settings.api_timeout(self.connection)
-        )
+        manager = self._key_manager()
         if manager.available():
             self._warn(
                 probe.order(
                     wish.encryption, manager.try_order(wish.encryption)
                 )
             )
+
+    def _key_manager(self) -> 'key_manager.KeyManager':
+        from osc_lab.access import key_manager
+        from osc_lab.access import settings
+
+        return key_manager.KeyManager(
+            self.connection, settings.api_timeout(self.connection)
+        )
+
+    def _knows(self) -> 'proof.Knows | None':
+        manager = self._key_manager()
+        return manager.knows if manager.available() else None
 
     def _on_host(self, parsed_args: argparse.Namespace) -> 'proof.Prover':
         """Return what proves more, on the host of a server."""

@@ -124,6 +124,7 @@ class Audit(command.Lister):
         for volume in store.volumes(parsed_args.all_projects):
             if parsed_args.type is None or volume.type_id in types:
                 yield from volumes.judge(volume)
+        yield from volumes.judge_keys()
         unread = ''
         try:
             for backup in store.backups(parsed_args.all_projects):

@@ -36,6 +36,9 @@ _DENIAL = re.compile(
     re.IGNORECASE,
 )
 
+#: Ids of keys as castellan's Vault makes them.
+_VAULT = re.compile(r'[0-9a-f]{32}')
+
 
 def _finding(
     check: str,
@@ -321,6 +324,9 @@ class Volumes:
         #: up because they belong to other projects.
         self.count = 0
         self.not_looked_up = 0
+        #: Whether Barbican has any key; (subject, id) of those it has not.
+        self._any_known = False
+        self._missing: list[tuple[str, str]] = []
 
     def judge(
         self, item: model.Volume
@@ -373,7 +379,25 @@ class Volumes:
             project is not None and project != self._project
         ):
             self.not_looked_up += 1
-        elif key_id not in self._secrets and self._knows(key_id) is False:
+            return
+        known = key_id in self._secrets or self._knows(key_id)
+        if known:
+            self._any_known = True
+        elif known is False:
+            self._missing.append((subject, key_id))
+
+    def judge_keys(self) -> collections.abc.Iterator[finding.Finding]:
+        """Yield which keys are lost; all volumes come before.
+
+        Where Barbican has none of them at all, or their ids are not of its
+        form, they are in another key manager (castellan's Vault gives ids
+        without hyphens).
+        """
+        others = 0
+        for subject, key_id in self._missing:
+            if not self._any_known or _VAULT.fullmatch(key_id):
+                others += 1
+                continue
             yield _finding(
                 'volume-key-unknown',
                 subject,
@@ -381,6 +405,15 @@ class Volumes:
                 _('Barbican does not know its key: nobody can open it'),
                 _('Restore the secret from a backup of Barbican.'),
                 key_id=key_id,
+            )
+        if others:
+            yield _finding(
+                'volume-key-unknown',
+                _('key manager'),
+                finding.Result.UNKNOWN,
+                _('The keys of %d volumes are not in this Barbican') % others,
+                _('See [key_manager] in cinder.conf: is it another one?'),
+                volumes=others,
             )
 
     def judge_backup(

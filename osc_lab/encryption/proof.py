@@ -74,11 +74,25 @@ class Proof:
     notes: tuple[str, ...] = ()
 
 
-def key_manager(key_id: str | None) -> str:
-    """Return where a volume's key is, by its id."""
-    if key_id is None:
-        return UNKNOWN
-    return FIXED_KEY if key_id == model.ZERO_KEY else BARBICAN
+#: Asks Barbican about one secret; see KeyManager.knows().
+Knows: typing.TypeAlias = collections.abc.Callable[[str], bool | None]
+
+
+def key_manager(key_id: str, knows: Knows | None) -> str:
+    """Return where a volume's key is.
+
+    An id alone does not tell Barbican from other managers, such as Vault.
+
+    :param knows: None without Barbican
+    """
+    if key_id == model.ZERO_KEY:
+        return FIXED_KEY
+    try:
+        found = knows is not None and knows(key_id)
+    except exceptions.ServiceError as error:
+        LOG.debug('nobody tells whose key it is: %s', error)
+        found = False
+    return BARBICAN if found else UNKNOWN
 
 
 def fixed_key_warning() -> str:
@@ -282,9 +296,11 @@ def judge(
     store: store_.VolumeStore,
     volume: model.Volume,
     wished: model.Encryption,
+    knows: Knows | None = None,
 ) -> Proof:
     """Look at a volume through the API.
 
+    :param knows: asks Barbican about its key
     :raises OperationFailed: when the API itself denies the encryption
     """
     if not volume.encrypted:
@@ -301,15 +317,15 @@ def judge(
             _('See the log of cinder-api.'),
         )
     key_id = key_id or volume.key_id
-    notes = []
-    manager = key_manager(key_id)
-    if manager == FIXED_KEY:
-        notes.append(fixed_key_warning())
-    if manager == UNKNOWN:
+    if key_id is None:
         raise exceptions.OperationFailed(
             _('Volume %s has no key') % volume.id,
             _('See [key_manager] in cinder.conf.'),
         )
+    notes = []
+    manager = key_manager(key_id, knows)
+    if manager == FIXED_KEY:
+        notes.append(fixed_key_warning())
     return Proof('api', manager, tuple(notes))
 
 
@@ -345,13 +361,14 @@ def prove(
     type_id: str,
     wished: model.Encryption,
     further: Prover | None = None,
+    knows: Knows | None = None,
 ) -> Proof:
     """Make a volume of a type, look at it, remove it.
 
     :raises OperationFailed: when the type does not encrypt as wished
     """
     with scratch(store, type_id) as volume:
-        proof = judge(store, volume, wished)
+        proof = judge(store, volume, wished, knows)
         if further is not None:
             return further(volume, wished, proof)
         return dataclasses.replace(

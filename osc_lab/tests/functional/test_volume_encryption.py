@@ -293,6 +293,8 @@ class TestAudit(volumes.VolumesTest):
                 ('volume-zero-key', subject),
                 ('backup-zero-key', backup),
             }
+        # A key that Barbican has shows that it is the key manager.
+        self.volume()
         self.sdk.key_manager.delete_secret(key_id)
         return found | {
             ('volume-key-unknown', subject),

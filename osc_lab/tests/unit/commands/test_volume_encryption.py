@@ -165,9 +165,21 @@ class TestProof(presets.PresetTest):
     """The volume that proves a type, through the API."""
 
     def test_says_where_the_key_is(self):
-        result = self.luks('-f', 'json').json
-        self.assertEqual('barbican', result['key_manager'])
-        self.assertEqual('api', result['verified'])
+        """The id alone does not tell whose it is."""
+        for services, secrets, refused, manager in (
+            (('key-manager',), [self.cloud.key_id], {}, 'barbican'),
+            (('key-manager',), [], {}, 'unknown'),
+            (('key-manager',), [], {('GET', '/secrets/'): 500}, 'unknown'),
+            ((), [self.cloud.key_id], {}, 'unknown'),
+        ):
+            cloud = self.useFixture(
+                cinder.Cloud(services=('block-storage', *services))
+            )
+            cloud.key_id = self.cloud.key_id
+            cloud.secrets, cloud.refused = list(secrets), refused
+            result = self.luks('-f', 'json').json
+            self.assertEqual(manager, result['key_manager'])
+            self.assertEqual('api', result['verified'])
 
     def test_warns_about_the_fixed_key(self):
         self.cloud.key_id = model.ZERO_KEY

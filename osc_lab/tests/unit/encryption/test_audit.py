@@ -376,25 +376,51 @@ class TestVolumes(AuditTest):
         self.assertIn('Remove it unless', self.remedy)
 
     def test_key_that_barbican_knows(self):
-        self.assertEqual([], self.judge(self.volumes({'key'})))
+        volumes = self.volumes({'key'})
+        self.assertEqual([], self.judge(volumes))
         self.assertEqual([], self.asked)
+        self.assertEqual([], self.keys(volumes))
 
     def test_key_that_came_after_the_list(self):
-        self.assertEqual([], self.judge(self.volumes(knows=True)))
+        volumes = self.volumes(knows=True)
+        self.assertEqual([], self.judge(volumes))
+        self.assertEqual([], self.keys(volumes))
         self.assertEqual(['key'], self.asked)
+
+    def keys(self, volumes, subject='volume vol (v)'):
+        return self.told(volumes.judge_keys(), subject)
 
     def test_key_that_is_gone(self):
         for project in (None, 'p'):
-            volumes = self.volumes()
+            volumes = self.volumes({'other'})
+            self.judge(volumes, project_id=project)
+            self.judge(volumes, key_id='other')
             self.assertEqual(
                 [('volume-key-unknown', 'failed', {'key_id': 'key'})],
-                self.judge(volumes, project_id=project),
+                self.keys(volumes),
             )
             self.assertEqual(0, volumes.not_looked_up)
         self.assertIn('from a backup of Barbican', self.remedy)
 
+    def test_keys_that_are_in_another_key_manager(self):
+        """Barbican knows none of them, or they are castellan's of Vault."""
+        vault = '0123456789abcdef' * 2
+        for known, key in ((False, 'key'), (True, vault)):
+            volumes = self.volumes({'other'})
+            self.judge(volumes, key_id=key)
+            self.judge(volumes, key_id=key)
+            if known:
+                self.judge(volumes, key_id='other')
+            self.assertEqual(
+                [('volume-key-unknown', 'unknown', {'volumes': 2})],
+                self.keys(volumes, 'key manager'),
+            )
+        self.assertEqual([], self.keys(self.volumes()))
+
     def test_nobody_may_look(self):
-        self.assertEqual([], self.judge(self.volumes(knows=None)))
+        volumes = self.volumes(knows=None)
+        self.assertEqual([], self.judge(volumes))
+        self.assertEqual([], self.keys(volumes))
         for volumes, project in (
             (self.volumes(None), 'p'),
             (self.volumes(), 'other'),
