@@ -77,6 +77,18 @@ class TestTargets(pair.PairTest):
 
     def test_tunnels_reach_the_far_end(self):
         far = self.underlay('hostb')
+        # The overlay has a tunnel to its first address.
+        run = self.openstack(
+            *(*pair.MIRROR, 'create', self.names['hosta']),
+            *('--to', f'vxlan:{far}:4711', '--wait', '0'),
+            cloud=self.ADMIN,
+            status=3,
+        )
+        self.assertIn('is one of the overlay', run.stderr)
+        second = str(ipaddress.ip_address(far) + 100)
+        words = (f'{second}/24', 'dev', 'br-phy')
+        self.on('hostb', 'ip', 'addr', 'add', *words)
+        self.addCleanup(self.on, 'hostb', 'ip', 'addr', 'del', *words)
         for target, expression, header in (
             (
                 f'gre:{far}:7',
@@ -86,8 +98,8 @@ class TestTargets(pair.PairTest):
             # The index is decimal, and the last word of the header.
             (f'erspan:{far}:102', 'proto gre', struct.pack('>I', 102)),
             (
-                f'vxlan:{far}:4711',
-                'udp dst port 4789',
+                f'vxlan:{second}:4711',
+                f'udp dst port 4789 and dst host {second}',
                 b'\x08\x00\x00\x00' + struct.pack('>I', 4711 << 8),
             ),
         ):
