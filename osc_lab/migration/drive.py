@@ -30,6 +30,9 @@ Json = dict[str, typing.Any]
 #: Looks at a server whose migration failed, before its state counts.
 LULL = 5
 
+#: Seconds for which no look may succeed before a watch is given up.
+PATIENCE = 60.0
+
 
 class Compute(typing.Protocol):
     """What is asked of Nova."""
@@ -154,6 +157,9 @@ class Driver:
         self._peak = watch.Peak()
         self._stalled = False
         self._id: int | None = None
+        self._record: record_.Record | None = None
+        self._aborted = False
+        self._blind: float | None = None
 
     def start(
         self,
@@ -200,17 +206,13 @@ class Driver:
         A cloud that no longer answers ends the watch, not the migration.
         """
         started = time.monotonic()
-        record: record_.Record | None = None
-        interrupted = aborted = left = False
+        interrupted = left = False
         while not left:
             try:
-                record = self._look(server, newest, started) or record
-                if record is not None and record.ended:
+                if self._over(server, request_id, newest, started):
                     break
-                if record is None and self._refused(server, request_id):
-                    break
-                if interrupted and not aborted and record is not None:
-                    aborted = self._abort(server, record)
+                if interrupted and not self._aborted and self._record:
+                    self._aborted = self._abort(server, self._record)
                 if timeout and time.monotonic() - started > timeout:
                     left = True
                 time.sleep(self._interval)
@@ -225,28 +227,73 @@ class Driver:
                         )
                     )
             except exceptions.LabError as error:
-                self._say(_('Lost sight of the migration: %s') % error)
+                self._lost(error)
                 left = True
-        seconds = time.monotonic() - started
-        after = server
-        if not left:
-            after = self._settled(server, record)
-            # Nova turns what was cancelled into an error a moment later.
-            record = self._look_up(server, newest) or record
-        return Outcome(
+        seen = Outcome(
             request_id=request_id,
-            record=record,
-            action=None if left else self._action(server, request_id),
+            record=self._record,
+            action=None,
             before=server,
-            after=after,
-            seconds=seconds,
+            after=server,
+            seconds=time.monotonic() - started,
             sent_bytes=self._peak.bytes,
             iterations=self._peak.iterations,
             stalled=self._stalled,
             interrupted=interrupted,
             left_running=left,
-            overtaken=not left and overtaken(self._compute, server, record),
         )
+        if left:
+            return seen
+        try:
+            return self._ended(seen, newest)
+        except exceptions.LabError as error:
+            self._lost(error)
+            return dataclasses.replace(seen, left_running=True)
+
+    def _over(
+        self,
+        server: facts.Server,
+        request_id: str,
+        newest: int,
+        started: float,
+    ) -> bool:
+        """Look once; return whether it has ended, or never begins.
+
+        :raises LabError: when no look succeeded for a while
+        """
+        try:
+            self._record = self._look(server, newest, started) or self._record
+            over = (
+                self._refused(server, request_id)
+                if self._record is None
+                else self._record.ended
+            )
+        except exceptions.LabError:
+            now = time.monotonic()
+            if self._blind is None:
+                self._blind = now
+            if now - self._blind >= PATIENCE:
+                raise
+            return False
+        self._blind = None
+        return over
+
+    def _ended(self, seen: Outcome, newest: int) -> Outcome:
+        """Return what is to be seen when it is over."""
+        server = seen.before
+        after = self._settled(server, seen.record)
+        # Nova turns what was cancelled into an error a moment later.
+        record = self._look_up(server, newest) or seen.record
+        return dataclasses.replace(
+            seen,
+            record=record,
+            action=self._action(server, seen.request_id),
+            after=after,
+            overtaken=overtaken(self._compute, server, record),
+        )
+
+    def _lost(self, error: exceptions.LabError) -> None:
+        self._say(_('Lost sight of the migration: %s') % error)
 
     def _look(
         self, server: facts.Server, newest: int, started: float
@@ -286,22 +333,38 @@ class Driver:
         if self._on_stall is OnStall.ABORT:
             self._abort(server, record)
         elif self._on_stall is OnStall.FORCE:
-            if self._compute.force_complete(server.id, record.id):
+            forced = self._asked(
+                lambda: self._compute.force_complete(server.id, record.id)
+            )
+            if forced:
                 self._say(
                     _('Asked Nova to force it: by post-copy, or a pause.')
                 )
-            else:
+            elif forced is False:
                 self._say(_('Nova says that it cannot be forced now.'))
 
     def _abort(self, server: facts.Server, record: record_.Record) -> bool:
         """Ask to abort; False when Nova is not that far yet."""
-        if self._compute.abort(server.id, record.id):
+        aborted = self._asked(
+            lambda: self._compute.abort(server.id, record.id)
+        )
+        if aborted:
             self._say(_('Asked Nova to abort.'))
-        elif record.status in record_.WAITING:
-            return False
-        else:
+        elif aborted is False:
+            if record.status in record_.WAITING:
+                return False
             self._say(_('Nova says that it can no longer be aborted.'))
         return True
+
+    def _asked(
+        self, request: collections.abc.Callable[[], bool]
+    ) -> bool | None:
+        """Return Nova's answer, None for an error, which ends no watch."""
+        try:
+            return request()
+        except exceptions.LabError as error:
+            self._say(_('Nova did not take the request: %s') % error)
+            return None
 
     def _refused(self, server: facts.Server, request_id: str) -> bool:
         found = self._action(server, request_id)

@@ -62,6 +62,11 @@ def outcome(
         message = _('It goes on without us: migration %s.') % (
             record.id if record else '-'
         )
+        if record is not None and record.ended:
+            message = _(
+                'Migration %(id)s is %(status)s; what came of the server was '
+                'not seen.'
+            ) % {'id': record.id, 'status': record.status}
         return finding.Finding(
             explain.CHECK,
             seen.before.name,

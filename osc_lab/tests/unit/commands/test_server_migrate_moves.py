@@ -330,6 +330,9 @@ class TestMigrate(migrations.CommandTest):
 
     def test_cloud_that_falls_silent(self):
         self.run_through(*['running'] * 20)
+        self.useFixture(
+            fixtures.MonkeyPatch('osc_lab.migration.drive.PATIENCE', 0.0)
+        )
         compute, calls = self.cloud, []
         newest = compute._migrations
 

@@ -286,6 +286,41 @@ class TestFollow(DriveTest):
         self.assertTrue(found.left_running)
         self.assertEqual('running', found.record.status)
         self.assertEqual(['Lost sight of the migration: gone'], self.said)
+        self.assertEqual(61.0, found.seconds)
+
+    def test_cloud_that_comes_back(self):
+        """Again and again; only what lasts ends the watch."""
+        gone = [exceptions.AccessError('gone')] * 50
+        nova = Nova(
+            *(*gone, migration('running'), *gone, migration('completed'))
+        )
+        self.assertTrue(self.follow(nova).moved)
+        self.assertEqual([], self.said)
+
+    def test_cloud_that_is_gone_at_the_end(self):
+        for name in ('servers', 'actions'):
+            nova = Nova(migration('running'), migration('completed'))
+            setattr(nova, name, [exceptions.AccessError('gone')])
+            self.said.clear()
+            found = self.follow(nova)
+            self.assertTrue(found.left_running)
+            self.assertEqual('completed', found.record.status)
+            self.assertEqual(['Lost sight of the migration: gone'], self.said)
+
+    def test_abort_that_is_denied(self):
+        nova = Nova(
+            *(migration('running'), KeyboardInterrupt()),
+            *(migration('running'), migration('completed')),
+        )
+        nova.abort = mock.Mock(
+            side_effect=exceptions.ServiceError('denied', status=403)
+        )
+        found = self.follow(nova)
+        self.assertTrue(found.moved and found.interrupted)
+        self.assertEqual(
+            ['Nova did not take the request: denied'], self.said[1:]
+        )
+        nova.abort.assert_called_once()
 
     def test_refused_by_the_conductor(self):
         event = {
@@ -343,6 +378,14 @@ class TestStall(DriveTest):
         self.assertEqual(['force'], nova.asked)
         self.assertIn('by post-copy, or a pause', self.said[-1])
 
+    def test_it_must_not_be_forced(self):
+        denied = exceptions.ServiceError('denied', status=403)
+        with mock.patch.object(
+            Nova, 'force_complete', mock.Mock(side_effect=denied)
+        ):
+            self.stalled(on_stall=drive.OnStall.FORCE)
+        self.assertIn('did not take the request', self.said[-1])
+
     def test_it_cannot_be_forced(self):
         with mock.patch.object(Nova, 'force_complete', lambda *_ids: False):
             self.stalled(on_stall=drive.OnStall.FORCE)
@@ -399,6 +442,13 @@ class TestOutcome(testtools.TestCase):
             self.assertIs(finding.Result.UNKNOWN, found)
             self.assertIn('goes on without us', message)
             self.assertTrue(remedy.endswith(f'--explain {what}'), remedy)
+
+    def test_it_has_ended_and_nobody_saw_how(self):
+        seen = outcome('completed', left_running=True)
+        found, message, remedy = self.said(seen)
+        self.assertIs(finding.Result.UNKNOWN, found)
+        self.assertIn('7 is completed; what came', message)
+        self.assertTrue(remedy.endswith('--explain 7'), remedy)
 
     def test_not_moved(self):
         found, message, remedy = self.said(
