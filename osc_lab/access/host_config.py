@@ -203,7 +203,7 @@ def _service(
         for program in _PROCESSES[name]
         if any(word.rpartition('/')[2] == program for word in words[:3])
     ]
-    given = _of_service(configured, name)
+    given = of_service(configured, name)
     if given:
         # A process that names other files belongs to another service.
         own = [
@@ -229,7 +229,7 @@ def _service(
     )
 
 
-def _of_service(
+def of_service(
     paths: collections.abc.Sequence[str] | None, name: str
 ) -> list[str]:
     """Return the paths whose file or folder is named after a service."""

@@ -21,6 +21,7 @@ import typing
 from osc_lab.access import aftermath
 from osc_lab.access import compute
 from osc_lab.access import dirty_pages
+from osc_lab.access import host_config
 from osc_lab.access import hosts as hosts_
 from osc_lab.access import migration
 from osc_lab.access import past_migration
@@ -70,12 +71,12 @@ class Flow:
         self._say = say
         found = settings.cloud(connection)
         self._settings = channels.resolve(options, os.environ, found)
-        files = found.get('config_files') or {}
         self._hosts = hosts_.Hosts(
             self._settings,
             {
-                str(host): [str(path) for path in paths]
-                for host, paths in files.items()
+                # Those of Cinder may stand there, too.
+                host: host_config.of_service(paths, 'nova')
+                for host, paths in settings.config_files(found).items()
             },
         )
         services = migration.services(connection)

@@ -12,12 +12,16 @@
 
 """The hosts of nova-compute and cinder-volume, as far as the API tells."""
 
+import collections.abc
+import dataclasses
+
 from openstack import connection
 
 from osc_lab.access import block_storage
 from osc_lab.access import cloud
 from osc_lab.access import compute
 from osc_lab.access import settings
+from osc_lab import channels
 from osc_lab import exceptions
 from osc_lab.i18n import _
 
@@ -48,3 +52,30 @@ def find(
                 % {'service': service, 'why': said}
             )
     return found, unknown
+
+
+def addressed(
+    sdk: connection.Connection,
+    reach: channels.Channels,
+    hosts: collections.abc.Set[str],
+) -> channels.Channels:
+    """Return how hosts are reached, with the addresses that --ssh needs.
+
+    A host that is no hypervisor keeps its name for an address.
+
+    :param hosts: that are to be reached
+    :raises ServiceError: when Nova does not tell the addresses
+    """
+    if '{host_ip}' not in (reach.ssh or ''):
+        return reach
+    if hosts <= reach.host_addresses.keys():
+        return reach
+    nova = compute.Compute(sdk.compute, settings.api_timeout(sdk))
+    found = {
+        host: item.address
+        for host, item in nova.hypervisors().items()
+        if item.address
+    }
+    return dataclasses.replace(
+        reach, host_addresses={**found, **reach.host_addresses}
+    )

@@ -43,6 +43,28 @@ def _mapping(
     return found
 
 
+def config_files(
+    found: collections.abc.Mapping[str, typing.Any],
+) -> dict[str, list[str]]:
+    """Return host -> its configuration files, of all services.
+
+    :param found: the ``osc_lab`` mapping of the cloud
+    :raises InvalidInput: when it is no mapping of lists
+    """
+    files = found.get('config_files') or {}
+    if not isinstance(files, dict) or not all(
+        isinstance(paths, list) for paths in files.values()
+    ):
+        raise exceptions.InvalidInput(
+            _('osc_lab: config_files in clouds.yaml: no mapping of lists'),
+            _('Write one "host: [path, path]" a line.'),
+        )
+    return {
+        str(host): [str(path) for path in paths]
+        for host, paths in files.items()
+    }
+
+
 def api_timeout(sdk: connection.Connection) -> float:
     """Return the seconds that a service may take to answer.
 

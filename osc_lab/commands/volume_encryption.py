@@ -187,6 +187,7 @@ class _Preset(command.ShowOne):
 
         from osc_lab.access import attachment
         from osc_lab.access import disk
+        from osc_lab.access import service_hosts
         from osc_lab.access import settings
         from osc_lab.access import shell
         from osc_lab import channels
@@ -194,8 +195,12 @@ class _Preset(command.ShowOne):
 
         attachments = attachment.Attachments(self.connection)
         server = attachments.server(parsed_args.server)
-        reach = channels.resolve(
-            parsed_args, os.environ, settings.cloud(self.connection)
+        reach = service_hosts.addressed(
+            self.connection,
+            channels.resolve(
+                parsed_args, os.environ, settings.cloud(self.connection)
+            ),
+            {server.host},
         )
         there = shell.Shell(reach.host(server.host), reach)
         there.run(['true'], check=True)

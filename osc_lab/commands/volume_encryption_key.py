@@ -91,6 +91,7 @@ class KeyCheck(command.Lister):
         import os
 
         from osc_lab.access import host_config
+        from osc_lab.access import service_hosts
         from osc_lab.access import settings
         from osc_lab import channels
         from osc_lab.encryption import shared_key
@@ -98,11 +99,17 @@ class KeyCheck(command.Lister):
         from osc_lab.preflight import report
 
         cloud = settings.cloud(self.connection)
+        reach = channels.resolve(parsed_args, os.environ, cloud)
+        files = settings.config_files(cloud)
+        local = host_config.local_hosts(cloud)
+        wanted = self._wanted(parsed_args.hosts)
         found = host_config.gather(
-            self._wanted(parsed_args.hosts),
-            channels.resolve(parsed_args, os.environ, cloud),
-            cloud.get('config_files') or {},
-            host_config.local_hosts(cloud),
+            wanted,
+            service_hosts.addressed(
+                self.connection, reach, wanted.keys() - local
+            ),
+            files,
+            local,
         )
         result = report.Report(
             tuple(shared_key.judge(found, _key_size(parsed_args.key_size)))

@@ -166,6 +166,13 @@ class Cloud(fixtures.Fixture):
             self.http.get(url, json=nova, status_code=300)
         self.register()
 
+    def hypervisor(self, host, address):
+        """Let Nova name a compute host."""
+        item = {'id': '1', 'service': {'host': host}, 'host_ip': address}
+        self.http.get(
+            f'{NOVA}/os-hypervisors/detail', json={'hypervisors': [item]}
+        )
+
     def register(self):
         """Let Barbican and Nova answer."""
         for url, answer in (

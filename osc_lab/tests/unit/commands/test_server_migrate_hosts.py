@@ -314,7 +314,7 @@ class ShellTest(MoveTest):
         )
         self.files = {}
         for name in self.hosts:
-            self.files[name] = folder / f'{name}.conf'
+            self.files[name] = folder / f'nova-{name}.conf'
             self.configure(name)
         self.settings.update(
             {
@@ -362,6 +362,20 @@ class TestShell(ShellTest):
         )
         self.assertEqual(set(wanted), {item['check'] for item in found})
         self.assertEqual({'unknown'}, {item['result'] for item in found})
+
+    def test_files_of_cinder_are_no_files_of_nova(self):
+        other = self.ssh.parent / 'cinder.conf'
+        other.write_text('[libvirt]\nlive_migration_tunnelled = true\n')
+        for paths in self.settings['config_files'].values():
+            paths.append(str(other))
+        self.assertEqual(
+            {'host2': 'ok'}, self.check('migration-options', status=3)
+        )
+
+    def test_files_that_are_no_mapping(self):
+        self.settings['config_files'] = ['/etc/nova/nova.conf']
+        self.openstack('vm1', '--preflight', status=2, settings=self.settings)
+        self.assertIn('config_files', self.err)
 
     def test_cells_that_differ(self):
         for name, place in (('host1', 'one'), ('host2', 'two')):

@@ -61,6 +61,13 @@ class TestAttach(testtools.TestCase):
         self.assertIn('LUKS header on the host: aes-xts', run.stderr)
         self.assertEqual({}, self.cloud.volumes)
 
+    def test_address_that_nova_tells(self):
+        self.cloud.settings(ssh='root@{host_ip}')
+        self.cloud.hypervisor('hosta', '192.0.2.7')
+        self.host.write('ssh', '#!/bin/sh\nexit 255\n')
+        (self.host.folder / 'ssh').chmod(0o755)
+        self.fails('root@192.0.2.7 -- true', status=1)
+
     def test_volume_that_shrinks(self):
         self.host.block({'image': {'virtual-size': 2**18}})
         self.fails('shrank')

@@ -214,6 +214,34 @@ class TestCheck(testtools.TestCase):
         self.assertEqual(4, run.status, str(run))
         self.assertIn('--ssh', run.stdout)
 
+    def addressed(self, host, **settings):
+        cloud = self.useFixture(
+            cinder.Cloud(services=('block-storage', 'compute'))
+        )
+        cloud.settings(ssh='root@{host_ip}', **settings)
+        cloud.hypervisor('a', '192.0.2.7')
+        program = self.folder / 'ssh'
+        program.write_text('#!/bin/sh\nexit 255\n')
+        program.chmod(0o755)
+        self.useFixture(
+            fixtures.EnvironmentVariable(
+                'PATH', f'{self.folder}:{os.environ["PATH"]}'
+            )
+        )
+        run = cinder.Run(*CHECK, '--host', host, '-f', 'json')
+        self.assertEqual(4, run.status, str(run))
+        return run.stdout
+
+    def test_address_that_nova_tells(self):
+        self.assertIn('root@192.0.2.7 -- true', self.addressed('a'))
+
+    def test_address_that_nova_does_not_know(self):
+        self.assertIn('root@b -- true', self.addressed('b'))
+
+    def test_address_that_is_configured(self):
+        there = {'host_addresses': {'a': '192.0.2.8'}}
+        self.assertIn('root@192.0.2.8 -- true', self.addressed('a', **there))
+
 
 class TestHosts(testtools.TestCase):
     """Which hosts are checked without --host."""
