@@ -92,6 +92,23 @@ def probe(uri: str, deadline: float) -> facts.Attempt:
     return facts.Attempt('', uri, outcome, text, time.monotonic() - started)
 
 
+def silent(uri: str) -> str:
+    """Return a URI with which OpenSSH does not ask.
+
+    It would ask at the terminal, for passwords and host keys, out of a
+    thread; libvirt takes parameters without regard to case (viruri.c).
+    """
+    parts = urllib.parse.urlsplit(uri)
+    given = urllib.parse.parse_qsl(
+        parts.query.replace(';', '&'), keep_blank_values=True
+    )
+    if parts.scheme.partition('+')[2].lower() != 'ssh' or any(
+        name.lower() == 'no_tty' for name, _value in given
+    ):
+        return uri
+    return f'{uri}{"&" if "?" in uri else "?"}no_tty=1'
+
+
 class Connection:
     """One host's libvirt.  Every method may hang: see the module.
 
@@ -104,7 +121,7 @@ class Connection:
         self._found: facts.Libvirt | None = None
         self._libvirt = library()
         try:
-            self._conn = self._libvirt.open(uri)
+            self._conn = self._libvirt.open(silent(uri))
         except self._libvirt.libvirtError as error:
             raise exceptions.AccessError(str(error)) from error
 

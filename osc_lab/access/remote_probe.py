@@ -300,6 +300,8 @@ def virsh(uri: str, timeout: float, secrets: bool = True) -> Json | None:
             capture_output=True,
             timeout=timeout,
             env=environment,
+            # Where this is the user's machine, OpenSSH could ask him.
+            start_new_session=True,
         )
         text = 'open' if done.returncode == 0 else _last(done.stderr)
     except subprocess.TimeoutExpired:

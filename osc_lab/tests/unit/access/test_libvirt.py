@@ -89,6 +89,27 @@ class TestConnection(LibvirtTest):
         )
         self.assertEqual('authentication failed', str(error))
 
+    def test_openssh_does_not_ask(self):
+        path = 'qemu+ssh://root@h/system'
+        for uri, expected in (
+            (path, f'{path}?no_tty=1'),
+            (f'{path}?keyfile=/a%26b', f'{path}?keyfile=/a%26b&no_tty=1'),
+            ('QEMU+SSH://[::1]:2/x', 'QEMU+SSH://[::1]:2/x?no_tty=1'),
+            ('qemu+ssh:///system', 'qemu+ssh:///system?no_tty=1'),
+            (f'{path}?NO_TTY=0', f'{path}?NO_TTY=0'),
+            (f'{path}?a=b;no_tty=', f'{path}?a=b;no_tty='),
+            ('qemu+libssh2://h/system', 'qemu+libssh2://h/system'),
+            ('qemu+tls://h/system?a=b', 'qemu+tls://h/system?a=b'),
+            ('test:///default', 'test:///default'),
+        ):
+            self.assertEqual(expected, libvirt.silent(uri))
+
+    def test_opened_without_a_terminal(self):
+        library = self.useFixture(fake_libvirt.Library())
+        library.hosts = {'qemu+ssh://a/system?no_tty=1': self.host}
+        found = libvirt.Connection('qemu+ssh://a/system').host()
+        self.assertEqual('qemu+ssh://a/system', found.uri)
+
     def test_no_library(self):
         self.useFixture(
             fixtures.MonkeyPatch('osc_lab.access.libvirt.library', LIBRARY)

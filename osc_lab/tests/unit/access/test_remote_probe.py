@@ -349,6 +349,11 @@ class TestWays(ProbeTest):
             (self.folder / 'virsh.args').read_text(),
         )
 
+    def test_libvirt_without_our_terminal(self):
+        self.virsh('cut -d " " -f 6 /proc/$$/stat >"$0.session"')
+        found = (self.folder / 'virsh.session').read_text()
+        self.assertNotIn(int(found), (0, os.getsid(0)))
+
     def test_libvirt_that_refuses(self):
         found = self.virsh(
             'echo "error: failed to connect to the hypervisor" >&2\n'
