@@ -119,7 +119,7 @@ def _add_type(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help=_(
             'Accept the control location back-end, with which no '
-            'compute host encrypts'
+            'compute host encrypts, or formats for luks'
         ),
     )
 

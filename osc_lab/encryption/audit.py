@@ -149,6 +149,8 @@ def _provider(
 ) -> collections.abc.Iterator[finding.Finding]:
     name = encryption.provider
     today = provider_.canonical(name)
+    # os-brick asks so, and imports a provider for this location alone.
+    front_end = (encryption.control_location or '').lower() == 'front-end'
     evidence = {'provider': name}
     if today is None:
         yield _finding(
@@ -157,6 +159,15 @@ def _provider(
             finding.Result.FAILED,
             _('Its provider "%s" leaves data in clear') % name,
             _('Make a new type and move the volumes.'),
+            **evidence,
+        )
+    elif today not in provider_.KNOWN and not front_end:
+        yield _finding(
+            'type-provider',
+            _of_type(item),
+            finding.Result.UNKNOWN,
+            _('Its provider "%s" is not known; it is for the storage') % name,
+            _('Make sure that the storage encrypts, or use luks.'),
             **evidence,
         )
     elif today not in provider_.KNOWN:
@@ -179,13 +190,24 @@ def _provider(
             _('Use luks for new types.'),
             **evidence,
         )
-    if encryption.control_location != 'front-end':
+    if not front_end:
+        # For luks Nova asks the provider alone (_allow_native_luksv1), but
+        # formats by an encryptor, which there is none of.
+        words = (
+            _(
+                'With its control location "%s" a volume that is not '
+                'formatted cannot be attached'
+            )
+            if today == provider_.LUKS
+            else _(
+                'Its control location "%s" means that no compute host encrypts'
+            )
+        )
         yield _finding(
             'type-control-location',
             _of_type(item),
             finding.Result.WARNING,
-            _('Its control location "%s" means that no compute host encrypts')
-            % encryption.control_location,
+            words % encryption.control_location,
             _('Make sure that the storage encrypts, or use front-end.'),
             control_location=encryption.control_location,
         )

@@ -172,15 +172,16 @@ def _location(text: str, allow_back_end: bool, warnings: list[str]) -> str:
         if not allow_back_end:
             raise exceptions.InvalidInput(
                 _(
-                    '--control-location: with back-end nothing on the '
-                    'compute host encrypts, though volumes say "encrypted"'
+                    '--control-location: with back-end no compute host '
+                    'encrypts with luks2 or plain, though volumes say '
+                    '"encrypted", nor formats with luks'
                 ),
                 _('Use front-end, or insist with --allow-back-end.'),
             )
         warnings.append(
             _(
-                '--control-location: whether data is encrypted depends on '
-                'the storage alone; no compute host encrypts'
+                '--control-location: with back-end a compute host encrypts '
+                'with luks alone, and never formats a volume'
             )
         )
     return text

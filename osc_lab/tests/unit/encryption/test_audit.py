@@ -201,15 +201,43 @@ class TestType(AuditTest):
         )
 
     def test_control_location(self):
-        self.says(
-            '"back-end"',
-            (
-                'type-control-location',
-                'warning',
-                {'control_location': 'back-end'},
+        for provider, words in (
+            ('luks', 'not formatted cannot be attached'),
+            ('LuksEncryptor', 'not formatted cannot be attached'),
+            ('luks2', 'no compute host encrypts'),
+            ('plain', 'no compute host encrypts'),
+        ):
+            *_others, found = audit.judge_type(
+                encryption(provider=provider, control_location='back-end')
+            )
+            self.says(
+                words,
+                (
+                    'type-control-location',
+                    'warning',
+                    {'control_location': 'back-end'},
+                ),
+                [found],
+                'front-end',
+            )
+            self.assertIn('"back-end"', self.message)
+        # As os-brick takes it.
+        self.assertEqual(
+            [],
+            self.told(
+                audit.judge_type(encryption(control_location='Front-End'))
             ),
-            audit.judge_type(encryption(control_location='back-end')),
-            'front-end',
+        )
+
+    def test_provider_of_the_storage(self):
+        """os-brick imports it for front-end alone."""
+        provider, _location = audit.judge_type(
+            encryption(provider='vendor.X', control_location='back-end')
+        )
+        self.says(
+            'is not known; it is for the storage',
+            ('type-provider', 'unknown', {'provider': 'vendor.X'}),
+            [provider],
         )
 
     def test_cipher(self):
