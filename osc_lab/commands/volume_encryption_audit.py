@@ -153,13 +153,18 @@ class Audit(command.Lister):
     ) -> 'dict[str, model.VolumeType]':
         import dataclasses
 
-        found = {
-            item.id: dataclasses.replace(
-                item, encryption=store.encryption(item.id)
-            )
-            for item in store.types()
-            if wanted is None or wanted in (item.id, item.name)
-        }
+        found = {}
+        for item in store.types():
+            if wanted is not None and wanted not in (item.id, item.name):
+                continue
+            try:
+                encryption = store.encryption(item.id)
+            except exceptions.ServiceError as error:
+                # Somebody removed it meanwhile.
+                if error.status == 404:
+                    continue
+                raise
+            found[item.id] = dataclasses.replace(item, encryption=encryption)
         if wanted is not None and not found:
             raise exceptions.NotFound(
                 _('There is no volume type "%s"') % wanted,

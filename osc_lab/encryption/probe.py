@@ -30,7 +30,8 @@ class KeyOrder(typing.NamedTuple):
 
     :param made: the key was made (and removed again)
     :param reason: why not
-    :param forbidden: the caller's roles may not order keys
+    :param forbidden: the caller's roles may not order keys, or a quota is
+        reached: Barbican answers 403 to both (QuotaReached)
     """
 
     made: bool
@@ -97,9 +98,10 @@ def order(encryption: model.Encryption, answer: KeyOrder) -> list[str]:
     if answer.forbidden:
         return [
             _(
-                'Your roles may not order keys in Barbican (%s); projects '
-                'that are to use the type need a role that may, such as '
-                'member or creator.'
+                'Barbican refuses you a key (%s): your roles may not order '
+                'one, or a quota is reached. Projects that are to use the '
+                'type need a role that may, such as member or creator, and '
+                'room in their quota.'
             )
             % answer.reason
         ]

@@ -112,6 +112,16 @@ class TestAudit(testtools.TestCase):
         item['extra_specs'] = {'encryption-provider': 'luks'}
         self.assertEqual(['type-extra-specs'], self.audit())
 
+    def test_type_that_goes_meanwhile(self):
+        gone = self.cloud.add('LUKS-gold')
+        self.cloud.add('a', 'encrypted')
+        self.cloud.http.get(
+            f'{cinder.CINDER}/types/{gone["id"]}/encryption',
+            status_code=404,
+            json={'itemNotFound': {'message': 'no such type'}},
+        )
+        self.assertEqual(['type-not-encrypted'], self.audit())
+
     def test_twins(self):
         self.cloud.add('t', **GOOD)
         self.cloud.add('t', **GOOD)
