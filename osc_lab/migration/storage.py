@@ -132,17 +132,17 @@ def left_over(facts: facts_.Facts, host: facts_.Host) -> str:
     has nothing to do with whether disks are copied into it.
     """
     here, there, domain = facts.source.shell, host.shell, facts.source.guest
-    if isinstance(here, facts_.Gap) or isinstance(there, facts_.Gap):
+    if isinstance(there, facts_.Gap):
         return ''
-    pairs = [
-        (
-            nova_options.read(here.options).folder(facts.server.id),
-            nova_options.read(there.options).folder(facts.server.id),
-        )
-    ]
-    if isinstance(domain, facts_.Domain):
-        pairs += [(path, path) for path in _copied(domain)]
-    for one, other in pairs:
+    disks = _copied(domain) if isinstance(domain, facts_.Domain) else []
+    folder = nova_options.read(there.options).folder(facts.server.id)
+    if there.files.get(folder) and '' in map(there.files.get, disks):
+        # Not shared, for a disk of the guest is not in it.
+        return folder
+    if isinstance(here, facts_.Gap):
+        return ''
+    source = nova_options.read(here.options).folder(facts.server.id)
+    for one, other in ((source, folder), *zip(disks, disks, strict=True)):
         ends = here.files.get(one), there.files.get(other)
         if all(ends) and ends[0] != ends[1]:
             return other

@@ -142,6 +142,18 @@ class TestStorage(testtools.TestCase):
             self.left('fs:1', 'fs:2', instances_path='/elsewhere'),
         )
 
+    def test_the_folder_is_there_and_nobody_saw_the_source(self):
+        folder = '/var/lib/nova/instances/s1'
+        for disk, left in (('', folder), ('fs:1', '')):
+            files = {'/i/disk': disk, folder: 'fs:2'}
+            found = hosts.pair(
+                source={'shell': hosts.UNSET},
+                there={'shell': hosts.shell(files=files)},
+            )
+            self.assertEqual(
+                left, storage.left_over(found, found.destinations[0])
+            )
+
     def test_one_disk_of_two_is_not_shared(self):
         disks = (hosts.DISK, dataclasses.replace(hosts.DISK, source='/other'))
         known = {'/i/disk': 'fs:1', '/other': 'fs:2'}
