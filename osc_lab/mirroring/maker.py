@@ -25,6 +25,7 @@ import uuid
 
 from osc_lab import exceptions
 from osc_lab.i18n import _
+from osc_lab.mirroring import destination
 from osc_lab.mirroring import guard
 from osc_lab.mirroring import health
 from osc_lab.mirroring import host as host_
@@ -134,25 +135,8 @@ class Maker:
         self._existing = judge.existing(found, wish)
         if self._existing is None:
             judge.room(found)
-            if target.kind is targets.Kind.VLAN:
-                self._check_vlan(found)
-            elif target.tunnel:
-                kind = transaction.interface_type(target)
-                judge.tunnel(target, database.overlays(kind, target.address))
+            destination.check(database, found, target)
         return found, wish
-
-    def _check_vlan(self, found: model.Attachment) -> None:
-        database, bridge = self._host.database, found.bridge.uuid
-        number = self._request.target.number
-        assert number is not None
-        judge.vlan(found, number, database.vlan_users(bridge, number))
-        # Where one has no VLAN, as with OVN, thousands may have none.
-        ports = (
-            (found.port.name,)
-            if found.port.all_vlans
-            else database.open_ports(bridge)
-        )
-        judge.closed(found, number, ports)
 
     def _wish(self, output: model.Port | None) -> transaction.Wish:
         request = self._request
@@ -214,28 +198,8 @@ class Maker:
 
         :raises Conflict: when it carries traffic
         """
-        if wish.output is None:
-            return
-        database = self._host.database
-        found = database.port(wish.output.name)
-        if found is None:
-            return
-        interface = found[1]
-        after, _seconds = host_.changed(
-            database, interface.uuid, interface.statistics
-        )
-        outputs = {
-            mirror.output_port
-            for mirror in database.mirrors()
-            if mirror.output_port
-        }
-        judge.quiet(
-            wish.output.name,
-            interface.statistics,
-            after,
-            outputs,
-            wish.output.uuid,
-        )
+        if wish.output is not None:
+            destination.quiet(self._host.database, wish.output)
 
     def make(self, wait: float = 0) -> Made:
         """Make the mirror, or find that it is there.
