@@ -21,7 +21,7 @@ import sys
 import typing
 import uuid
 
-import testtools
+from osc_lab.tests import bounded
 
 # What runs in the background of a shell ignores SIGINT, and so would all
 # that the tests start.
@@ -67,7 +67,7 @@ def openstack(*argv, cloud=None, timeout=300, **environ):
     return Run(argv, done.returncode, done.stdout, done.stderr)
 
 
-class ShellTest(testtools.TestCase):
+class ShellTest(bounded.TestCase):
     """Runs the shell, with or without a cloud."""
 
     def openstack(self, *argv, status=0, **kwargs):

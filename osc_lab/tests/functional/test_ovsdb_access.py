@@ -16,17 +16,17 @@ import pathlib
 
 import fixtures
 from lab import pki
-import testtools
 
 from osc_lab.access import ovsdb
 from osc_lab import channels
 from osc_lab import exceptions
+from osc_lab.tests import bounded
 from osc_lab.tests.functional import vswitch
 
 HOST = 'cmp1'
 
 
-class TestTls(testtools.TestCase):
+class TestTls(bounded.TestCase):
     def setUp(self):
         super().setUp()
         self.switch = self.useFixture(vswitch.Switch(daemon=False))
@@ -88,7 +88,7 @@ class TestTls(testtools.TestCase):
         self.refused(port, '', client=False)
 
 
-class TestManyPorts(testtools.TestCase):
+class TestManyPorts(bounded.TestCase):
     def test_finding_one_reads_little(self):
         switch = self.useFixture(vswitch.Switch(daemon=False))
         read = []

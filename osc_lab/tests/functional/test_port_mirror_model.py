@@ -24,7 +24,6 @@ import json
 import fixtures
 from hypothesis import stateful
 from hypothesis import strategies as st
-import testtools
 
 from osc_lab.access import jsonrpc
 from osc_lab.access import mirror_hosts
@@ -37,6 +36,7 @@ from osc_lab.mirroring import model as rows_
 from osc_lab.mirroring import names
 from osc_lab.mirroring import table
 from osc_lab.mirroring import targets
+from osc_lab.tests import bounded
 from osc_lab.tests.functional import mirror_model
 from osc_lab.tests.functional import toxics
 from osc_lab.tests.functional import vswitch
@@ -571,7 +571,7 @@ def _uuids(value):
     return {item[1] for item in value[1]} if value[0] == 'set' else {value[1]}
 
 
-class TestModel(testtools.TestCase):
+class TestModel(bounded.TestCase):
     def test_mirrors(self):
         switch = self.useFixture(vswitch.Switch())
         for module in (making, mirror_hosts):

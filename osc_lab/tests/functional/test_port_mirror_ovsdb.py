@@ -16,8 +16,6 @@ import concurrent.futures
 import datetime
 import shlex
 
-import testtools
-
 from osc_lab import exceptions
 from osc_lab.mirroring import health
 from osc_lab.mirroring import inventory
@@ -26,6 +24,7 @@ from osc_lab.mirroring import marks
 from osc_lab.mirroring import model
 from osc_lab.mirroring import targets
 from osc_lab.mirroring import transaction
+from osc_lab.tests import bounded
 from osc_lab.tests.functional import vswitch
 
 PORT = '6f1c2d3e-0000-4000-8000-000000000001'
@@ -38,7 +37,7 @@ OTHER_MAC = '0a0000000002'
 HOSTILE = '-x $(touch /tmp/owned) "\'\\\n\x1b[31m; `id` ' + 'ä' * 200
 
 
-class SwitchTest(testtools.TestCase):
+class SwitchTest(bounded.TestCase):
     def setUp(self):
         super().setUp()
         self.switch = self.useFixture(vswitch.Switch(schema=self.schema()))

@@ -14,14 +14,13 @@
 
 import json
 
-import testtools
-
+from osc_lab.tests import bounded
 from osc_lab.tests.unit import fake_cloud
 
 LIVE = ('server', 'migrate', 'live')
 
 
-class CommandTest(testtools.TestCase):
+class CommandTest(bounded.TestCase):
     def setUp(self):
         super().setUp()
         self.cloud = fake_cloud.Cloud()

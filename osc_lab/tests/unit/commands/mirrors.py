@@ -23,9 +23,9 @@ import struct
 import typing
 
 import fixtures
-import testtools
 
 from osc_lab.mirroring import marks
+from osc_lab.tests import bounded
 from osc_lab.tests.unit import fake_cloud
 from osc_lab.tests.unit import fake_ovsdb
 
@@ -50,7 +50,7 @@ esac
 """
 
 
-class MirrorTest(testtools.TestCase):
+class MirrorTest(bounded.TestCase):
     HOSTS = ('host1', 'host2', 'host3')
 
     #: More for the mapping osc_lab of clouds.yaml.

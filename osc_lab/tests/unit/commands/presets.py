@@ -14,14 +14,13 @@
 
 from unittest import mock
 
-import testtools
-
+from osc_lab.tests import bounded
 from osc_lab.tests.unit import cinder
 
 LUKS = ('volume', 'encryption', 'preset', 'luks')
 
 
-class PresetTest(testtools.TestCase):
+class PresetTest(bounded.TestCase):
     def setUp(self):
         super().setUp()
         self.cloud = self.useFixture(cinder.Cloud())

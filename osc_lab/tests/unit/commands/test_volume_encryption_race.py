@@ -17,13 +17,13 @@ import itertools
 from unittest import mock
 
 import requests
-import testtools
 
 from osc_lab.access import process
 from osc_lab.encryption import mark
 from osc_lab.encryption import proof
 from osc_lab.encryption import reconcile
 from osc_lab import exceptions
+from osc_lab.tests import bounded
 from osc_lab.tests.unit import cinder
 
 LUKS = ('volume', 'encryption', 'preset', 'luks')
@@ -36,7 +36,7 @@ GOOD = {
 }
 
 
-class RaceTest(testtools.TestCase):
+class RaceTest(bounded.TestCase):
     def setUp(self):
         super().setUp()
         self.cloud = self.useFixture(cinder.Cloud())
