@@ -32,6 +32,10 @@ from osc_lab.migration import verify
 from osc_lab import workers
 
 
+#: Seconds before a host whose libvirt did not let us in is asked again.
+_PAUSE = 3.0
+
+
 class JobWatch:
     """libvirt's statistics of a guest's migration, read in the background.
 
@@ -63,13 +67,24 @@ class JobWatch:
         self._stop.set()
 
     def _run(self) -> None:
-        try:
-            connection = libvirt.Connection(self._uri)
-        except exceptions.LabError:
-            return
+        while not self._stop.is_set():
+            try:
+                connection = libvirt.Connection(self._uri)
+            except exceptions.MissingLibrary:
+                return
+            except exceptions.LabError:
+                self._stop.wait(_PAUSE)
+                continue
+            self._read(connection)
+            connection.close()
+
+    def _read(self, connection: libvirt.Connection) -> None:
+        """Keep what a connection tells, until it fails or nobody asks."""
         while not self._stop.wait(self._interval):
-            self._latest = (time.monotonic(), connection.job(self._uuid))
-        connection.close()
+            found = connection.job(self._uuid)
+            if found is None:
+                return
+            self._latest = (time.monotonic(), found)
 
 
 class Aftermath:

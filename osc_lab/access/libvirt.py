@@ -37,6 +37,7 @@ PORTS = {'tcp': 16509, 'tls': 16514, 'ssh': 22}
 GOODBYE = 0.5
 
 _NO_DOMAIN = 42
+_NOT_RUNNING = 55
 _INVALID_ARGUMENT = 8
 _NO_SUPPORT = 3
 _UNSUPPORTED = 67
@@ -337,8 +338,10 @@ class Connection:
 
     def job(
         self, domain_uuid: str, completed: bool = False
-    ) -> dict[str, typing.Any]:
+    ) -> dict[str, typing.Any] | None:
         """Return the statistics of a guest's job, empty without one.
+
+        None when libvirt does not say, for one as its daemon is restarted.
 
         :param completed: of the last one that ended, seen at the
             destination
@@ -353,8 +356,9 @@ class Connection:
         try:
             domain = self._conn.lookupByUUIDString(domain_uuid)
             found = domain.jobStats(flags)
-        except lib.libvirtError:
-            return {}
+        except lib.libvirtError as error:
+            gone = error.get_error_code() in (_NO_DOMAIN, _NOT_RUNNING)
+            return {} if gone else None
         if found.get('type') == lib.VIR_DOMAIN_JOB_NONE:
             return {}
         return dict(found)

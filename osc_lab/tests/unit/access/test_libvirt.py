@@ -22,6 +22,7 @@ import time
 import fixtures
 import testtools
 
+from osc_lab.access import aftermath
 from osc_lab.access import libvirt
 from osc_lab import exceptions
 from osc_lab.migration import domain_xml
@@ -38,7 +39,7 @@ class LibvirtTest(testtools.TestCase):
         super().setUp()
         self.guest = fake_libvirt.Guest(UUID)
         self.host = fake_libvirt.Host('a', self.guest)
-        self.useFixture(fake_libvirt.Library(a=self.host))
+        self.library = self.useFixture(fake_libvirt.Library(a=self.host))
         self.useFixture(
             fixtures.MonkeyPatch('time.sleep', lambda seconds: None)
         )
@@ -292,9 +293,37 @@ class TestJob(LibvirtTest):
 
     def test_none(self):
         self.assertEqual({}, self.connection.job(UUID))
-        self.guest.jobs = [fake_libvirt.Error()]
+        self.guest.jobs = [fake_libvirt.Error('domain is not running', 55)]
         self.assertEqual({}, self.connection.job(UUID))
         self.assertEqual({}, self.connection.job('other'))
+
+    def test_unknown(self):
+        self.guest.jobs = [fake_libvirt.Error('client socket is closed', 1)]
+        self.assertIsNone(self.connection.job(UUID))
+
+    def test_watch_opens_again(self):
+        """The daemon is restarted while a guest is moved."""
+        self.useFixture(
+            fixtures.MonkeyPatch('osc_lab.access.aftermath._PAUSE', 0.001)
+        )
+        running = {'type': 2, 'memory_total': 5}
+        self.guest.jobs = [fake_libvirt.Error('closed'), running]
+        refused = [fake_libvirt.Error('refused')]
+        opened = self.library.module.open
+
+        def open_(uri):
+            if refused:
+                raise refused.pop()
+            return opened(uri)
+
+        self.library.module.open = open_
+        watched = aftermath.JobWatch('test:///a', UUID, 0.001)
+        self.addCleanup(watched.stop)
+        limit = time.monotonic() + 10
+        while not watched() and time.monotonic() < limit:
+            threading.Event().wait(0.001)
+        self.assertEqual(running, watched())
+        self.assertEqual([], refused)
 
     def test_dirty_pages(self):
         # 3 MiB in each of two seconds.
