@@ -153,6 +153,7 @@ class Driver:
         self._interval = interval
         self._on_stall = on_stall
         self._say = say
+        self._window = stall_window
         self._stall = watch.Stall(stall_window)
         self._peak = watch.Peak()
         self._stalled = False
@@ -325,10 +326,8 @@ class Driver:
         self, server: facts.Server, record: record_.Record
     ) -> None:
         self._say(
-            _(
-                'What remains no longer shrinks: the guest writes faster than '
-                'the network carries.'
-            )
+            _('What remains has not become less for %d seconds.')
+            % self._window
         )
         if self._on_stall is OnStall.ABORT:
             self._abort(server, record)

@@ -244,17 +244,17 @@ class TestBusy(SlowTest):
     def test_stall_is_reported(self):
         shown = self.started('--on-stall', 'report', '--timeout', '120')
         self.assertEqual(4, shown.end(PATIENCE), shown.text)
-        self.assertIn('no longer shrinks', shown.text)
+        self.assertIn('has not become less', shown.text)
         self.assertTrue(self.under_way())
         self.assert_nothing_left()
 
     def test_stall_aborts(self):
         shown = self.started('--on-stall', 'abort')
-        self.stays(shown, 5, 'no longer shrinks', 'Not moved')
+        self.stays(shown, 5, 'has not become less', 'Not moved')
 
     def test_stall_is_forced_to_its_end(self):
         shown = self.started('--on-stall', 'force-complete')
         self.assertEqual(0, shown.end(PATIENCE), shown.text)
-        self.assertIn('no longer shrinks', shown.text)
+        self.assertIn('has not become less', shown.text)
         self.assertEqual(self.other, self.show()['OS-EXT-SRV-ATTR:host'])
         self.assert_nothing_left()

@@ -363,7 +363,9 @@ class TestStall(DriveTest):
             nova, job=lambda: job, stall_window=40.0, **changes
         )
         self.assertTrue(found.stalled)
-        self.assertIn('no longer shrinks', self.said[0])
+        self.assertEqual(
+            'What remains has not become less for 40 seconds.', self.said[0]
+        )
         return nova
 
     def test_report(self):
