@@ -73,7 +73,7 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     (
         r'CPU is incompatible|CPU doesn|Unacceptable CPU|'
         r'guest CPU doesn|required features|CPU model .* not supported|'
-        r'CPU model .* is not known',
+        r'CPU model .* is not known|CPU affinity',
         'cpu',
     ),
     (r'Cannot access storage file|Could not open', 'guest-devices'),
@@ -83,7 +83,10 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     (r'Migration without shared storage is unsafe', 'migration-storage'),
     (r'Live migration not completed after', 'convergence'),
     (r'PortBindingFailed|VirtualInterface|vif-plugged', 'port-binding'),
-    (r'ServerGroup|anti-affinity|affinity', 'server-group'),
+    (
+        r'ServerGroup|GroupAffinity|group policy|(anti|soft)-affinity',
+        'server-group',
+    ),
     (
         r'Lack of memory|not enough capacity|' + NO_HOST.pattern,
         'destination-capacity',
