@@ -59,6 +59,8 @@ class Candidate:
         return (
             steps.index(self.result),
             self.report.count(finding.Result.FAILED),
+            # A host of which less was seen has fewer warnings, too.
+            self.report.count(finding.Result.UNKNOWN),
             self.report.count(finding.Result.WARNING),
             -ram,
             -vcpus,

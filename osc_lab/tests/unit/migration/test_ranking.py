@@ -55,7 +55,7 @@ class TestRank(testtools.TestCase):
         return [item.host.name for item in ranked.candidates]
 
     def test_the_result_counts_first(self):
-        """Then failures, warnings, memory, processors, and the name."""
+        """Then failures, what is unknown, warnings, room, and the name."""
         results = {
             'e': (R.FAILED, R.FAILED),
             'd': (R.FAILED,),
@@ -79,6 +79,15 @@ class TestRank(testtools.TestCase):
             found('a', R.FAILED),
             found('a', R.WARNING),
             found('b', R.FAILED),
+        ]
+        hosts = [host('a', 9), host('b', 5)]
+        self.assertEqual(['b', 'a'], self.order(hosts, *items))
+
+    def test_what_is_unknown_counts_before_warnings(self):
+        """A host that lets nobody in is not better than one that was seen."""
+        items = [
+            *(found('a', R.UNKNOWN), found('a', R.UNKNOWN, 'host-memory')),
+            *(found('b', R.UNKNOWN), found('b', R.WARNING, 'host-memory')),
         ]
         hosts = [host('a', 9), host('b', 5)]
         self.assertEqual(['b', 'a'], self.order(hosts, *items))
