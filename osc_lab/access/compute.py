@@ -132,7 +132,14 @@ class Compute:
                 {str(k): str(v) for k, v in image['properties'].items()}
                 if isinstance(image.get('properties'), dict)
                 else {}
-                if version >= SERVER or not image
+                if version >= SERVER and image
+                else facts.Gap(
+                    _(
+                        'Nova shows no image properties of a server that was '
+                        'booted from a volume.'
+                    )
+                )
+                if not image
                 else facts.Gap(_('Nova shows image properties from 2.98 on.'))
             ),
             volume_ids=tuple(

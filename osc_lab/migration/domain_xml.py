@@ -125,6 +125,7 @@ def domain(text: str, tainted: tuple[str, ...] = ()) -> facts.Domain:
             _filesystem(item) for item in root.findall('devices/filesystem')
         ),
         tpm=_attribute(root, 'devices/tpm/backend', 'type'),
+        launch_security=_attribute(root, 'launchSecurity', 'type'),
         hugepages=backing is not None
         and backing.find('hugepages') is not None,
         file_memory=backing is not None

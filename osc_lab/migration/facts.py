@@ -76,6 +76,11 @@ class Flavor:
         default_factory=dict
     )
 
+    @property
+    def tpm_security(self) -> str:
+        """Who keeps the secret of a TPM; an image cannot say that."""
+        return self.extra_specs.get('hw:tpm_secret_security', 'user')
+
 
 @dataclasses.dataclass(frozen=True)
 class Server:
@@ -83,7 +88,8 @@ class Server:
 
     :param pinned_zone: zone asked for at creation; None is none, a Gap
         below microversion 2.96
-    :param image_properties: from 2.98; a Gap below
+    :param image_properties: from 2.98; a Gap below, and for a server that
+        was booted from a volume
     """
 
     id: str
@@ -396,6 +402,7 @@ class Domain:
     hostdevs: tuple[str, ...] = ()
     filesystems: tuple[str, ...] = ()
     tpm: str = ''
+    launch_security: str = ''
     hugepages: bool = False
     file_memory: bool = False
     interfaces: tuple[str, ...] = ()

@@ -46,7 +46,7 @@ class GuestDevices(base.HostCheck):
             return
         found = [
             *self._passed_through(facts, host, domain),
-            *self._devices(host, domain),
+            *self._devices(facts, host, domain),
             *self._media(facts, host, domain),
         ]
         yield from found
@@ -96,7 +96,9 @@ class GuestDevices(base.HostCheck):
                 remedy,
             )
 
-    def _devices(self, host: facts_.Host, domain: facts_.Domain) -> base.Found:
+    def _devices(
+        self, facts: facts_.Facts, host: facts_.Host, domain: facts_.Domain
+    ) -> base.Found:
         for kind in domain.filesystems:
             yield self.answer(
                 host.name,
@@ -116,6 +118,14 @@ class GuestDevices(base.HostCheck):
         if domain.tpm == 'passthrough':
             yield self.answer(
                 host.name, base.FAILED, _('The TPM of the host is used.')
+            )
+        policy = facts.server.flavor.tpm_security
+        if domain.tpm == 'emulator' and policy != 'host':
+            yield self.answer(
+                host.name,
+                base.FAILED,
+                _('The secret of its TPM is kept for the user ("%s").')
+                % policy,
             )
         if domain.file_memory:
             yield self.answer(
@@ -207,6 +217,10 @@ class MigrationStorage(base.HostCheck):
             yield self.answer(
                 host.name, base.FAILED, decision.problem, decision.remedy
             )
+            return
+        if isinstance(host.shell, facts_.Gap) and host.shell.asked:
+            # Nobody saw whether a folder is left.
+            yield self.missing(host.name, host.shell)
             return
         if not decision.block:
             yield self.answer(

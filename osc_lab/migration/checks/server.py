@@ -161,37 +161,32 @@ class ServerFeatures(base.ServerCheck):
             )
         if blocked or risky:
             return
-        unseen = [
-            base.gap_of(server.image_properties if server.image_id else None),
+        unseen = (
+            base.gap_of(_image(facts)),
             base.gap_of(server.shares),
             base.gap_of(facts.network),
-        ]
-        gaps = [gap.message for gap in unseen if gap]
-        yield self.answer(
-            server.name,
-            base.OK,
-            _('The flavor shows nothing that cannot travel; %s')
-            % '; '.join(gaps)
-            if gaps
-            else _('Nothing that cannot travel.'),
         )
+        gaps = [gap for gap in unseen if gap]
+        if not gaps:
+            yield self.answer(
+                server.name, base.OK, _('Nothing that cannot travel.')
+            )
+        for gap in gaps:
+            yield self.missing(server.name, gap)
 
     def _blocked(
         self, facts: facts_.Facts
     ) -> collections.abc.Iterator[tuple[str, str]]:
         server, specs = facts.server, facts.server.flavor.extra_specs
-        image = (
-            {}
-            if isinstance(server.image_properties, facts_.Gap)
-            else server.image_properties
-        )
+        known = _image(facts)
+        image = {} if isinstance(known, facts_.Gap) else known
         if 'true' in (
             specs.get('hw:mem_encryption', '').lower(),
             image.get('hw_mem_encryption', '').lower(),
         ):
             yield _('Its memory is encrypted (SEV).'), ''
         if 'hw:tpm_version' in specs or 'hw_tpm_version' in image:
-            policy = specs.get('hw:tpm_secret_security', 'user')
+            policy = server.flavor.tpm_security
             if policy != 'host':
                 yield (
                     _('The secret of its TPM is kept for the user ("%s").')
@@ -216,6 +211,25 @@ class ServerFeatures(base.ServerCheck):
                         % {'id': port.id, 'type': port.vnic_type},
                         _('Detach the port first.'),
                     )
+
+
+def _image(
+    facts: facts_.Facts,
+) -> collections.abc.Mapping[str, str] | facts_.Gap:
+    """Return the properties of the image, or what the guest shows of them."""
+    known, guest = facts.server.image_properties, facts.source.guest
+    if not isinstance(known, facts_.Gap):
+        return known
+    if isinstance(guest, facts_.Gap):
+        return facts_.Gap(
+            f'{known.message} {guest.message}', guest.remedy, guest.asked
+        )
+    found = {}
+    if guest.tpm == 'emulator':
+        found['hw_tpm_version'] = guest.tpm
+    if guest.launch_security.startswith('sev'):
+        found['hw_mem_encryption'] = 'true'
+    return found
 
 
 class CallerRights(base.ServerCheck):

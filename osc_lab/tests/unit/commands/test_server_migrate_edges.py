@@ -107,6 +107,24 @@ class TestVersions(migrations.CommandTest):
         self.assertEqual('unknown', found['result'])
         self.assertIn('2.71', found['message'])
 
+    def features(self):
+        (found,) = self.findings(
+            *('vm1', '--host', 'host2', '--preflight'),
+            *('--check', 'server-features'),
+        )
+        self.assertEqual('skipped', found['result'])
+        self.assertIn('--libvirt-uri', found['remedy'])
+        return found['message']
+
+    def test_that_show_no_properties_of_an_image(self):
+        self.nova('2.97')
+        del self.cloud.server['image']['properties']
+        self.assertIn('2.98', self.features())
+
+    def test_that_show_no_image_of_a_volume(self):
+        self.cloud.server['image'] = ''
+        self.assertIn('booted from a volume', self.features())
+
 
 class TestNames(migrations.CommandTest):
     def test_two_servers_of_one_name(self):

@@ -85,6 +85,21 @@ CASES = (
         {},
         'the migration; the guest must bear that.',
     ),
+    (
+        guest.GuestDevices,
+        hosts.domain(tpm='emulator'),
+        ['failed'],
+        'for the user ("user")',
+    ),
+    (
+        guest.GuestDevices,
+        dataclasses.replace(
+            hosts.domain(tpm='emulator'),
+            server=samples.flavor(hw__tpm_secret_security='host').server,
+        ),
+        [],
+        'can travel',
+    ),
     (guest.GuestDevices, hosts.domain(tpm='passthrough'), ['failed'], 'TPM'),
     (
         guest.GuestDevices,

@@ -17,9 +17,24 @@ from osc_lab.migration.checks import claims
 from osc_lab.migration.checks import server
 from osc_lab.migration import facts
 from osc_lab.tests.unit.migration import check_cases
+from osc_lab.tests.unit.migration import host_samples as hosts
 from osc_lab.tests.unit.migration import samples
 
 GAP = facts.Gap('the service does not answer')
+
+
+def guest(specs=None, libvirt=None, **changes):
+    """Return facts with a guest whose image Nova does not show."""
+    found = hosts.domain(**changes)
+    known = samples.server(
+        image_properties=GAP,
+        image_id=None,
+        flavor=facts.Flavor('m1', 1, 256, 1, extra_specs=specs or {}),
+    )
+    source = found.source
+    if libvirt is not None:
+        source = samples.dataclasses.replace(source, libvirt=libvirt)
+    return samples.dataclasses.replace(known, source=source)
 
 
 #: (check, facts, results that are not ok, words in message or remedy)
@@ -192,33 +207,51 @@ CASES = (
     ),
     (
         server.ServerFeatures,
-        samples.server(image_properties=GAP),
-        [],
-        'flavor shows nothing that cannot travel; the service does not',
+        guest(libvirt=GAP),
+        ['unknown'],
+        'does not answer the service does not answer',
+    ),
+    (server.ServerFeatures, guest(), [], 'Nothing that cannot travel'),
+    (
+        server.ServerFeatures,
+        guest(tpm='emulator'),
+        ['failed'],
+        'the user ("user")',
+        {},
+        'from Nova 33 on.',
     ),
     (
         server.ServerFeatures,
-        samples.server(image_properties=GAP, image_id=None),
+        guest(
+            {'hw:tpm_secret_security': 'host'},
+            tpm='emulator',
+        ),
         [],
         'Nothing that cannot travel',
     ),
     (
         server.ServerFeatures,
+        guest(launch_security='sev-snp'),
+        ['failed'],
+        'SEV',
+    ),
+    (
+        server.ServerFeatures,
         samples.server(shares=GAP),
-        [],
-        'flavor shows nothing that cannot travel; the service does not',
+        ['unknown'],
+        'does not answer',
     ),
     (
         server.ServerFeatures,
         samples.dataclasses.replace(samples.server(shares=GAP), network=GAP),
-        [],
-        'the service does not answer; the service does not answer',
+        ['unknown', 'unknown'],
+        'does not answer',
     ),
     (
         server.ServerFeatures,
         samples.clean(network=GAP),
-        [],
-        'flavor shows nothing that cannot travel; the service does not',
+        ['unknown'],
+        'does not answer',
     ),
     (
         server.ServerFeatures,
@@ -358,6 +391,16 @@ class TestChecks(check_cases.CasesTest):
     CASES = CASES
     ALL = ALL
     CLEAN = samples.clean
+
+    def test_image_that_nobody_shows(self):
+        for image in ('i1', None):
+            found = samples.server(image_properties=GAP, image_id=image)
+            [item] = self.judge(server.ServerFeatures(), found)
+            self.assertEqual('skipped', item.result)
+            self.assertEqual(
+                f'{GAP.message} No libvirt channel is set.', item.message
+            )
+            self.assertEqual('Use --libvirt-uri.', item.remedy)
 
     def rights(self, roles, project='p1', host='', asked=None):
         found = samples.dataclasses.replace(

@@ -56,8 +56,7 @@ OF_DISKS = {
 ANSWERED = {
     ('cpu', 'migration-options'): 'Nova compares the model with this cpu_mode',
     ('port-binding', 'server-state'): 'a resize has bindings of its own',
-    ('server-features', 'port-binding'): 'it names what it could not see',
-    ('server-features', 'numa-and-sriov'): 'it names what it could not see',
+    ('migration-storage', 'migration-options'): 'another instances_path',
     ('qemu-migrate', 'migration-storage'): 'shared disks, as asked',
 }
 

@@ -57,6 +57,7 @@ GUEST = """<?xml version='1.0' encoding='{encoding}'?>
     <interface type='bridge'/>
     <tpm model='tpm-crb'><backend type='emulator'/></tpm>
   </devices>
+  <launchSecurity type='sev'/>
 </domain>
 """
 CAPABILITIES = """<capabilities>
@@ -103,6 +104,7 @@ class TestDomain(testtools.TestCase):
         self.assertEqual(('pci',), found.hostdevs)
         self.assertEqual(('virtiofs', '9p'), found.filesystems)
         self.assertEqual('emulator', found.tpm)
+        self.assertEqual('sev', found.launch_security)
         self.assertTrue(found.hugepages and found.file_memory)
         self.assertEqual(('tainted: x',), found.tainted)
 
