@@ -70,10 +70,20 @@ class TestBlockStorage(testtools.TestCase):
     def test_backups(self):
         self.answer(
             '/backups/detail',
-            {'backups': [{'id': 'b', 'name': None, 'volume_id': 'v'}]},
+            {
+                'backups': [
+                    {
+                        'id': 'b',
+                        'name': None,
+                        'volume_id': 'v',
+                        'status': 'creating',
+                    }
+                ]
+            },
         )
         self.assertEqual(
-            [model.Backup('b', '', 'v', None)], list(self.store.backups(True))
+            [model.Backup('b', '', 'v', None, 'creating')],
+            list(self.store.backups(True)),
         )
         self.assertEqual(['1'], self.http.last_request.qs['all_tenants'])
         list(self.store.backups(False))
