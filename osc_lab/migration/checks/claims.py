@@ -83,15 +83,19 @@ class NumaAndSriov(base.ServerCheck):
             yield self.missing(name, network)
             return
         gap = base.gap_of(facts.server.image_properties)
-        if not facts.server.image_id:
-            gap = facts_.Gap(_('Nova shows no image of a boot volume.'))
-        yield self.answer(
-            name,
-            base.OK,
-            _('Flavor and ports ask for none; %s') % gap.message
-            if gap
-            else _('Nothing asks for them.'),
-        )
+        if gap:
+            yield self.answer(
+                name,
+                base.SKIPPED,
+                _('Flavor and ports ask for none; of the image: %s')
+                % gap.message,
+                _(
+                    'Look for numatune, cputune and hugepages in "virsh '
+                    'dumpxml" on the source.'
+                ),
+            )
+            return
+        yield self.answer(name, base.OK, _('Nothing asks for them.'))
 
 
 def _topology(
