@@ -70,6 +70,7 @@ class Proxy:
     :ivar loop: [path, how often it still leads to itself]
     :ivar elsewhere: one of ELSEWHERE -> base URL of that host
     :ivar dead: number of the request from which on nothing is answered
+    :ivar struck: whether a fault, a dead network or a signal has come
     :ivar kill: (number, 'before' or 'after', pid) or None
     :ivar signal: what the process of that pid gets
     """
@@ -82,6 +83,7 @@ class Proxy:
         self.dead = None
         self.loop = ['', 0]
         self.elsewhere = {}
+        self.struck = False
         self.kill = None
         self.signal = signal.SIGKILL
         self._lock = threading.Lock()
@@ -117,6 +119,7 @@ class Proxy:
 
         def absent():
             self.close()
+            self.struck = True
             gone.set()
             time.sleep(seconds)
             self._up()
@@ -154,6 +157,7 @@ class Proxy:
 
     def strike(self, number, when):
         if self.kill and self.kill[:2] == (number, when):
+            self.struck = True
             os.kill(self.kill[2](), self.signal)
             time.sleep(0.1)
 
@@ -180,6 +184,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         after = number and self.proxy.faults.get(number + 1)
         self.proxy.strike(number, 'before')
         dead = self.proxy.dead and len(self.proxy.log) >= self.proxy.dead
+        # What refuses connections does so before there is a request.
+        if dead or fault not in (None, 'refused'):
+            self.proxy.struck = True
         if dead or fault == 'reset-before':
             return self._reset()
         if fault == 'hang-before':

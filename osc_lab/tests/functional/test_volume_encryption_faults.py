@@ -61,6 +61,7 @@ class FaultsTest(volumes.VolumesTest):
     def check(self, number, fault):
         what = f'{fault} at {number}, {self.recorded[number - 1]}'
         self.web.log.clear()
+        self.web.struck = False
         self.web.faults = {number: fault}
         if number == 1 and fault == 'refused':
             self.web.away(0.3)
@@ -69,6 +70,7 @@ class FaultsTest(volumes.VolumesTest):
         took = time.monotonic() - began
         self.web.faults = {}
         what = f'{what}: {run}'
+        self.assertTrue(self.web.struck, what)
         self.assertLess(took, self.limit, what)
         self.judge(run, what)
         self.clean()
@@ -125,9 +127,11 @@ class TestFaults(FaultsTest):
 
     def dies_and_is_mended(self, number):
         self.web.log.clear()
+        self.web.struck = False
         self.web.dead = number
         run = self.inside(*self.argv, **self.environ)
         self.web.dead = None
+        self.assertTrue(self.web.struck, str(run))
         self.assertIn(run.status, (1, 5), str(run))
         for item in self.types():
             if self.encryption(item['id']).get('provider') is None:
@@ -181,9 +185,11 @@ class TestProofFaults(FaultsTest):
     def dies_and_is_mended(self, number):
         """Return how many volumes the message named."""
         self.web.log.clear()
+        self.web.struck = False
         self.web.dead = number
         run = self.inside(*self.argv, **self.environ)
         self.web.dead = None
+        self.assertTrue(self.web.struck, str(run))
         what = f'dead from {self.recorded[number - 1]}: {run}'
         self.assertEqual(5, run.status, what)
         self.assertIn('openstack volume type delete', run.stderr, what)
