@@ -18,16 +18,15 @@ import stat
 import struct
 import subprocess
 import threading
-import time
 
 import fixtures
-import testtools
 
 from osc_lab.access import capture as access
 from osc_lab.access import shell
 from osc_lab.access import sinks
 from osc_lab import channels
 from osc_lab.mirroring import capture
+from osc_lab.tests import bounded
 
 _HEADER = r'\324\303\262\241\002\0\004\0\0\0\0\0\0\0\0\0\0\0\004\0\001\0\0\0'
 _PACKET = r'\001\0\0\0\001\0\0\0\001\0\0\0\001\0\0\0x'
@@ -69,7 +68,7 @@ TOLD = (
 )
 
 
-class TestRun(testtools.TestCase):
+class TestRun(bounded.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
@@ -215,12 +214,14 @@ class TestRun(testtools.TestCase):
         process = subprocess.Popen(
             self.shell.argv(capture.command('tpm1', capture.Wish(60, 1000))),
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        time.sleep(0.5)
+        # It writes when it takes signals.
+        self.assertEqual(24, len(process.stdout.read(24)))
         process.stdin.close()
-        process.wait(10)
+        process.wait(20)
+        process.stdout.close()
         self.assertTrue(self.done.exists())
 
     def test_packets(self):
