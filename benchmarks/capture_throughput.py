@@ -143,6 +143,12 @@ TOOLS = {
     'ovs-tcpdump -w, on the host': ovs_tcpdump,
 }
 
+#: What is said about dropped packets by tcpdump, and by our command.
+DROPPED = {
+    False: re.compile(r'(\d+) packets? dropped by kernel'),
+    True: re.compile(r'The kernel of .* dropped (\d+) packets'),
+}
+
 
 def remote(
     lab: traffic.Lab, command: tuple[str, ...], stdout: typing.Any
@@ -210,10 +216,12 @@ def one_round(
         assert tool.process.stderr is not None
         said = tool.process.stderr.read()
         tool.process.wait(LIMIT)
+    if 'is not known' in said:
+        raise SystemExit(said)
     written = records(tool.path)
     size = tool.path.stat().st_size
     tool.path.unlink()
-    dropped = re.findall(r'(\d+) packets? (?:were )?dropped', said)
+    dropped = DROPPED[make is ours].findall(said)
     return {
         'packets/s': written / traffic.SECONDS,
         'MB/s': size / traffic.SECONDS / 1e6,

@@ -125,11 +125,12 @@ def serve(
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One call of the shell: seconds, MiB and standard output."""
+    """One call of the shell: seconds, MiB, standard output, exit status."""
 
     seconds: float
     memory: float
     output: str
+    status: int
 
 
 class Shell:
@@ -159,7 +160,10 @@ class Shell:
         }
 
     def run(self, *argv: str) -> Run:
-        """Run a command; it may end as it likes, but not in a traceback."""
+        """Run a command.
+
+        :raises SystemExit: it ends in a traceback, or says nothing
+        """
         began = time.monotonic()
         done = subprocess.run(
             [sys.executable, '-c', _SHELL, 'openstack', *argv],
@@ -172,7 +176,7 @@ class Shell:
         if 'Traceback' in done.stderr or not done.stdout:
             raise SystemExit(done.stderr)
         memory = int(done.stderr.split()[-1]) / 1024
-        return Run(seconds, memory, done.stdout)
+        return Run(seconds, memory, done.stdout, done.returncode)
 
     def start(self, *argv: str, rounds: int = 3) -> float:
         """Return the shortest time of a command that asks nobody."""

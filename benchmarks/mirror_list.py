@@ -81,16 +81,20 @@ def rows(
         run = shell.run('port', 'mirror', 'list', '--all', '-f', 'json')
         requests = server.count
     found = json.loads(run.output)
+    # "Could not decide" is what is said of hosts that do not answer.
+    status = 4 if dead else 0
+    yield results.Row(name, 'exit status', run.status, status, status)
     beyond = run.seconds - base
     yield results.Row(
         name, 'hosts listed', len({row['Host'] for row in found}), least=hosts
     )
-    yield results.Row(name, 'HTTP requests', requests, REQUESTS)
+    yield results.Row(name, 'HTTP requests', requests, REQUESTS, 1)
     alive = hosts - dead
     yield results.Row(
         name,
         'OVSDB connections a live host',
         counts.connections.value / alive,
+        1,
         1,
     )
     yield results.Row(
@@ -98,6 +102,7 @@ def rows(
         'OVSDB messages a live host',
         counts.messages.value / alive,
         MESSAGES,
+        1,
     )
     yield results.Row(name, 'memory, MiB', run.memory)
     yield results.Row(name, 'beyond start-up, s', beyond, most)

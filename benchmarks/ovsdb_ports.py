@@ -129,6 +129,8 @@ def server(folder: str) -> typing.Iterator[str]:
     )
     try:
         while not pathlib.Path(path).exists():
+            if process.poll() is not None:
+                raise SystemExit('ovsdb-server does not start')
             time.sleep(0.05)
         yield f'unix:{path}'
     finally:

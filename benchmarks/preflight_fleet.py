@@ -185,8 +185,10 @@ def rows(
         yield results.Row(
             name, 'hosts ranked', len(ranked), least=hosts, most=hosts
         )
+        # A check fails: hosts of the test driver are no destinations.
+        yield results.Row(name, 'exit status', run.status, 3, 3)
         yield results.Row(
-            name, 'HTTP requests', requests, REQUESTS + hosts // 1000
+            name, 'HTTP requests', requests, REQUESTS + hosts // 1000, 1
         )
         if dead:
             most = alive + channels.DEADLINE * 1.1
@@ -200,12 +202,14 @@ def rows(
             'TCP connections a live host, a probe among them',
             counts.connections.value / live,
             2,
+            1,
         )
         yield results.Row(
             name,
             'libvirt messages a live host',
             counts.messages.value / live,
             MESSAGES,
+            1,
         )
         if (hosts, rtt, dead) == (50, 0.01, 0):
             one_by_one = serial(port, hosts)

@@ -50,6 +50,10 @@ class Row:
 
     @property
     def bar(self) -> str:
+        if self.most is not None and self.least == self.most:
+            return number(self.most)
+        if self.most is not None and self.least is not None:
+            return f'{number(self.least)} to {number(self.most)}'
         if self.most is not None:
             return f'at most {number(self.most)}'
         return '' if self.least is None else f'at least {number(self.least)}'
