@@ -23,7 +23,7 @@ from osc_lab.i18n import _
 
 if typing.TYPE_CHECKING:
     from osc_lab.access import block_storage
-    from osc_lab.encryption import audit
+    from osc_lab.encryption import audit_volumes
     from osc_lab.encryption import model
     from osc_lab.preflight import finding
 
@@ -191,10 +191,10 @@ class Audit(command.Lister):
 
     def _judge_of(
         self, types: 'dict[str, model.VolumeType]'
-    ) -> 'audit.Volumes':
+    ) -> 'audit_volumes.Volumes':
         from osc_lab.access import key_manager
         from osc_lab.access import settings
-        from osc_lab.encryption import audit
+        from osc_lab.encryption import audit_volumes
 
         manager = key_manager.KeyManager(
             self.connection, settings.api_timeout(self.connection)
@@ -207,7 +207,7 @@ class Audit(command.Lister):
                 self.log.warning(
                     _('Keys cannot be looked up: %s'), error.message
                 )
-        return audit.Volumes(
+        return audit_volumes.Volumes(
             types,
             secrets,
             self.connection.current_project_id,

@@ -17,6 +17,7 @@ import dataclasses
 import testtools
 
 from osc_lab.encryption import audit
+from osc_lab.encryption import audit_volumes
 from osc_lab.encryption import mark
 from osc_lab.encryption import model
 from osc_lab.encryption import proof
@@ -360,7 +361,9 @@ class TestVolumes(AuditTest):
             self.asked.append(key)
             return knows
 
-        return audit.Volumes({'i': TYPE, 'plain': PLAIN}, secrets, 'p', look)
+        return audit_volumes.Volumes(
+            {'i': TYPE, 'plain': PLAIN}, secrets, 'p', look
+        )
 
     def judge(self, volumes, name='vol', **changes):
         item = model.Volume('v', name, 'available', 1, 'i', True, 'key')
