@@ -27,6 +27,7 @@ from osc_lab.tests.unit import test_entry_points as points
 
 #: Options of other programs that documents name.
 FOREIGN = {
+    '--config-dir',
     '--config-file',
     '--debug',
     '--encryption-provider',
