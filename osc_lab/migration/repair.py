@@ -91,7 +91,7 @@ def _doubt(
                 'hosts': ', '.join(alive) or _('no host'),
                 'nova': server.host or '-',
             },
-            _('Stop one guest or evacuate; a state alone would be a lie.'),
+            _misplaced(server, alive),
         )
     if isinstance(moving, facts_.Gap):
         return (
@@ -105,6 +105,35 @@ def _doubt(
             _('Try again when it has ended.'),
         )
     return None
+
+
+def _misplaced(server: facts_.Server, alive: list[str]) -> str:
+    """Return what helps a guest that runs twice, elsewhere, or nowhere."""
+    if not alive:
+        return lost(server)
+    if len(alive) == 1:
+        return _(
+            'Do not stop it, it is the only one, and neither reboot nor '
+            'evacuate the server: the host that Nova has is wrong, and only '
+            'its database can be set right.'
+        )
+    return _(
+        'Stop one of them at once, for they write to the same disks: "virsh '
+        'destroy %(id)s" there; when the one on %(host)s is left, --repair.'
+    ) % {'id': server.id, 'host': server.host or '-'}
+
+
+def lost(server: facts_.Server) -> str:
+    """Return what helps a server whose guest runs nowhere.
+
+    A hard reboot is allowed in ERROR (nova.compute.vm_states); it knows
+    nothing of what is paused on another host and holds its disks.
+    """
+    return _(
+        'When "virsh list --all" shows it, paused, on another host, "virsh '
+        'destroy %(id)s" there first; then: openstack server reboot --hard '
+        '%(id)s'
+    ) % {'id': server.id}
 
 
 def unbound(port: str, host: str, permitted: bool) -> finding.Finding:

@@ -22,6 +22,7 @@ from osc_lab.migration import drive
 from osc_lab.migration import explain
 from osc_lab.migration import facts as facts_
 from osc_lab.migration import record as record_
+from osc_lab.migration import repair
 from osc_lab.preflight import finding
 
 _R = finding.Result
@@ -167,7 +168,10 @@ def _failure(
         message += _(' Its guest runs on %s.') % ', '.join(alive)
     if seen.after.vm_state == 'error':
         remedy = _('openstack server migrate live %s --repair') % seen.after.id
-        if not alive:
+        if not alive and _nowhere(running):
+            message += _(' Its guest runs nowhere.')
+            remedy = repair.lost(seen.after)
+        elif not alive:
             remedy = _(
                 'Find out where its guest runs: use --libvirt-uri, then '
                 '--repair.'
@@ -180,6 +184,13 @@ def _failure(
         remedy,
         evidence=evidence,
     )
+
+
+def _nowhere(
+    running: collections.abc.Mapping[str, bool | facts_.Gap],
+) -> bool:
+    """Return whether libvirt at both ends says that a guest does not run."""
+    return len(running) > 1 and all(runs is False for runs in running.values())
 
 
 def sent(

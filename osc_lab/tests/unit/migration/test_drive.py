@@ -469,11 +469,14 @@ class TestOutcome(testtools.TestCase):
         for running, text in (
             ({'a': True}, '--repair'),
             ({'a': False, 'b': GAP}, '--libvirt-uri'),
+            ({'a': False}, '--libvirt-uri'),
+            ({'a': False, 'b': False}, 'server reboot --hard'),
         ):
-            _result, _message, remedy = self.said(
+            _result, message, remedy = self.said(
                 outcome('error', after=broken), running=running
             )
             self.assertIn(text, remedy)
+            self.assertEqual('--hard' in text, 'runs nowhere' in message)
 
     def test_it_says_completed_and_the_server_is_elsewhere(self):
         for host in ('a', 'c'):

@@ -439,10 +439,11 @@ class TestRepair(testtools.TestCase):
             )
 
     def test_runs_elsewhere(self):
-        for running, words in (
-            ({'a': False, 'b': True}, 'runs on b, Nova says a.'),
-            ({'b': True, 'a': True}, 'runs on a, b, Nova says a.'),
-            ({'a': False}, 'runs on no host, Nova says a.'),
+        """What helps one of these cases does harm in another."""
+        for running, words, remedy in (
+            ({'a': False, 'b': True}, 'runs on b, Nova', 'Do not stop it'),
+            ({'a': True, 'b': True}, 'runs on a, b, Nova', 'Stop one of them'),
+            ({'a': False, 'b': False}, 'on no host, Nova', 'reboot --hard s1'),
         ):
-            self.refused(words, 'a state alone', running)
-        self.refused('Nova says -.', 'evacuate', {'a': True}, host='')
+            self.refused(words, remedy, running)
+        self.refused('Nova says -.', 'Do not stop', {'a': True}, host='')
