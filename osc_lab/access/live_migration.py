@@ -258,7 +258,7 @@ class Flow:
         names = [seen.before.host]
         if seen.record is not None and seen.record.destination:
             names.append(seen.record.destination)
-        elif seen.left_running:
+        elif seen.left_running and seen.record is not None:
             names += [
                 name
                 for name, service in sorted(self._compute.services().items())

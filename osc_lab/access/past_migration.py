@@ -30,6 +30,12 @@ from osc_lab.preflight import registry
 from osc_lab.preflight import runner
 
 
+_Found = tuple[record_.Record | None, record_.Action | None, facts_.Server]
+
+#: Seconds by which the clocks of nova-api and nova-conductor may differ.
+_SKEW = 5
+
+
 class PastMigration:
     """Finds a migration, and why it ended as it did.
 
@@ -50,64 +56,108 @@ class PastMigration:
 
     def find(
         self, reference: str, server_reference: str | None = None
-    ) -> tuple[record_.Record | None, record_.Action | None, facts_.Server]:
+    ) -> _Found:
+        """Return a migration, what was asked for, and its server.
+
+        :raises NotFound: when there is none, or more than one
+        """
         server = None
         filters: dict[str, typing.Any] = {'migration_type': 'live-migration'}
         if server_reference:
             server = self._compute.server(server_reference)
             filters['instance_uuid'] = server.id
-        wanted_action = reference.startswith('req-')
-        asked: set[str] = set()
-        for body in self._compute.migrations(**filters):
-            record = record_.record(body)
-            if not wanted_action:
-                if reference not in (str(record.id), record.uuid):
-                    continue
-                server = server or self._compute.server(record.server_id)
-                return record, self._action_of(record), server
-            if record.server_id in asked:
-                continue
-            asked.add(record.server_id)
-            found = self._compute.action(record.server_id, reference)
-            if found is not None:
-                action = record_.action(found)
-                server = server or self._compute.server(record.server_id)
-                return self._record_of(server, action), action, server
-        if wanted_action and server is not None:
-            found = self._compute.action(server.id, reference)
-            if found is not None:
-                return None, record_.action(found), server
+        records = map(record_.record, self._compute.migrations(**filters))
+        if reference.startswith('req-'):
+            found = self._by_request(reference, server, records)
+        else:
+            found = self._by_number(reference, server, records)
+        if found is not None:
+            return found
+        remedy = _('See "openstack server migration list".')
+        if server is None:
+            remedy = _(
+                'The newest 1,000 were looked at; give the server, too.'
+            )
         raise exceptions.NotFound(
             _('--explain: there is no live migration "%s"') % reference,
-            _('See "openstack server migration list".'),
+            remedy,
         )
 
-    def _action_of(self, record: record_.Record) -> record_.Action | None:
-        """Return the action that made a record: the last one before it."""
-        for body in self._compute.actions(record.server_id):
-            action = record_.action(body)
-            if (
-                action.action == 'live-migration'
-                and action.started <= record.created + 5
-            ):
-                found = self._compute.action(
-                    record.server_id, action.request_id
-                )
-                return record_.action(found) if found else None
+    def _by_number(
+        self,
+        reference: str,
+        server: facts_.Server | None,
+        records: collections.abc.Iterable[record_.Record],
+    ) -> _Found | None:
+        matches = [
+            item for item in records if reference in (str(item.id), item.uuid)
+        ]
+        if not matches:
+            return None
+        if len(matches) > 1:
+            # Each cell counts its own.
+            raise exceptions.NotFound(
+                _('--explain: %(count)d live migrations have the ID %(id)s')
+                % {'count': len(matches), 'id': reference},
+                _('Give the UUID of one: %s.')
+                % ', '.join(item.uuid for item in matches),
+            )
+        (record,) = matches
+        return (
+            record,
+            self._action_of(record),
+            server or self._compute.server(record.server_id),
+        )
+
+    def _by_request(
+        self,
+        reference: str,
+        server: facts_.Server | None,
+        records: collections.abc.Iterable[record_.Record],
+    ) -> _Found | None:
+        ids = (
+            [server.id] if server else (record.server_id for record in records)
+        )
+        # Ordered, and each but once.
+        for server_id in dict.fromkeys(ids):
+            body = self._compute.action(server_id, reference)
+            if body is not None:
+                action = record_.action(body)
+                server = server or self._compute.server(server_id)
+                return self._record_of(server, action), action, server
         return None
+
+    def _action_of(self, record: record_.Record) -> record_.Action | None:
+        """Return the action that made a record, with its events."""
+        nearest = _nearest(record, self._actions(record.server_id))
+        if nearest is None:
+            return None
+        found = self._compute.action(record.server_id, nearest.request_id)
+        return record_.action(found) if found else None
 
     def _record_of(
         self, server: facts_.Server, action: record_.Action
     ) -> record_.Record | None:
-        """Return the record that an action made: the first one after it."""
-        found = None
+        """Return the record that an action made, None when there is none."""
+        actions = self._actions(server.id)
+        made = []
         for body in self._compute.migrations(
             instance_uuid=server.id, migration_type='live-migration'
         ):
             record = record_.record(body)
-            if record.created >= action.started - 5:
-                found = record
-        return found
+            nearest = _nearest(record, actions)
+            if nearest and nearest.request_id == action.request_id:
+                made.append(record)
+        return min(
+            made,
+            key=lambda item: abs(item.created - action.started),
+            default=None,
+        )
+
+    def _actions(self, server_id: str) -> list[record_.Action]:
+        """Return the live migrations that a server was asked for."""
+        found = map(record_.action, self._compute.actions(server_id))
+        return [item for item in found if item.action == 'live-migration']
 
     def causes(
         self,
@@ -172,6 +222,20 @@ class PastMigration:
         return explain.as_of_now(report.findings)
 
 
+def _nearest(
+    record: record_.Record, actions: collections.abc.Iterable[record_.Action]
+) -> record_.Action | None:
+    """Return the action that made a record, the nearest that may have.
+
+    Nova names neither in the other.
+    """
+    return min(
+        (item for item in actions if item.started <= record.created + _SKEW),
+        key=lambda item: abs(record.created - item.started),
+        default=None,
+    )
+
+
 def _unsorted(seen: drive.Outcome, where: str, text: str) -> finding.Finding:
     message = f'{where}: {text}'
     remedy = _('See "openstack server event show".')
@@ -184,6 +248,14 @@ def _unsorted(seen: drive.Outcome, where: str, text: str) -> finding.Finding:
 
 
 def _unnamed(seen: drive.Outcome) -> finding.Finding:
+    if seen.record is None:
+        return finding.Finding(
+            'reason',
+            seen.after.name,
+            finding.Result.UNKNOWN,
+            _('It waits for nova-conductor, which may be busy, or down.'),
+            _('Try again; see "openstack compute service list".'),
+        )
     return finding.Finding(
         'reason',
         seen.after.name,

@@ -367,10 +367,7 @@ class Driver:
 
     def _refused(self, server: facts.Server, request_id: str) -> bool:
         found = self._action(server, request_id)
-        return found is not None and any(
-            event.failed and event.finished and 'conductor' in event.name
-            for event in found.events
-        )
+        return found is not None and found.refused
 
     def _look_up(
         self, server: facts.Server, newest: int

@@ -85,6 +85,14 @@ class Action:
     started: float
     events: tuple[Event, ...] = ()
 
+    @property
+    def refused(self) -> bool:
+        """Whether the conductor failed; there may never be a record then."""
+        return any(
+            event.failed and event.finished and 'conductor' in event.name
+            for event in self.events
+        )
+
 
 def record(
     body: collections.abc.Mapping[str, typing.Any],

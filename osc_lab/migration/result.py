@@ -60,9 +60,10 @@ def outcome(
         ],
     }
     if seen.left_running:
-        message = _('It goes on without us: migration %s.') % (
-            record.id if record else '-'
-        )
+        if record is None:
+            message = _('Nova took the request, and has no migration yet.')
+        else:
+            message = _('It goes on without us: migration %s.') % record.id
         if record is not None and record.ended:
             message = _(
                 'Migration %(id)s is %(status)s; what came of the server was '
@@ -266,7 +267,10 @@ def past(
         before=before,
         after=after,
         seconds=max(0.0, record.updated - record.created) if record else 0.0,
-        left_running=record is not None and not record.ended,
+        left_running=not record.ended
+        if record is not None
+        # It may still wait for the conductor.
+        else action is not None and not action.refused,
         overtaken=overtaken,
     )
 

@@ -135,6 +135,53 @@ class TestMigrate(migrations.CommandTest):
         self.assertEqual(expected, self.by_result(found))
         self.assertEqual({('reason', 'vm1')}, self.by_result(found, 'warning'))
 
+    def asked_for(self, request_id, second):
+        self.cloud.actions[request_id] = {
+            'request_id': request_id,
+            'action': 'live-migration',
+            'start_time': f'2026-01-01T00:00:{second:02}',
+            'events': [],
+        }
+
+    def test_no_record_yet(self):
+        """The request waits for the conductor; an older one has ended."""
+        self.asked_for('req-0', 0)
+        self.asked_for('req-1', 4)
+        self.cloud.migrations = [
+            self.step('error', created_at='2026-01-01T00:00:01')
+        ]
+        found = self.findings('vm1', '--explain', 'req-1', status=4)
+        self.assertEqual('unknown', found[0]['result'])
+        self.assertIn('has no migration yet', found[0]['message'])
+        (item,) = [item for item in found if item['check'] == 'reason']
+        self.assertIn('nova-conductor', item['message'])
+
+    def test_two_requests_within_seconds(self):
+        self.asked_for('req-0', 10)
+        self.asked_for('req-1', 13)
+        self.cloud.migrations = [
+            self.step(status, number, created_at=f'2026-01-01T00:00:{at}')
+            for number, status, at in ((6, 'completed', 14), (5, 'error', 11))
+        ]
+        for request_id, number, status in (('req-0', 5, 5), ('req-1', 6, 0)):
+            for reference in (request_id, str(number)):
+                found = self.findings(
+                    'vm1', '--explain', reference, '--long', status=status
+                )
+                evidence = found[0]['evidence']
+                self.assertEqual(
+                    (request_id, number),
+                    (evidence['request_id'], evidence['migration_id']),
+                )
+
+    def test_the_same_number_in_two_cells(self):
+        self.cloud.migrations = [
+            self.step('completed', uuid=f'uuid-{cell}') for cell in 'ab'
+        ]
+        self.openstack('--explain', '5', status=1)
+        self.assertIn('uuid-a, uuid-b', self.err)
+        self.openstack('--explain', 'uuid-a')
+
     def test_no_destination_yet(self):
         self.cloud.migrations = [self.step('accepted', dest_compute=None)]
         found = self.findings('vm1', '--explain', '5', status=4)
@@ -271,7 +318,10 @@ class TestMigrate(migrations.CommandTest):
 
     def test_unknown_migration(self):
         self.openstack('vm1', '--explain', '77', status=1)
-        self.openstack('--explain', 'req-77', status=1)
+        self.assertIn('server migration list', self.err)
+        for reference in ('77', 'req-77'):
+            self.openstack('--explain', reference, status=1)
+            self.assertIn('give the server, too', self.err)
 
     def test_interrupt_aborts(self):
         self.run_through('running', 'running', 'cancelled')

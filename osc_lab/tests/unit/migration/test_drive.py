@@ -436,13 +436,13 @@ class TestOutcome(testtools.TestCase):
         self.assertEqual('Moved from a to b in 9.0 s: 1 iteration.', message)
 
     def test_it_goes_on(self):
-        for seen, what in (
-            (outcome('running', left_running=True), '7'),
-            (outcome('', left_running=True), 'req-1'),
+        for seen, what, words in (
+            (outcome('running', left_running=True), '7', 'without us'),
+            (outcome('', left_running=True), 'req-1', 'no migration yet'),
         ):
             found, message, remedy = self.said(seen)
             self.assertIs(finding.Result.UNKNOWN, found)
-            self.assertIn('goes on without us', message)
+            self.assertIn(words, message)
             self.assertTrue(remedy.endswith(f'--explain {what}'), remedy)
 
     def test_it_has_ended_and_nobody_saw_how(self):
@@ -577,4 +577,14 @@ class TestPast(testtools.TestCase):
         action = record_.action({'request_id': 'req-9', 'events': []})
         found = result.past(samples.server().server, None, action)
         self.assertEqual(('req-9', 0.0), (found.request_id, found.seconds))
+        self.assertTrue(found.left_running)
+
+    def test_no_record_ever(self):
+        event = {
+            'event': 'conductor_live_migrate_instance',
+            'result': 'Error',
+            'finish_time': '2026-01-01T00:00:02',
+        }
+        action = record_.action({'request_id': 'req-9', 'events': [event]})
+        found = result.past(samples.server().server, None, action)
         self.assertFalse(found.left_running)
