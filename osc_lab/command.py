@@ -26,6 +26,7 @@ import typing
 from osc_lib.command import command
 
 from osc_lab import exceptions
+from osc_lab import i18n
 from osc_lab.i18n import _
 
 if typing.TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Command(command.Command):
         from osc_lab import secrecy
 
         self.exit_code = exceptions.ExitCode.DONE
-        with secrecy.kept():
+        with secrecy.kept(), i18n.libraries_in_english():
             return self._guarded(parsed_args)
 
     def _guarded(self, parsed_args: argparse.Namespace) -> int:

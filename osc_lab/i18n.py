@@ -12,8 +12,27 @@
 
 """Translation of messages."""
 
+import collections.abc
+import contextlib
+import locale
+
 import oslo_i18n
 
 _translators = oslo_i18n.TranslatorFactory(domain='osc_lab')
 
 _ = _translators.primary
+
+
+@contextlib.contextmanager
+def libraries_in_english() -> collections.abc.Iterator[None]:
+    """Keep the C library and libvirt from translating meanwhile.
+
+    Causes are told by their words, see :mod:`osc_lab.migration.reach`; the
+    shell has chosen the user's language, for the whole process.
+    """
+    before = locale.setlocale(locale.LC_MESSAGES)
+    locale.setlocale(locale.LC_MESSAGES, 'C')
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_MESSAGES, before)

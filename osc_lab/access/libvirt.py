@@ -89,7 +89,7 @@ def probe(uri: str, deadline: float) -> facts.Attempt:
             outcome, text = facts.Reach.TIMEOUT, 'timed out'
         except OSError as error:
             text = str(error.strerror or error)
-            outcome = reach.classify(text)
+            outcome = reach.of_error(error)
     return facts.Attempt('', uri, outcome, text, time.monotonic() - started)
 
 

@@ -17,7 +17,9 @@ of libvirt 9 to 12 (src/rpc/virnetsocket.c, virnettlscontext.c,
 virnetsaslcontext.c) and of the C library in the C locale.
 """
 
+import errno
 import re
+import socket
 
 from osc_lab.migration import facts
 
@@ -43,6 +45,22 @@ _TEXTS = (
         r'No route to host|Network is unreachable|Host is down',
     ),
 )
+
+
+_NUMBERS = {
+    errno.ECONNREFUSED: facts.Reach.REFUSED,
+    errno.ETIMEDOUT: facts.Reach.TIMEOUT,
+    errno.EHOSTUNREACH: facts.Reach.UNREACHABLE,
+    errno.ENETUNREACH: facts.Reach.UNREACHABLE,
+    errno.EHOSTDOWN: facts.Reach.UNREACHABLE,
+}
+
+
+def of_error(error: OSError) -> facts.Reach:
+    """Return what kind of failure the error of a socket is."""
+    if isinstance(error, socket.gaierror):
+        return facts.Reach.UNRESOLVED
+    return _NUMBERS.get(error.errno or 0, facts.Reach.ERROR)
 
 
 def classify(text: str) -> facts.Reach:

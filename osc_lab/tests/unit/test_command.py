@@ -12,8 +12,10 @@
 
 """The bases of all commands, in the real shell."""
 
+import locale
 import shlex
 
+import fixtures
 import testtools
 
 from osc_lab.tests import inside
@@ -39,3 +41,31 @@ class TestColumns(testtools.TestCase):
         self.assertEqual(1, err.count('\n'), err)
         self.assertIn('-c: there is no column "nonsense"', err)
         self.assertIn('Key Size', err)
+
+
+class TestLanguage(testtools.TestCase):
+    """Causes are told by words: those of libraries stay English."""
+
+    def language(self):
+        return locale.setlocale(locale.LC_MESSAGES)
+
+    def test_libraries_do_not_translate_meanwhile(self):
+        self.addCleanup(
+            locale.setlocale, locale.LC_ALL, locale.setlocale(locale.LC_ALL)
+        )
+        # The shell chooses what the environment says.
+        self.useFixture(fixtures.EnvironmentVariable('LC_ALL', 'C.UTF-8'))
+        seen = []
+
+        def look(command, arguments):
+            seen.append(self.language())
+            raise KeyboardInterrupt
+
+        self.useFixture(
+            fixtures.MonkeyPatch('osc_lab.command.Command._guarded', look)
+        )
+        try:
+            openstack(OFFLINE)
+        except KeyboardInterrupt:
+            pass
+        self.assertEqual((['C'], 'C.UTF-8'), (seen, self.language()))

@@ -14,10 +14,12 @@
 """What libvirt says of a guest and its host, and what it refuses."""
 
 import dataclasses
+import errno
 import socket
 import sys
 import threading
 import time
+from unittest import mock
 
 import fixtures
 import testtools
@@ -372,3 +374,19 @@ class TestProbe(testtools.TestCase):
 
         with fixtures.MonkeyPatch('socket.create_connection', late):
             self.assertIs(facts.Reach.TIMEOUT, self.reach(uri))
+
+    def test_causes_in_another_language(self):
+        """The number tells them, and not the words of the C library."""
+        for error, expected in (
+            (OSError(errno.ECONNREFUSED, 'x'), facts.Reach.REFUSED),
+            (OSError(errno.ETIMEDOUT, 'x'), facts.Reach.TIMEOUT),
+            (OSError(errno.EHOSTUNREACH, 'x'), facts.Reach.UNREACHABLE),
+            (OSError(errno.ENETUNREACH, 'x'), facts.Reach.UNREACHABLE),
+            (socket.gaierror(socket.EAI_AGAIN, 'x'), facts.Reach.UNRESOLVED),
+            (OSError(errno.EMFILE, 'x'), facts.Reach.ERROR),
+            (OSError('x'), facts.Reach.ERROR),
+        ):
+            with fixtures.MonkeyPatch(
+                'socket.create_connection', mock.Mock(side_effect=error)
+            ):
+                self.assertIs(expected, self.reach('qemu+tls://h/system'))
