@@ -12,6 +12,7 @@
 
 """Read what topology shows from the OVSDB of a host."""
 
+import collections
 import subprocess
 import typing
 
@@ -25,6 +26,9 @@ from osc_lab.mirroring import transaction
 
 #: Where the VMs are: its ports may be thousands, and are not read.
 _INTEGRATION = 'br-int'
+
+#: How Neutron begins the names of bridges of trunks (trunk.ovsdb.constants).
+_TRUNK = 'tbr-'
 
 #: Interfaces that are asked about; more tell a reader nothing new.
 _MOST = 512
@@ -44,19 +48,96 @@ def facts(database: typing.Any, port_id: str) -> topology.Facts:
     attachments = tuple(database.attachments(port_id))
     if not attachments:
         return topology.Facts((), (), ())
+    patches = _Patches(database)
+    own = [
+        end
+        for found in attachments
+        for end in patches.ends(found.interface.uuid)
+    ]
+    trunks = {_home(database, end) for end in own}
     kept = {found.bridge.uuid for found in attachments}
-    uuids = []
-    for kind in ('patch', *topology.TUNNELS):
-        rows = database.select('Interface', [['type', '==', kind]], ['_uuid'])
-        uuids += [row['_uuid'][1] for row in rows]
+    homes: dict[str, str] = {}
+    integration = ''
     for bridge in database.bridges():
-        if bridge.name != _INTEGRATION and bridge.uuid not in kept:
-            uuids += _interfaces(database, bridge.uuid)
+        trunk = bridge.name.startswith(_TRUNK)
+        if trunk and bridge.uuid not in trunks | kept:
+            continue
+        if not trunk and (bridge.name == _INTEGRATION or bridge.uuid in kept):
+            integration = bridge.uuid
+            continue
+        here = _interfaces(database, bridge.uuid)
+        homes.update(dict.fromkeys(here, bridge.uuid))
+        if trunk:
+            own += [end for uuid in here for end in patches.ends(uuid)]
+    tunnels = _tunnels(database)
+    # What leads somewhere comes first: the rest may be cut.
+    wanted = dict.fromkeys((*own, *patches.of_bridges(), *homes))
+    uuids = [uuid for uuid in wanted if uuid not in tunnels] + list(tunnels)
     return topology.Facts(
         attachments,
-        tuple(_plugs(database, list(dict.fromkeys(uuids))[:_MOST])),
+        tuple(_plugs(database, uuids[:_MOST])),
         tuple(database.mirrors()),
+        collections.Counter(
+            (homes.get(uuid, integration), tunnels.get(uuid, ''))
+            for uuid in uuids[_MOST:]
+        ),
     )
+
+
+def _tunnels(database: ovsdb.Database) -> dict[str, str]:
+    """Return interface (UUID) -> type of all tunnels."""
+    return {
+        row['_uuid'][1]: kind
+        for kind in topology.TUNNELS
+        for row in database.select(
+            'Interface', [['type', '==', kind]], ['_uuid']
+        )
+    }
+
+
+def _home(database: ovsdb.Database, interface: str) -> str:
+    """Return the bridge (UUID) of an interface (UUID), maybe none."""
+    rows = database.select(
+        'Port',
+        [['interfaces', 'includes', transaction.uuid(interface)]],
+        ['_uuid'],
+    )
+    bridge = database.bridge_with(rows[0]['_uuid'][1]) if rows else None
+    return bridge.uuid if bridge else ''
+
+
+class _Patches:
+    """All patches of a host; those of trunks have the id of a port."""
+
+    def __init__(self, database: ovsdb.Database) -> None:
+        self._rows = {
+            row['_uuid'][1]: row
+            for row in database.select(
+                'Interface',
+                [['type', '==', 'patch']],
+                ['_uuid', 'name', 'options', 'external_ids'],
+            )
+        }
+        self._names = {row['name']: uuid for uuid, row in self._rows.items()}
+
+    def ends(self, uuid: str) -> list[str]:
+        """Return the UUIDs of both ends of a patch; none is no error."""
+        if uuid not in self._rows:
+            return []
+        options = dict(self._rows[uuid]['options'][1])
+        peer = self._names.get(options.get('peer', ''))
+        return [uuid, peer] if peer else [uuid]
+
+    def of_bridges(self) -> list[str]:
+        """Return those between bridges that are not of trunks."""
+        return [
+            uuid
+            for uuid in self._rows
+            if not any(
+                'iface-id' in dict(self._rows[end]['external_ids'][1])
+                for end in self.ends(uuid)
+            )
+        ]
 
 
 def _interfaces(database: ovsdb.Database, bridge: str) -> list[str]:
@@ -64,7 +145,7 @@ def _interfaces(database: ovsdb.Database, bridge: str) -> list[str]:
     rows = database.select(
         'Bridge', [['_uuid', '==', transaction.uuid(bridge)]], ['ports']
     )
-    ports = ovsdb_rows.set_of(rows[0]['ports'])[:_MOST] if rows else ()
+    ports = ovsdb_rows.set_of(rows[0]['ports']) if rows else ()
     operations = [
         {
             'op': 'select',

@@ -48,13 +48,18 @@ class Facts:
     """What the OVSDB of the host says.
 
     :param attachments: of the Neutron port; the parent of a trunk has two
-    :param plugs: patches of all bridges, tunnels, and the other ports of
-        bridges that no VM is on
+    :param plugs: patches that are not of other trunks, tunnels, and the
+        other ports of bridges that no VM is on
+    :param more: (UUID of a bridge, type) -> interfaces that were not looked
+        at, for there are too many
     """
 
     attachments: tuple[model.Attachment, ...]
     plugs: tuple[Plug, ...]
     mirrors: tuple[model.Mirror, ...]
+    more: collections.abc.Mapping[tuple[str, str], int] = dataclasses.field(
+        default_factory=dict
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,7 +185,9 @@ class _Builder:
     def _others(
         self, bridge: model.Bridge, here: collections.abc.Sequence[Plug]
     ) -> None:
-        kinds: dict[str, list[Plug]] = {}
+        kinds: dict[str, list[Plug]] = {
+            kind: [] for home, kind in self._facts.more if home == bridge.uuid
+        }
         for plug in here:
             if (
                 plug.interface.type != 'patch'
@@ -198,13 +205,15 @@ class _Builder:
                     bridge.uuid,
                     _vlan(plug.port),
                 )
-            if len(plugs) > _MANY:
+            left = len(plugs[_MANY:])
+            left += self._facts.more.get((bridge.uuid, kind), 0)
+            if left:
                 self.add(
                     f'{bridge.uuid}/{kind}',
                     'interface',
                     _('and %(count)d more of type %(type)s')
                     % {
-                        'count': len(plugs) - _MANY,
+                        'count': left,
                         'type': kind or 'system',
                     },
                     bridge.uuid,

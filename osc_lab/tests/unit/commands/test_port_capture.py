@@ -230,6 +230,72 @@ class TestCapture(mirrors.MirrorTest):
         self.assertIn('may be left on host1', err)
         self.assertIn('the host removes it by itself', err)
 
+    def test_topology_of_a_subport(self):
+        """Its trunk is there, and those of other servers are not."""
+        for number, ids in enumerate((mirrors.OTHER, 'stranger')):
+            trunk = self.database.bridge(f'tbr-{number}')
+            names = (f'spt-{number}', f'spi-{number}')
+            for bridge, (end, peer), values in (
+                (self.bridge, names[::-1], {'iface-id': ids}),
+                (trunk, names, {}),
+            ):
+                self.database.plug(
+                    bridge,
+                    end,
+                    type='patch',
+                    options={'peer': peer},
+                    external_ids=values,
+                )
+            parent = {'iface-id': f'parent-{number}'}
+            self.database.plug(trunk, f'tap-{number}', external_ids=parent)
+        self.cloud.ports[1]['binding:host_id'] = 'host1'
+        status, out, err = self.shell.run('port', 'topology', 'show', 'two')
+        self.assertEqual(0, status, err)
+        for name in ('tap-0 ', 'tbr-0 ', 'spt-0 = spi-0', 'br-int '):
+            self.assertIn(name, out)
+        self.assertNotIn('-1', out.replace(mirrors.OTHER, ''))
+
+    def test_topology_of_very_many(self):
+        """What leads somewhere is there, and the rest is counted."""
+        self.useFixture(
+            fixtures.MonkeyPatch('osc_lab.access.topology._MOST', 12)
+        )
+        add = self.database
+        for number in range(20):
+            add.plug(
+                self.bridge,
+                f'tpi-{number}',
+                type='patch',
+                options={'peer': f'tpt-{number}'},
+                external_ids={'iface-id': f'other-{number}'},
+            )
+            trunk = add.bridge(f'tbr-{number}')
+            add.plug(
+                trunk,
+                f'tpt-{number}',
+                type='patch',
+                options={'peer': f'tpi-{number}'},
+            )
+        for name in ('tun', 'ex'):
+            other = add.bridge(f'br-{name}')
+            for number in range(20 if name == 'tun' else 0):
+                add.plug(other, f'vxlan-{number}', type='vxlan')
+            ends = (f'int-{name}', f'phy-{name}')
+            for bridge, end, peer in (
+                (self.bridge, *ends),
+                (other, *reversed(ends)),
+            ):
+                add.plug(bridge, end, type='patch', options={'peer': peer})
+        add.plug(other, 'eth1')
+        self.create()
+        status, out, err = self.shell.run('port', 'topology', 'show', 'one')
+        self.assertEqual(0, status, err)
+        self.assertNotIn('nowhere', out)
+        for name in ('int-tun = phy-tun', 'int-ex = phy-ex', 'eth1'):
+            self.assertIn(name, out)
+        listed = out.count('vxlan-')
+        self.assertIn(f'and {20 - listed} more of type vxlan', out)
+
     def test_topology(self):
         patch = self.database.plug(
             self.bridge, 'patch-tun', type='patch', options={'peer': 'p'}
