@@ -26,7 +26,6 @@ import sys
 import tempfile
 import time
 
-from benchmarks import cloud as cloud_
 from benchmarks import ovsdb_ports
 from benchmarks import preflight_fleet
 from benchmarks import relay
@@ -35,6 +34,7 @@ from osc_lab.access import jsonrpc
 from osc_lab.access import ovsdb
 from osc_lab import channels
 from osc_lab.tests.unit import fake_cloud
+from osc_lab.tests.unit import served
 
 RTT = 0.01
 REQUESTS = 10
@@ -74,8 +74,8 @@ def rows(
         },
     }
     name = f'{hosts} hosts, {RTT * 1000:.0f} ms, {dead} dead'
-    with cloud_.serve(fleet, RTT) as server:
-        shell = cloud_.Shell(folder, server.url, access)
+    with served.serve(fleet, RTT) as server:
+        shell = served.Shell(folder, server.url, access)
         base = shell.start('port', 'mirror', 'list', '--help')
         counts.reset()
         run = shell.run('port', 'mirror', 'list', '--all', '-f', 'json')

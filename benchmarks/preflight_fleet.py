@@ -34,11 +34,11 @@ import tempfile
 import time
 import typing
 
-from benchmarks import cloud as cloud_
 from benchmarks import relay
 from benchmarks import results
 from osc_lab import channels
 from osc_lab.tests.unit import fake_cloud
+from osc_lab.tests.unit import served
 
 #: The guest of libvirt's test driver.
 GUEST = '6695eb01-f6a4-8304-79aa-97f2502e193f'
@@ -144,7 +144,7 @@ def case(
     hosts: int,
     rtt: float,
     dead: int,
-) -> tuple[cloud_.Run, float, int]:
+) -> tuple[served.Run, float, int]:
     """Return the run, the seconds beyond start-up and the requests.
 
     Both times are the shortest of some.
@@ -156,8 +156,8 @@ def case(
         gone = index > hosts - dead
         item['host_ip'] = '127.0.0.2' if gone else '127.0.0.1'
     access = {'libvirt_uri': f'test+tcp://{{host_ip}}:{port}/default'}
-    with cloud_.serve(fleet, rtt) as server:
-        shell = cloud_.Shell(folder, server.url, access)
+    with served.serve(fleet, rtt) as server:
+        shell = served.Shell(folder, server.url, access)
         live = ('server', 'migrate', 'live')
         base = shell.start(*live, '--list-checks', rounds=ROUNDS)
         runs = []

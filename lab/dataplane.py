@@ -26,6 +26,7 @@ from lab import pki
 from lab.services import libvirtd
 from lab.services import openvswitch
 from lab.services import sshd
+from osc_lab.tests import openssl
 
 #: Names of the control plane's ports that a host talks to.
 REACHED = (
@@ -61,7 +62,7 @@ def _switch(layout: model.Layout) -> bool:
 def _host(layout: model.Layout, host: str) -> bool:
     try:
         return hosts.start(layout, host)
-    except (machine.MachineError, pki.PkiError) as error:
+    except (machine.MachineError, openssl.PkiError) as error:
         raise errors.LabError(str(error)) from None
 
 
@@ -77,7 +78,7 @@ def _operator(layout: model.Layout) -> bool:
     try:
         pki.client_folder(layout)
         sshd.write_client(layout)
-    except pki.PkiError as error:
+    except openssl.PkiError as error:
         raise errors.LabError(str(error)) from None
     return new
 

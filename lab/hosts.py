@@ -28,6 +28,7 @@ from lab import machine
 from lab import model
 from lab import network
 from lab import pki
+from osc_lab.tests import openssl
 
 _FUSE_EXPORT = """\
 #!/bin/sh
@@ -87,7 +88,7 @@ def set_names(
 
 
 def install_certificates(
-    layout: model.Layout, host: str, pair: pki.Pair | None = None
+    layout: model.Layout, host: str, pair: openssl.Pair | None = None
 ) -> None:
     """Put certificates where a host's libvirtd, QEMU and OVSDB read them.
 

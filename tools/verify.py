@@ -16,7 +16,8 @@
 
 Every command of the plugin has to explain itself within 80 columns, and
 those that need no cloud have to work; nothing may be said on standard error,
-and the shell of people who use none of them must not load any of it.
+and the shell of people who use none of them must not load any of it.  Where
+the tests are installed, too, each of their modules has to load, and some run.
 """
 
 import configparser
@@ -33,6 +34,14 @@ WITHOUT_CLOUD = {
     'port mirror list --help': 'usage: openstack port mirror list',
     'server migrate live --list-checks': 'Question',
 }
+
+#: Unit tests that run as they were installed: of the entry points, and some
+#: that make certificates and serve a cloud.
+TESTS = (
+    'osc_lab.tests.unit.test_entry_points',
+    'osc_lab.tests.unit.access.test_certificates',
+    'osc_lab.tests.unit.commands.test_secrets_process',
+)
 
 #: Runs the shell, then says on standard error what it loaded.
 WATCHED = """
@@ -102,6 +111,13 @@ class Shell:
             )
         return done.stdout
 
+    def python(self, *argv: str) -> str:
+        """Run Python on what is installed; it must exit 0."""
+        done = self._run(*argv)
+        if done.returncode:
+            sys.exit(f'python {argv}:\n{done.stdout}{done.stderr}')
+        return done.stdout
+
     def loaded(self, line: str) -> list[str]:
         """Return the modules that a command loads."""
         return self._run('-c', WATCHED, *line.split()).stderr.split()
@@ -164,6 +180,15 @@ def check_light(shell: Shell) -> None:
             sys.exit(f'openstack {line} loads {heavy}')
 
 
+def check_tests(shell: Shell, folder: pathlib.Path) -> str:
+    """Load every unit test from the folder, and run some of them."""
+    tests = folder / 'osc_lab/tests/unit'
+    find = ('discover', '-s', str(tests), '-t', str(folder))
+    listed = shell.python('-m', 'testtools.run', *find, '--list')
+    shell.python('-m', 'testtools.run', *TESTS)
+    return f'{len(listed.splitlines())} tests load, {len(TESTS)} modules run'
+
+
 def main(folder: pathlib.Path) -> None:
     with tempfile.TemporaryDirectory() as home:
         shell = Shell(folder, home)
@@ -179,6 +204,8 @@ def main(folder: pathlib.Path) -> None:
             if word not in shell.run(line):
                 sys.exit(f'openstack {line} does not show "{word}"')
             print(f'openstack {line}: ok')
+        if (folder / 'osc_lab/tests').is_dir():
+            print(check_tests(shell, folder))
 
 
 if __name__ == '__main__':

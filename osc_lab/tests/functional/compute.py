@@ -36,6 +36,7 @@ from lab import up
 import openstack
 
 from osc_lab.tests.functional import base
+from osc_lab.tests import openssl
 
 LIVE = ('server', 'migrate', 'live')
 MICROVERSION = ('--os-compute-api-version', '2.90')
@@ -348,9 +349,9 @@ class ComputeTest(base.CloudTest):
     def pair(self, host, alternatives=None, days=30, authority=None):
         """Return a new server certificate for a host."""
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        return pki.issue(
+        return openssl.issue(
             authority or pki.lab_authority(self.layout),
-            pki.Pair(folder / 'key.pem', folder / 'cert.pem'),
+            openssl.Pair(folder / 'key.pem', folder / 'cert.pem'),
             host,
             alternatives or pki.host_names(self.layout, host),
             days,
@@ -382,7 +383,7 @@ class ComputeTest(base.CloudTest):
     def foreign(self):
         """Return an authority that no host trusts."""
         folder = self.useFixture(fixtures.TempDir()).path
-        return pki.authority(pathlib.Path(folder), 'foreign')
+        return openssl.authority(pathlib.Path(folder), 'foreign')
 
     def uuid_of(self, host):
         return hosts.host_uuid(self.layout, host)

@@ -15,13 +15,13 @@
 import pathlib
 
 import fixtures
-from lab import pki
 
 from osc_lab.access import ovsdb
 from osc_lab import channels
 from osc_lab import exceptions
 from osc_lab.tests import bounded
 from osc_lab.tests.functional import vswitch
+from osc_lab.tests import openssl
 
 HOST = 'cmp1'
 
@@ -31,14 +31,14 @@ class TestTls(bounded.TestCase):
         super().setUp()
         self.switch = self.useFixture(vswitch.Switch(daemon=False))
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        self.ca = pki.authority(self.folder / 'ca')
+        self.ca = openssl.authority(self.folder / 'ca')
         self.client = self.pair('client')
 
     def pair(self, name, *alternatives, ca=None, days=30):
-        pair = pki.Pair(
+        pair = openssl.Pair(
             self.folder / f'{name}.pem', self.folder / f'{name}.key'
         )
-        return pki.issue(ca or self.ca, pair, name, alternatives, days)
+        return openssl.issue(ca or self.ca, pair, name, alternatives, days)
 
     def serve(self, server):
         return self.switch.listen_tls(
@@ -80,7 +80,7 @@ class TestTls(bounded.TestCase):
 
     def test_another_authority(self):
         port = self.serve(self.pair('server', f'DNS:{HOST}'))
-        other = pki.authority(self.folder / 'other')
+        other = openssl.authority(self.folder / 'other')
         self.refused(port, 'self-signed certificate', ca=other)
 
     def test_client_without_certificate(self):

@@ -19,6 +19,7 @@ import importlib.metadata
 import re
 import shlex
 import typing
+import unittest
 from unittest import mock
 
 import testtools
@@ -33,6 +34,10 @@ TREE = points.SETUP.parent
 DOC = TREE / 'doc/source'
 NOTES = TREE / 'releasenotes/notes'
 RECORDED = DOC / 'recorded'
+
+if not DOC.is_dir():
+    # The package of the tests holds none; the gate runs in the tree.
+    raise unittest.SkipTest(f'There are no documents in {TREE}')
 
 #: What begins a command of ours.
 NOUNS = (

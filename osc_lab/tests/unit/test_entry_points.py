@@ -15,6 +15,7 @@
 import argparse
 import configparser
 import importlib
+import importlib.metadata
 import pathlib
 import re
 import shlex
@@ -31,7 +32,14 @@ SETUP = pathlib.Path(osc_lab.__file__).parent.parent / 'setup.cfg'
 
 
 def entry_points():
-    """Yield (group, name, object reference) as setup.cfg declares them."""
+    """Yield (group, name, object reference) as setup.cfg declares them.
+
+    Beside an installed package there is none: its metadata count then.
+    """
+    if not SETUP.exists():
+        for point in importlib.metadata.distribution('osc-lab').entry_points:
+            yield point.group, point.name, point.value
+        return
     parser = configparser.ConfigParser()
     parser.read(SETUP)
     for group, lines in parser['entry_points'].items():

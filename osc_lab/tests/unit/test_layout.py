@@ -13,7 +13,6 @@
 """The rules of dependency: who may import what, and when."""
 
 import ast
-import configparser
 import pathlib
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import sys
 import testtools
 
 import osc_lab
+from osc_lab.tests.unit import test_entry_points as points
 
 ROOT = pathlib.Path(osc_lab.__file__).parent
 
@@ -94,13 +94,11 @@ def command_modules():
 
     Other modules of their package are imported when a command is used.
     """
-    parser = configparser.ConfigParser()
-    parser.read(ROOT.parent / 'setup.cfg')
     return sorted(
         {
-            value.partition('=')[2].partition(':')[0].strip()
-            for value in parser['entry_points']['openstack.lab.v1'].split('\n')
-            if value
+            reference.partition(':')[0]
+            for group, _name, reference in points.entry_points()
+            if group == 'openstack.lab.v1'
         }
     )
 

@@ -27,10 +27,10 @@ import ssl
 import threading
 
 import fixtures
-from lab import pki
 import requests
 
 from osc_lab.tests.functional import faulty
+from osc_lab.tests import openssl
 
 #: "http://nova.test/x" is "/nova.test/x" here.
 _THERE = re.compile(rb'http://([a-z-]+\.test)')
@@ -102,9 +102,9 @@ class _Impostor(fixtures.Fixture):
 
     def _setUp(self):
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        authority = pki.authority(folder / 'ca')
-        pair = pki.Pair(folder / 'certificate.pem', folder / 'key.pem')
-        pki.issue(authority, pair, 'localhost', ['IP:127.0.0.1'], 1)
+        authority = openssl.authority(folder / 'ca')
+        pair = openssl.Pair(folder / 'certificate.pem', folder / 'key.pem')
+        openssl.issue(authority, pair, 'localhost', ['IP:127.0.0.1'], 1)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(pair.certificate, pair.key)
         self.told = []

@@ -16,11 +16,11 @@ import pathlib
 import time
 
 import fixtures
-from lab import pki
 import testtools
 
 from osc_lab.access import certificates
 from osc_lab.migration import facts
+from osc_lab.tests import openssl
 
 CA = '/etc/pki/CA/cacert.pem'
 SERVER = '/etc/pki/libvirt/servercert.pem'
@@ -31,11 +31,11 @@ class TestRead(testtools.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        self.ca = pki.authority(self.folder / 'ca')
+        self.ca = openssl.authority(self.folder / 'ca')
 
     def pair(self, *alternatives, ca=None, days=30):
-        pair = pki.Pair(self.folder / 'c.pem', self.folder / 'c.key')
-        pki.issue(ca or self.ca, pair, 'cmp1', alternatives, days)
+        pair = openssl.Pair(self.folder / 'c.pem', self.folder / 'c.key')
+        openssl.issue(ca or self.ca, pair, 'cmp1', alternatives, days)
         return pair.certificate.read_text()
 
     def read(self, **files):
@@ -75,7 +75,7 @@ class TestRead(testtools.TestCase):
             self.assertEqual(names, server['libvirt', 'server'].names)
 
     def test_another_authority(self):
-        other = pki.authority(self.folder / 'other')
+        other = openssl.authority(self.folder / 'other')
         found = self.read(
             ca=self.ca.certificate.read_text(), server=self.pair(ca=other)
         )
@@ -83,7 +83,7 @@ class TestRead(testtools.TestCase):
 
     def test_one_signed_by_itself(self):
         """It is nobody's but for the authority beside it."""
-        alone = pki.authority(self.folder / 'alone', 'cmp1')
+        alone = openssl.authority(self.folder / 'alone', 'cmp1')
         found = self.read(
             ca=self.ca.certificate.read_text(),
             server=alone.certificate.read_text(),
@@ -97,7 +97,7 @@ class TestRead(testtools.TestCase):
         self.assertEqual('', found['qemu', 'server'].signed_by)
 
     def test_several_authorities_in_a_file(self):
-        other = pki.authority(self.folder / 'other')
+        other = openssl.authority(self.folder / 'other')
         found = self.read(
             ca=other.certificate.read_text() + self.ca.certificate.read_text(),
             server=self.pair(),

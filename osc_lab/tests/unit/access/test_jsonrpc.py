@@ -17,11 +17,11 @@ import ssl
 import threading
 
 import fixtures
-from lab import pki
 import testtools
 
 from osc_lab.access import jsonrpc
 from osc_lab import exceptions
+from osc_lab.tests import openssl
 
 HOST = 'cmp1'
 
@@ -189,11 +189,11 @@ class TestTls(testtools.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        self.ca = pki.authority(self.folder / 'ca')
+        self.ca = openssl.authority(self.folder / 'ca')
 
     def serve(self, *alternatives, days=30):
-        pair = pki.Pair(self.folder / 's.pem', self.folder / 's.key')
-        pki.issue(self.ca, pair, 'server', alternatives, days)
+        pair = openssl.Pair(self.folder / 's.pem', self.folder / 's.key')
+        openssl.issue(self.ca, pair, 'server', alternatives, days)
         return self.show(pair)
 
     def show(self, pair):
@@ -227,7 +227,7 @@ class TestTls(testtools.TestCase):
             (
                 'issuer certificate',
                 (f'DNS:{HOST}',),
-                pki.authority(self.folder / 'other', 'other'),
+                openssl.authority(self.folder / 'other', 'other'),
             ),
         ):
             error = self.assertRaises(
@@ -247,5 +247,5 @@ class TestTls(testtools.TestCase):
 
     def test_certificate_of_nobody(self):
         """It is signed by itself, whatever it says."""
-        pair = pki.authority(self.folder / 'self', HOST)
+        pair = openssl.authority(self.folder / 'self', HOST)
         self.assertIn('self-signed', self.refused(self.show(pair)))

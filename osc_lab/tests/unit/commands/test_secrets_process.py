@@ -19,11 +19,10 @@ import shutil
 import subprocess
 import sys
 
-from benchmarks import cloud
-
 from osc_lab.tests.unit import canary
 from osc_lab.tests.unit.commands import mirrors
 from osc_lab.tests.unit.commands import secrecy
+from osc_lab.tests.unit import served
 
 
 class TestProcess(mirrors.MirrorTest):
@@ -35,7 +34,7 @@ class TestProcess(mirrors.MirrorTest):
     def setUp(self):
         super().setUp()
         self.canaries = canary.Canaries()
-        self.server = self.enter(cloud.serve(self.cloud))
+        self.server = self.enter(served.serve(self.cloud))
         self.server.token = self.canaries['token']
         self.home = self.folder / 'home'
         self.home.mkdir()

@@ -100,7 +100,7 @@ class Server(http.server.ThreadingHTTPServer):
     """
 
     daemon_threads = True
-    token = 't'  # noqa: S105
+    token = 't'
 
     def __init__(self, cloud: fake_cloud.Cloud, delay: float) -> None:
         super().__init__(('127.0.0.1', 0), Handler)
