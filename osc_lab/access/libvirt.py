@@ -87,9 +87,11 @@ def probe(uri: str, deadline: float) -> facts.Attempt:
             ).close()
         except TimeoutError:
             outcome, text = facts.Reach.TIMEOUT, 'timed out'
+        except socket.gaierror as error:
+            outcome, text = facts.Reach.UNRESOLVED, str(error.strerror)
         except OSError as error:
             text = str(error.strerror or error)
-            outcome = reach.of_error(error)
+            outcome = reach.of_number(error.errno)
     return facts.Attempt('', uri, outcome, text, time.monotonic() - started)
 
 

@@ -19,7 +19,6 @@ virnetsaslcontext.c) and of the C library in the C locale.
 
 import errno
 import re
-import socket
 
 from osc_lab.migration import facts
 
@@ -56,11 +55,9 @@ _NUMBERS = {
 }
 
 
-def of_error(error: OSError) -> facts.Reach:
-    """Return what kind of failure the error of a socket is."""
-    if isinstance(error, socket.gaierror):
-        return facts.Reach.UNRESOLVED
-    return _NUMBERS.get(error.errno or 0, facts.Reach.ERROR)
+def of_number(number: int | None) -> facts.Reach:
+    """Return what kind of failure an error of a socket is, by its number."""
+    return _NUMBERS.get(number or 0, facts.Reach.ERROR)
 
 
 def classify(text: str) -> facts.Reach:
