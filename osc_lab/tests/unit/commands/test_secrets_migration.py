@@ -31,6 +31,10 @@ class TestMigration(migrations.CommandTest):
         super().setUp()
         self.shell = self.useFixture(fake_cloud.Mocked(self.cloud))
         self.secrecy = self.useFixture(secrecy.Secrecy(self))
+        # Nothing sleeps here, so a minute of looks would be a busy one.
+        self.useFixture(
+            fixtures.MonkeyPatch('osc_lab.migration.drive.PATIENCE', 0.0)
+        )
         path = pathlib.Path(os.environ['OS_CLIENT_CONFIG_FILE'])
         clouds = json.loads(path.read_text())
         clouds['clouds']['test']['osc_lab'] = {
