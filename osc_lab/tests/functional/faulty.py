@@ -71,6 +71,7 @@ class Proxy:
     :ivar elsewhere: one of ELSEWHERE -> base URL of that host
     :ivar dead: number of the request from which on nothing is answered
     :ivar struck: whether a fault, a dead network or a signal has come
+    :ivar there: set while it takes connections
     :ivar kill: (number, 'before' or 'after', pid) or None
     :ivar signal: what the process of that pid gets
     """
@@ -84,6 +85,7 @@ class Proxy:
         self.loop = ['', 0]
         self.elsewhere = {}
         self.struck = False
+        self.there = threading.Event()
         self.kill = None
         self.signal = signal.SIGKILL
         self._lock = threading.Lock()
@@ -106,6 +108,7 @@ class Proxy:
         threading.Thread(
             target=self._server.serve_forever, args=(0.02,), daemon=True
         ).start()
+        self.there.set()
 
     def close(self):
         if self._server:
@@ -118,6 +121,7 @@ class Proxy:
         gone = threading.Event()
 
         def absent():
+            self.there.clear()
             self.close()
             self.struck = True
             gone.set()

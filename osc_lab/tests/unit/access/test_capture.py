@@ -55,9 +55,9 @@ SILENT = f"""#!/bin/sh
 trap 'echo 0 packets dropped by kernel >&2; exit 0' TERM
 trap : USR1
 printf '{_HEADER}'
-[ "$2" = olm0 ] && printf '{_PACKET * 4}'
+[ "$2" = tpm0 ] && printf '{_PACKET * 4}'
 case "$2 $*" in
-    'olm0 '*' -c '*) echo 0 packets dropped by kernel >&2; exit 0;;
+    'tpm0 '*' -c '*) echo 0 packets dropped by kernel >&2; exit 0;;
 esac
 while :; do sleep 0.1; done
 """

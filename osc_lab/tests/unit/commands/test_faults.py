@@ -112,6 +112,8 @@ class Faults(testscenarios.WithScenarios):
     def one(self, argv, number, fault, expected):
         """Return what is wrong with a run, or nothing."""
         for _look in range(2):
+            # The run before may have ended sooner than its fault.
+            self.assertTrue(self.proxy.there.wait(10))
             if number == 1 and fault == 'refused':
                 self.proxy.away(0.3)
             found = self.run_once(argv, {number: fault})

@@ -366,14 +366,10 @@ CASES = (
     (
         claims.NumaAndSriov,
         samples.server(image_properties=GAP),
-        [],
-        'ask for none; the service does not answer',
-    ),
-    (
-        claims.NumaAndSriov,
-        samples.server(image_id=None),
-        [],
-        'ask for none; Nova shows no image of a boot volume.',
+        ['skipped'],
+        'ask for none; of the image: the service does not answer',
+        {},
+        'numatune',
     ),
 )
 

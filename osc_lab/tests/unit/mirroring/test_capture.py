@@ -122,7 +122,7 @@ class TestCommand(testtools.TestCase):
 
     def test_last_words(self):
         usual = (
-            'tcpdump: listening on olm1, link-type EN10MB (Ethernet), '
+            'tcpdump: listening on tpm1, link-type EN10MB (Ethernet), '
             'snapshot length 262144 bytes\n'
             'tcpdump: 9 packets captured, 9 packets received by filter, '
             '0 packets dropped by kernel\n'
