@@ -229,6 +229,9 @@ class TestMigrations(Faults, bounded.TestCase):
         self.useFixture(
             fixtures.MonkeyPatch('osc_lab.migration.drive.time', clock)
         )
+        self.useFixture(
+            fixtures.MonkeyPatch('osc_lab.migration.drive.PATIENCE', 0.0)
+        )
         self.listen(shell.http)
 
     def prepare(self):
