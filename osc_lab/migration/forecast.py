@@ -84,6 +84,8 @@ class Range:
     :param ending: share of them that end
     :param curve: the likely one
     :param hard: that of the worst prediction
+    :param forced: seconds that the guest is paused at the timeout to make
+        it end; one of twenty is longer
     """
 
     best: precopy.Prediction
@@ -92,6 +94,7 @@ class Range:
     ending: float
     curve: precopy.Curve
     hard: precopy.Curve
+    forced: float
 
     @property
     def converges(self) -> bool | None:
@@ -133,6 +136,7 @@ def forecast(
     found.sort(key=lambda item: (not item[0].converges, item[0].seconds))
     low, high = (found[round(share * (DRAWS - 1))] for share in INTERVAL)
     middle = found[DRAWS // 2]
+    forced = sorted(item.forced or 0.0 for item, _curve in found)
     return Range(
         low[0],
         middle[0],
@@ -140,6 +144,7 @@ def forecast(
         sum(item.converges for item, _curve in found) / DRAWS,
         middle[1],
         high[1],
+        forced[round(INTERVAL[1] * (DRAWS - 1))],
     )
 
 

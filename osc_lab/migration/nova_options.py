@@ -116,6 +116,15 @@ class Options:
     skip_cpu_compare: bool = False
 
     @property
+    def forces(self) -> bool:
+        """Whether Nova makes a migration end when its time is over.
+
+        It switches to post-copy where that is permitted, and pauses the
+        guest where not (nova.virt.libvirt.migration, run_tasks).
+        """
+        return self.timeout_s > 0 and self.timeout_action == 'force_complete'
+
+    @property
     def effective_scheme(self) -> str:
         """The transport between the two libvirt daemons."""
         if self.uri:

@@ -108,6 +108,8 @@ class Prediction:
     :param seconds: from Nova's start until it ends, one way or the other
     :param downtime: pause of the guest, seconds; None without an end
     :param rounds: how often the dirty pages were counted
+    :param forced: pause in seconds when the guest is paused at the timeout
+        so that it ends; None with an end
     """
 
     converges: bool
@@ -115,6 +117,7 @@ class Prediction:
     downtime: float | None
     rounds: int
     sent_bytes: float
+    forced: float | None = None
 
 
 def predict(
@@ -163,23 +166,30 @@ class _Run:
             began, before = self.now, self.sent
             self._send()
             if self.now >= self.limit:
+                self._count(began, most)
                 return Prediction(
                     False,
                     self.limit / _SECOND,
                     None,
                     self.rounds,
                     self.sent,
+                    (self.now - self.limit) / _SECOND + self.left / self.rate,
                 )
             self.rounds += 1
-            seconds = (self.now - began) / _SECOND * self.speed
-            written = int(self.curve(seconds)) * self.page
-            self.left = min(self.left + written, most)
+            written = self._count(began, most)
             if self.left <= self.fits:
                 return self._end()
             if self.setting.auto_converge:
                 self._throttle(written, self.sent - before)
             else:
                 self._skip()
+
+    def _count(self, began: int, most: int) -> int:
+        """Count what was written since then, and return it."""
+        seconds = (self.now - began) / _SECOND * self.speed
+        written = int(self.curve(seconds)) * self.page
+        self.left = min(self.left + written, most)
+        return written
 
     def _end(self) -> Prediction:
         pause = self.left / (self.setting.link or self.rate)

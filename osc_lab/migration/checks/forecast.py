@@ -39,8 +39,9 @@ class Convergence(base.HostCheck):
         'finished; Nova aborts it after its timeout, or forces it.'
     )
     remedy = _(
-        'Permit post-copy or auto-converge, give it more bandwidth, or '
-        'migrate in a quiet hour.'
+        'Permit auto-converge, or post-copy together with '
+        'live_migration_timeout_action=force_complete, give it more '
+        'bandwidth, or migrate in a quiet hour.'
     )
     source = finding.Source.LIBVIRT
     channel = '--forecast'
@@ -106,17 +107,59 @@ class Convergence(base.HostCheck):
                 },
                 **evidence,
             )
+        if options.forces:
+            return self._forced(host, options, setting, found, evidence)
+        return self._endless(host, measured, options, setting, found, evidence)
+
+    def _forced(
+        self,
+        host: facts_.Host,
+        options: nova_options.Options,
+        setting: precopy.Setting,
+        found: forecast.Range,
+        evidence: base.Evidence,
+    ) -> finding.Finding:
+        """Return the finding where Nova makes it end."""
         if options.post_copy:
             return self.answer(
                 host.name,
                 base.WARNING,
-                _('Pre-copy alone may not end; Nova may use post-copy.'),
+                _(
+                    'Pre-copy alone may not end; Nova switches to post-copy '
+                    'after %.0f s.'
+                )
+                % setting.timeout,
                 _(
                     'Should the network fail after the switch, the guest is '
                     'lost and must be rebooted.'
                 ),
                 **evidence,
             )
+        return self.answer(
+            host.name,
+            base.WARNING,
+            _(
+                'It may not end by itself; after %(timeout).0f s Nova pauses '
+                'the guest to send the rest, for up to %(pause).1f s.'
+            )
+            % {'timeout': setting.timeout, 'pause': found.forced},
+            self._advice(
+                forecast.advise(found.hard, setting), options, setting
+            ),
+            **evidence,
+            forced_pause_s=round(found.forced, 1),
+        )
+
+    def _endless(
+        self,
+        host: facts_.Host,
+        measured: facts_.Measured,
+        options: nova_options.Options,
+        setting: precopy.Setting,
+        found: forecast.Range,
+        evidence: base.Evidence,
+    ) -> finding.Finding:
+        """Return the finding where nothing makes it end."""
         if found.converges is None:
             result = base.WARNING
             message = _(
@@ -148,8 +191,15 @@ class Convergence(base.HostCheck):
             found.append(
                 _('a completion timeout above %.0f s') % advice.timeout
             )
-        if advice.auto_converge and not options.auto_converge:
-            found.append(_('auto-converge, which slows the guest down'))
+        if advice.auto_converge and not setting.auto_converge:
+            found.append(
+                _(
+                    'auto-converge without live_migration_permit_post_copy, '
+                    'which slows the guest down'
+                )
+                if options.post_copy
+                else _('auto-converge, which slows the guest down')
+            )
         if advice.bandwidth is not None:
             found.append(
                 _(
@@ -158,9 +208,25 @@ class Convergence(base.HostCheck):
                 )
                 % (advice.bandwidth / _MIB)
             )
-        found.append(_('post-copy'))
+        found.append(_post_copy(options))
         found.append(_('a downtime of %.1f s') % advice.downtime)
         return _('It would end with: %s.') % '; or '.join(found)
+
+
+def _post_copy(options: nova_options.Options) -> str:
+    """Return what Nova needs to switch to post-copy by itself.
+
+    It does so for one task alone, force-complete, which the timeout or an
+    administrator gives it (nova.virt.libvirt.migration, run_tasks).
+    """
+    needed = []
+    if not options.post_copy:
+        needed.append('live_migration_permit_post_copy=true')
+    if options.timeout_action != 'force_complete':
+        needed.append('live_migration_timeout_action=force_complete')
+    if not options.timeout_s:
+        needed.append(_('a live_migration_completion_timeout'))
+    return _('post-copy, which takes %s') % _(' and ').join(needed)
 
 
 def _evidence(

@@ -13,6 +13,7 @@
 """The check of the forecast: what it assumes, and what it says."""
 
 import dataclasses
+import re
 
 import testtools
 
@@ -208,7 +209,11 @@ class TestConvergence(testtools.TestCase):
         converge, bandwidth, post_copy, pause = advice.split('; or ')
         self.assertEqual('auto-converge, which slows the guest down', converge)
         self.assertEqual('3000 MiB/s', bandwidth.partition(' (')[0])
-        self.assertEqual('post-copy', post_copy)
+        self.assertEqual(
+            'post-copy, which takes live_migration_permit_post_copy=true and '
+            'live_migration_timeout_action=force_complete',
+            post_copy,
+        )
         seconds = float(pause.removeprefix('a downtime of ').split()[0])
         self.assertAlmostEqual(2.0, seconds, delta=0.2)
         self.assertEqual([None] * 3, item.evidence['downtime_ms'])
@@ -226,11 +231,50 @@ class TestConvergence(testtools.TestCase):
             self.assertNotIn('auto-converge', item.remedy)
 
     def test_post_copy_ends_it(self):
-        item = self.judge(FAST, options={'permit_post_copy': 'true'})
+        options = {
+            'permit_post_copy': 'true',
+            'timeout_action': 'force_complete',
+        }
+        item = self.judge(FAST, options=options)
         self.assertEqual('warning', item.result)
-        self.assertIn('may use post-copy', item.message)
+        self.assertIn('switches to post-copy after 12800 s', item.message)
         self.assertIn('rebooted', item.remedy)
         self.assertEqual(0.0, item.evidence['ending'])
+
+    def test_post_copy_that_nova_never_switches_to(self):
+        """Only what is forced is switched, and nothing is without a time."""
+        options = {'permit_post_copy': 'true', 'permit_auto_converge': 'true'}
+        action = 'live_migration_timeout_action=force_complete'
+        timeout = 'a live_migration_completion_timeout'
+        never = {'completion_timeout': '0'}
+        forced = {'timeout_action': 'force_complete'}
+        for more, needed in (
+            ({}, action),
+            ({'timeout_action': 'abort'}, action),
+            (never, f'{action} and {timeout}'),
+            (never | forced, timeout),
+        ):
+            item = self.judge(FAST, options=options | more)
+            self.assertEqual('failed', item.result)
+            told = item.remedy.partition('post-copy, which takes ')[2]
+            self.assertEqual(needed, re.split('[;.]', told)[0])
+            self.assertIn(
+                'auto-converge without live_migration_permit_post_copy',
+                item.remedy,
+            )
+
+    def test_forced_without_post_copy_pauses_the_guest(self):
+        item = self.judge(FAST, options={'timeout_action': 'force_complete'})
+        self.assertEqual('warning', item.result)
+        self.assertIn('after 12800 s Nova pauses the guest', item.message)
+        # All 16 GiB are written again in each round, or half of them.
+        pause = item.evidence['forced_pause_s']
+        self.assertIn(f'for up to {pause} s', item.message)
+        self.assertTrue(8 < pause < 1.05 * 16384 / (0.8 * 1000), pause)
+        self.assertIn(
+            'post-copy, which takes live_migration_permit_post_copy=true',
+            item.remedy,
+        )
 
     def test_not_decided(self):
         item = self.judge(FULL, 1500.0)

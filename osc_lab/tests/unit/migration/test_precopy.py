@@ -190,6 +190,26 @@ class TestByHand(testtools.TestCase):
             self.predict(lambda s: 20 * s, timeout=3.0),
         )
 
+    def test_pause_that_is_forced_at_the_timeout(self):
+        """What is left of the round, and what was written in it."""
+        for written, disk_bytes, pause in (
+            # At 2.9 s three pages are left, at 3.0 s two, and two more.
+            (lambda s: 2, 0.0, 0.4),
+            # All are dirty at 2.7 s, and after 0.3 s again.
+            (lambda s: 40 * s, 0.0, 1.0),
+            # The disk is not copied before 3.5 s.
+            (lambda s: 0, 3500.0, 1.5),
+        ):
+            setting = precopy.Setting(
+                *(10, 1000.0, ((0.0, 0.1),), 3.0, disk_bytes),
+                page_size=92,
+            )
+            found = precopy.predict(written, setting)
+            self.assertEqual((False, 3.0), (found.converges, found.seconds))
+            self.assertAlmostEqual(pause, found.forced)
+        setting = dataclasses.replace(setting, disk_bytes=0.0)
+        self.assertIsNone(precopy.predict(written, setting).forced)
+
     def test_a_day_without_a_timeout(self):
         """0.9 seconds to the first count, 0.2 for each round after it."""
         found = self.predict(lambda s: 2, steps=((0.0, 0.1),))
@@ -253,7 +273,7 @@ class TestByHand(testtools.TestCase):
         """
         found, asked = self.asked(range(3, 10), patience=2, timeout=9.0)
         self.assertEqual((False, 9.0, None, 20, 9000), found)
-        self.assertEqual([0.9, 0.3, 0.4, 0.5, 0.6], asked)
+        self.assertEqual([0.9, 0.3, 0.4, 0.5, 0.6, 0.3], asked)
 
 
 class TestCurve(testtools.TestCase):
