@@ -54,6 +54,9 @@ START, WARM_UP, STRIDE = 200, 500, 25
 #: Between the points of a curve lies this factor.
 GRID = 1.4
 
+#: Downtimes in seconds that may be advised.
+DOWNTIMES = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0)
+
 Window = tuple[float, float]
 
 
@@ -317,13 +320,13 @@ class Advice:
     :param auto_converge: whether slowing the guest down would do
     :param bandwidth: bytes a second that would do; None for none
     :param timeout: seconds that would do; None when time does not help
-    :param downtime: seconds of pause that would do
+    :param downtime: seconds of pause that would do; None for none
     """
 
     auto_converge: bool
     bandwidth: float | None
     timeout: float | None
-    downtime: float
+    downtime: float | None
 
 
 def advise(curve: precopy.Curve, setting: precopy.Setting) -> Advice:
@@ -339,10 +342,19 @@ def advise(curve: precopy.Curve, setting: precopy.Setting) -> Advice:
         if what_if(bandwidth=faster).converges:
             bandwidth = faster
             break
-    written = curve(1.0) * (setting.page_size + precopy.HEADER)
+    downtime = None
+    allowed = setting.steps[-1][1]
+    for longer in DOWNTIMES:
+        # Nova's staircase is as wide as before, and goes up to that.
+        steps = tuple(
+            (at, pause * longer / allowed) for at, pause in setting.steps
+        )
+        if longer > round(allowed, 2) and what_if(steps=steps).converges:
+            downtime = longer
+            break
     return Advice(
         what_if(auto_converge=True).converges,
         bandwidth,
         endless.seconds if endless.converges else None,
-        written / setting.bandwidth,
+        downtime,
     )

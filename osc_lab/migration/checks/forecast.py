@@ -209,7 +209,8 @@ class Convergence(base.HostCheck):
                 % (advice.bandwidth / _MIB)
             )
         found.append(_post_copy(options))
-        found.append(_('a downtime of %.1f s') % advice.downtime)
+        if advice.downtime is not None:
+            found.append(_('a downtime of %.1f s') % advice.downtime)
         return _('It would end with: %s.') % '; or '.join(found)
 
 

@@ -187,7 +187,9 @@ class TestForecast(testtools.TestCase):
         self.assertEqual(80 * MIB, found.bandwidth)
         self.assertTrue(ends(bandwidth=80.0 * MIB).converges)
         self.assertFalse(ends(bandwidth=60.0 * MIB).converges)
-        self.assertEqual(20000 * 4104 / (20 * MIB), found.downtime)
+        self.assertEqual(15.0, found.downtime)
+        self.assertTrue(ends(steps=steps(15.0)).converges)
+        self.assertFalse(ends(steps=steps(10.0)).converges)
         self.assertIsNone(found.timeout)
         self.assertTrue(found.auto_converge)
 
@@ -199,12 +201,41 @@ class TestForecast(testtools.TestCase):
         self.assertTrue(ends(timeout=found.timeout + 1).converges)
         self.assertFalse(found.auto_converge)
         self.assertEqual(60 * MIB, found.bandwidth)
-        self.assertEqual(1000 * 4104 / (20 * MIB), found.downtime)
+        self.assertIsNone(found.downtime)
+
+    def test_a_downtime_that_is_advised_ends_it(self):
+        """Some pages are written in a tenth of a second, then no other."""
+        advised = set()
+        for pages in (2000, 4000, 8000, 16000, 32000, 64000):
+            curve = precopy.Curve(
+                ((0.0, 0.0), (0.1, pages), (1.0, pages + 1)), PAGES
+            )
+            for downtime in (0.1, 0.5, 4.0):
+                found, ends = self.advise(curve, steps=steps(downtime))
+                advised.add(found.downtime)
+                if found.downtime is not None:
+                    self.assertGreater(found.downtime, downtime)
+                    changed = ends(steps=steps(found.downtime))
+                    self.assertTrue(changed.converges)
+        self.assertGreater(len(advised), 2)
+
+    def test_no_downtime_stops_who_writes_faster_than_is_sent(self):
+        """150 MiB a second to 3 of 4 GiB, at 100 MiB a second."""
+        pages = 3 * 262144
+        curve = precopy.Curve(
+            ((0.0, 0.0), (20.48, pages), (20.49, pages + 1)), BIG
+        )
+        found, ends = self.advise(
+            curve, pages=4 * 262144, bandwidth=100.0 * MIB, timeout=3200.0
+        )
+        self.assertFalse(ends(steps=steps(1.5)).converges)
+        self.assertIsNone(found.downtime)
 
     def test_advice_that_nothing_helps(self):
         curve = precopy.Curve(((0.0, 0.0), (0.001, BIG)), BIG)
         found, _ends = self.advise(curve, pages=BIG, bandwidth=1.0 * MIB)
         self.assertIsNone(found.bandwidth)
+        self.assertIsNone(found.downtime)
 
     def test_bandwidths_that_are_tried(self):
         """Up to 64 times; nine tenths of what helps are written."""
