@@ -30,6 +30,7 @@ from osc_lab.access import settings
 from osc_lab import channels
 from osc_lab import exceptions
 from osc_lab.i18n import _
+from osc_lab.migration.checks import base
 from osc_lab.migration import drive
 from osc_lab.migration import examine
 from osc_lab.migration import explain
@@ -390,8 +391,9 @@ class _Progress:
 
 def _timeout(facts: facts_.Facts) -> float | None:
     """Return the seconds after which Nova acts, when that is known."""
-    if isinstance(facts.source.shell, facts_.Gap):
+    if base.unread(facts.source):
         return None
+    assert isinstance(facts.source.shell, facts_.Shell)
     options = nova_options.read(facts.source.shell.options)
     disks: list[int] = []
     ram = float(facts.server.flavor.ram_mib)

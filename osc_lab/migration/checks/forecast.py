@@ -12,6 +12,8 @@
 
 """Whether the memory of the guest can be copied faster than it changes."""
 
+import dataclasses
+
 from osc_lab.i18n import _
 from osc_lab.migration.checks import base
 from osc_lab.migration import facts as facts_
@@ -70,7 +72,9 @@ class Convergence(base.HostCheck):
                 _('Use --bandwidth.'),
             )
         else:
-            yield self._judged(facts, host, measured, domain)
+            item = self._judged(facts, host, measured, domain)
+            unread = base.unread(facts.source)
+            yield _assumed(item, unread) if unread else item
 
     def _judged(
         self,
@@ -212,6 +216,29 @@ class Convergence(base.HostCheck):
         if advice.downtime is not None:
             found.append(_('a downtime of %.1f s') % advice.downtime)
         return _('It would end with: %s.') % '; or '.join(found)
+
+
+def _assumed(item: finding.Finding, gap: facts_.Gap) -> finding.Finding:
+    """Return a finding as one that rests on Nova's defaults.
+
+    :param gap: why nobody read the options
+    """
+    return dataclasses.replace(
+        item,
+        result=base.WARNING,
+        message=_(
+            "%s That is with Nova's default timeout and downtime, for nobody "
+            'read them.'
+        )
+        % item.message,
+        remedy=' '.join(
+            filter(
+                None,
+                (item.remedy, gap.remedy or _('See migration-options.')),
+            )
+        ),
+        evidence={**item.evidence, 'assumed': gap.message},
+    )
 
 
 def _post_copy(options: nova_options.Options) -> str:

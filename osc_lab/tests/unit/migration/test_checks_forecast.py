@@ -21,6 +21,7 @@ from osc_lab.migration.checks import forecast as check
 from osc_lab.migration import facts
 from osc_lab.migration import nova_options
 from osc_lab.migration import precopy
+from osc_lab.tests.unit.migration import host_samples
 from osc_lab.tests.unit.migration import samples
 
 MIB = 1024**2
@@ -39,7 +40,7 @@ SEEN = {'/d': 'fs'}
 
 
 class TestConvergence(testtools.TestCase):
-    def facts(self, measured, options=None, disks=()):
+    def facts(self, measured, options=None, disks=(), **shell):
         domain = facts.Domain(
             'd', 's1', 'qemu', 'x86_64', 'pc', '/q', BIG * 4, 1, '', '', ''
         )
@@ -52,15 +53,15 @@ class TestConvergence(testtools.TestCase):
             1,
             domain=dataclasses.replace(domain, disks=disks),
         )
-        source = samples.host('a', libvirt=libvirt)
-        if options is not None:
-            values = {
-                f'live_migration_{key}': value
-                for key, value in options.items()
-            }
-            source = dataclasses.replace(
-                source, shell=facts.Shell('a', {'libvirt': values}, (), '')
-            )
+        values = {
+            f'live_migration_{key}': value
+            for key, value in (options or {}).items()
+        }
+        source = samples.host(
+            'a',
+            libvirt=libvirt,
+            shell=host_samples.shell(options={'libvirt': values}, **shell),
+        )
         return samples.clean(source=source, measured=measured)
 
     def judge(self, windows, bandwidth=1000.0, options=None, **changes):
@@ -152,11 +153,7 @@ class TestConvergence(testtools.TestCase):
             ({'/d': ''}, 118, 100 * 1024.0**3),
             (SEEN, 16, 0.0),
         ):
-            found = self.facts(measured, disks=disks)
-            source = dataclasses.replace(
-                found.source, shell=facts.Shell('a', {}, (), '', files=SEEN)
-            )
-            found = dataclasses.replace(found, source=source)
+            found = self.facts(measured, disks=disks, files=SEEN)
             host = dataclasses.replace(
                 found.destinations[0],
                 shell=facts.Shell('b', {}, (), '', files=dict(files)),
@@ -325,6 +322,40 @@ class TestConvergence(testtools.TestCase):
         )
         [item] = check.Convergence().judge(found)
         self.assertGreater(item.evidence['seconds'][0], 102.4 / 1.1)
+
+    def test_options_that_nobody_read(self):
+        """Neither an end nor none is sure with what is assumed."""
+        gap = facts.Gap('no shell', asked=False)
+        for windows, told in ((SLOW, 'It takes'), (FAST, 'does not end')):
+            measured = facts.Measured(windows, BIG, bandwidth_mib_s=1000.0)
+            known = self.facts(measured)
+            for changes, why, remedy in (
+                ({'shell': gap}, 'no shell', 'See migration-options.'),
+                (
+                    {'shell': host_samples.shell(unread=('/x',))},
+                    '/x on a cannot be read.',
+                    'Use a user who may, with --ssh.',
+                ),
+                (
+                    {'shell': host_samples.shell(config_files=())},
+                    'No nova.conf was found on a.',
+                    'config_files in clouds.yaml.',
+                ),
+            ):
+                source = dataclasses.replace(known.source, **changes)
+                [item] = check.Convergence().judge(
+                    dataclasses.replace(known, source=source)
+                )
+                self.assertEqual('warning', item.result)
+                self.assertIn(told, item.message)
+                self.assertIn(
+                    " That is with Nova's default timeout", item.message
+                )
+                self.assertTrue(item.remedy.endswith(remedy), item.remedy)
+                self.assertEqual(why, item.evidence['assumed'])
+                self.assertIn('seconds', item.evidence)
+            [item] = check.Convergence().judge(known)
+            self.assertNotIn('assumed', item.evidence)
 
     def test_nothing_dirty_is_unknown(self):
         item = self.judge(((1.0, 0.0), (2.0, 0.0)))
