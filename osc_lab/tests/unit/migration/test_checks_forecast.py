@@ -266,7 +266,9 @@ class TestConvergence(testtools.TestCase):
         self.assertIn('after 12800 s Nova pauses the guest', item.message)
         # All 16 GiB are written again in each round, or half of them.
         pause = item.evidence['forced_pause_s']
+        self.assertEqual(round(pause, 1), pause)
         self.assertIn(f'for up to {pause} s', item.message)
+        self.assertEqual(0.0, item.evidence['ending'])
         self.assertTrue(8 < pause < 1.05 * 16384 / (0.8 * 1000), pause)
         self.assertIn(
             'post-copy, which takes live_migration_permit_post_copy=true',
@@ -326,7 +328,10 @@ class TestConvergence(testtools.TestCase):
     def test_options_that_nobody_read(self):
         """Neither an end nor none is sure with what is assumed."""
         gap = facts.Gap('no shell', asked=False)
-        for windows, told in ((SLOW, 'It takes'), (FAST, 'does not end')):
+        for windows, told, advice in (
+            (SLOW, 'It takes', '^'),
+            (FAST, 'does not end', ' s[.] '),
+        ):
             measured = facts.Measured(windows, BIG, bandwidth_mib_s=1000.0)
             known = self.facts(measured)
             for changes, why, remedy in (
@@ -339,7 +344,7 @@ class TestConvergence(testtools.TestCase):
                 (
                     {'shell': host_samples.shell(config_files=())},
                     'No nova.conf was found on a.',
-                    'config_files in clouds.yaml.',
+                    'Name it under osc_lab: config_files in clouds.yaml.',
                 ),
             ):
                 source = dataclasses.replace(known.source, **changes)
@@ -351,7 +356,7 @@ class TestConvergence(testtools.TestCase):
                 self.assertIn(
                     " That is with Nova's default timeout", item.message
                 )
-                self.assertTrue(item.remedy.endswith(remedy), item.remedy)
+                self.assertRegex(item.remedy, f'{advice}{remedy}$')
                 self.assertEqual(why, item.evidence['assumed'])
                 self.assertIn('seconds', item.evidence)
             [item] = check.Convergence().judge(known)

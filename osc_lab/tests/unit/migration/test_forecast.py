@@ -90,6 +90,16 @@ class TestForecast(testtools.TestCase):
         guest = simulator.Guest([(BIG, 200000)])
         self.assertIs(False, self.forecast(guest).converges)
 
+    def test_pause_of_one_that_is_forced_to_end(self):
+        guest = simulator.Guest([(BIG, 200000)])
+        setting = precopy.Setting(BIG, 100.0 * MIB, steps(), 1600.0)
+        truth = precopy.predict(guest.dirty, setting).forced
+        found = forecast.forecast(self.windows(guest), BIG, setting)
+        # A bandwidth lower by a tenth makes it longer, no other does.
+        self.assertTrue(truth < found.forced <= truth / 0.9)
+        guest = simulator.Guest([(1, 1)])
+        self.assertEqual(0.0, self.forecast(guest).forced)
+
     def test_what_is_saturated_at_first_is_undecided(self):
         """Nobody saw whether it took the guest a second or a moment."""
         guest = simulator.Guest([(15000, 150000)])
