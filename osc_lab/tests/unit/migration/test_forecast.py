@@ -17,6 +17,7 @@ import itertools
 import math
 import random
 import statistics
+from unittest import mock
 
 import testtools
 
@@ -228,6 +229,33 @@ class TestForecast(testtools.TestCase):
                     changed = ends(steps=steps(found.downtime))
                     self.assertTrue(changed.converges)
         self.assertGreater(len(advised), 2)
+
+    def test_downtimes_that_are_tried(self):
+        """Those that are longer than now, to a hundredth of a second."""
+        curve = precopy.Curve(((0.0, 0.0), (0.001, BIG)), BIG)
+        never = precopy.Prediction(False, 1.0, None, 1, 1.0)
+        longer = (1, 1.5, 2, 3, 4, 6, 8, 10, 15, 20, 30)
+        for now, tried in (
+            (0.49, (0.5, *longer)),
+            (0.499, longer),
+            (0.5, longer),
+            (25.0, (30,)),
+            (30.0, ()),
+        ):
+            with mock.patch.object(
+                precopy, 'predict', return_value=never
+            ) as predict:
+                found, _ends = self.advise(curve, steps=steps(now))
+            self.assertIsNone(found.downtime)
+            asked = [call.args[1].steps for call in predict.call_args_list]
+            self.assertEqual(
+                list(tried),
+                [
+                    round(each[-1][1], 9)
+                    for each in asked
+                    if each != steps(now)
+                ],
+            )
 
     def test_no_downtime_stops_who_writes_faster_than_is_sent(self):
         """150 MiB a second to 3 of 4 GiB, at 100 MiB a second."""
