@@ -58,6 +58,7 @@ ANSWERED = {
     ('port-binding', 'server-state'): 'a resize has bindings of its own',
     ('migration-storage', 'migration-options'): 'another instances_path',
     ('qemu-migrate', 'migration-storage'): 'shared disks, as asked',
+    ('server-features', 'numa-and-sriov'): 'the guest shows it, not the image',
 }
 
 
