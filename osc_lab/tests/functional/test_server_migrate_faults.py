@@ -18,6 +18,7 @@ import re
 import signal
 import time
 
+from lab import hosts
 import openstack
 
 from osc_lab.tests.functional import compute
@@ -48,6 +49,20 @@ class TestGuest(through.ThroughTest):
             # nova-compute tells Placement of it after a while.
             other=('destination-capacity',),
         )
+
+    def test_folder_that_is_left(self):
+        self.through(self.folder_left(self.other), 'migration-storage')
+
+    @contextlib.contextmanager
+    def folder_left(self, host):
+        """Have an empty folder of the server be on a host, as is left."""
+        path = str(hosts.instances_path(self.layout) / self.server)
+        self.run_on(host, 'mkdir', path)
+        try:
+            yield
+        finally:
+            # Nova may have taken it away itself.
+            self.run_on(host, 'rm', '-rf', path)
 
 
 class TestMedium(through.ThroughTest):
@@ -88,21 +103,41 @@ class TestScheduler(through.ThroughTest):
         )
 
 
-class TestGroup(through.ThroughTest):
-    """A server group that keeps two servers apart."""
+class GroupTest(through.ThroughTest):
+    """A server in a group."""
+
+    POLICY = ''
 
     @classmethod
     def options(cls):
         run = cls.admin(
             *('--os-compute-api-version', '2.64', 'server', 'group'),
-            *('create', '--policy', 'anti-affinity', '-f', 'value'),
-            *('-c', 'id', f'apart-{cls.name}'),
+            *('create', '--policy', cls.POLICY, '-f', 'value'),
+            *('-c', 'id', f'{cls.POLICY}-{cls.name}'),
         )
         cls.group = run.stdout.split()[0]
         cls.addClassCleanup(
             cls.admin, *('server', 'group', 'delete', cls.group)
         )
         return ('--hint', f'group={cls.group}')
+
+
+class TestLonely(GroupTest):
+    """A server that is alone in the group that keeps it together."""
+
+    POLICY = 'affinity'
+
+    def test_nova_lets_it_go_nowhere(self):
+        found = self.preflight(status=3)
+        self.assertEqual({('server-group', self.other)}, self.failed(found))
+        self.forced({'server-group'})
+        self.mended()
+
+
+class TestGroup(GroupTest):
+    """A server group that keeps two servers apart."""
+
+    POLICY = 'anti-affinity'
 
     def test_other_member_there(self):
         self.through(self.member(), 'server-group')
