@@ -87,28 +87,27 @@ def read(
 def _names(certificate: x509.Certificate) -> frozenset[str]:
     """Return the names and addresses that it is for.
 
-    Without a name among the alternative ones GnuTLS takes the common name,
-    if there is one alone (gnutls_x509_crt_check_hostname2).
+    Only without alternative names GnuTLS takes the common name, if there is
+    one alone (gnutls_x509_crt_check_hostname2).
     """
-    names: list[str] = []
-    addresses: list[str] = []
     try:
         found = certificate.extensions.get_extension_for_class(
             x509.SubjectAlternativeName
         ).value
-        names = found.get_values_for_type(x509.DNSName)
-        addresses = [
-            str(ip) for ip in found.get_values_for_type(x509.IPAddress)
-        ]
-    except (x509.ExtensionNotFound, ValueError):
-        pass
-    if not names:
+    except x509.ExtensionNotFound:
         common = certificate.subject.get_attributes_for_oid(
             oid.NameOID.COMMON_NAME
         )
-        if len(common) == 1:
-            names = [str(common[0].value)]
-    return frozenset((*names, *addresses))
+        names = [str(item.value) for item in common]
+        return frozenset(names if len(names) == 1 else ())
+    except ValueError:
+        return frozenset()
+    return frozenset(
+        (
+            *found.get_values_for_type(x509.DNSName),
+            *(str(ip) for ip in found.get_values_for_type(x509.IPAddress)),
+        )
+    )
 
 
 def _digest(certificate: x509.Certificate) -> str:
