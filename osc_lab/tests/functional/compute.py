@@ -347,18 +347,13 @@ class ComputeTest(base.CloudTest):
             hosts.set_names(self.layout, host, hosts.names(self.layout))
 
     def pair(self, host, alternatives=None, days=30, authority=None):
-        """Return a new server certificate for a host.
-
-        :param alternatives: None for the host's; empty for none at all
-        """
+        """Return a new server certificate for a host."""
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         return openssl.issue(
             authority or pki.lab_authority(self.layout),
             openssl.Pair(folder / 'key.pem', folder / 'cert.pem'),
             host,
-            pki.host_names(self.layout, host)
-            if alternatives is None
-            else alternatives,
+            alternatives or pki.host_names(self.layout, host),
             days,
         )
 

@@ -139,12 +139,6 @@ class TestCertificates(through.ThroughTest):
         pair = self.pair(self.other, ['DNS:other'])
         self.through(self.tls(pair), 'libvirt-tls')
 
-    def test_common_name_alone(self):
-        # libvirt takes it where there are no alternative names.
-        with self.tls(self.pair(self.other, [])):
-            found = self.preflight(status=0)
-            self.assertEqual([], self.results(found, 'warning'), found)
-
     def test_foreign_authority(self):
         foreign = self.foreign()
         pair = self.pair(self.other, authority=foreign)
