@@ -34,6 +34,7 @@ import typing
 import urllib.parse
 
 from benchmarks import results
+from osc_lab.tests.unit import served
 
 VOLUMES = (1_000, 10_000, 100_000)
 
@@ -206,19 +207,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(data)
 
 
-#: Runs the shell and says last on standard error what memory it took.
-SHELL = """
-import resource, runpy, sys
-sys.argv = sys.argv[1:]
-try:
-    runpy.run_module('openstackclient.shell', run_name='__main__')
-finally:
-    print(
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr
-    )
-"""
-
-
 def run(cloud: Cloud) -> tuple[int, list[typing.Any], float, float]:
     """Return exit status, findings, seconds and MiB of one audit."""
     with tempfile.TemporaryDirectory() as folder:
@@ -237,7 +225,7 @@ def run(cloud: Cloud) -> tuple[int, list[typing.Any], float, float]:
         began = time.monotonic()
         done = subprocess.run(
             [
-                *(sys.executable, '-c', SHELL, 'openstack'),
+                *(sys.executable, '-c', served.SHELL, 'openstack'),
                 *('volume', 'encryption', 'audit', '--all-projects'),
                 *('-f', 'json'),
             ],

@@ -17,7 +17,6 @@ Pure, and one item at a time; of types here, of volumes in audit_volumes.
 
 import collections.abc
 import re
-import typing
 
 from osc_lab.encryption import cipher as cipher_
 from osc_lab.encryption import extra_specs
@@ -36,19 +35,6 @@ _DENIAL = re.compile(
 )
 
 
-def _finding(
-    check: str,
-    subject: str,
-    result: finding.Result,
-    message: str,
-    remedy: str,
-    **evidence: typing.Any,
-) -> finding.Finding:
-    return finding.Finding(
-        check, subject, result, message, remedy, finding.Source.API, evidence
-    )
-
-
 def _of_type(item: model.VolumeType) -> str:
     return f'type {item.name} ({item.id})'
 
@@ -63,7 +49,7 @@ def judge_type(
 ) -> collections.abc.Iterator[finding.Finding]:
     """Yield what is wrong with a type; its encryption must be known."""
     if mark.read(item.description):
-        yield _finding(
+        yield finding.of_api(
             'type-unfinished',
             _of_type(item),
             finding.Result.FAILED,
@@ -76,7 +62,7 @@ def judge_type(
         yield from _plain_type(item, specs)
         return
     if specs:
-        yield _finding(
+        yield finding.of_api(
             'type-extra-specs',
             _of_type(item),
             finding.Result.WARNING,
@@ -98,7 +84,7 @@ def _plain_type(
     item: model.VolumeType, specs: list[str]
 ) -> collections.abc.Iterator[finding.Finding]:
     if specs:
-        yield _finding(
+        yield finding.of_api(
             'type-extra-specs',
             _of_type(item),
             finding.Result.FAILED,
@@ -110,7 +96,7 @@ def _plain_type(
         return
     own = extra_specs.of_storage(item.extra_specs)
     if own:
-        yield _finding(
+        yield finding.of_api(
             'type-extra-specs',
             _of_type(item),
             finding.Result.UNKNOWN,
@@ -125,7 +111,7 @@ def _plain_type(
         ('description', item.description),
     ):
         if promises(text):
-            yield _finding(
+            yield finding.of_api(
                 'type-not-encrypted',
                 _of_type(item),
                 finding.Result.FAILED,
@@ -149,7 +135,7 @@ def _provider(
     front_end = (encryption.control_location or '').lower() == 'front-end'
     evidence = {'provider': name}
     if today is None:
-        yield _finding(
+        yield finding.of_api(
             'type-no-op',
             _of_type(item),
             finding.Result.FAILED,
@@ -158,7 +144,7 @@ def _provider(
             **evidence,
         )
     elif today not in provider_.KNOWN and not front_end:
-        yield _finding(
+        yield finding.of_api(
             'type-provider',
             _of_type(item),
             finding.Result.UNKNOWN,
@@ -167,7 +153,7 @@ def _provider(
             **evidence,
         )
     elif today not in provider_.KNOWN:
-        yield _finding(
+        yield finding.of_api(
             'type-provider',
             _of_type(item),
             finding.Result.FAILED,
@@ -177,7 +163,7 @@ def _provider(
             **evidence,
         )
     elif today != name or today == provider_.PLAIN:
-        yield _finding(
+        yield finding.of_api(
             'type-provider',
             _of_type(item),
             finding.Result.WARNING,
@@ -199,7 +185,7 @@ def _provider(
                 'Its control location "%s" means that no compute host encrypts'
             )
         )
-        yield _finding(
+        yield finding.of_api(
             'type-control-location',
             _of_type(item),
             finding.Result.WARNING,
@@ -215,7 +201,7 @@ def _cipher(
     try:
         cipher = cipher_.parse(encryption.cipher or '')
     except exceptions.InvalidInput:
-        yield _finding(
+        yield finding.of_api(
             'type-cipher',
             _of_type(item),
             finding.Result.FAILED,
@@ -225,7 +211,7 @@ def _cipher(
         )
         return
     if cipher.weakness():
-        yield _finding(
+        yield finding.of_api(
             'type-cipher',
             _of_type(item),
             finding.Result.WARNING,
@@ -235,7 +221,7 @@ def _cipher(
             cipher=encryption.cipher,
         )
     if encryption.key_size not in cipher.key_sizes:
-        yield _finding(
+        yield finding.of_api(
             'type-key-size',
             _of_type(item),
             finding.Result.FAILED,
@@ -255,7 +241,7 @@ def judge_names(
     for item in types:
         other = first.setdefault(item.name, item)
         if other is not item:
-            yield _finding(
+            yield finding.of_api(
                 'type-twins',
                 _of_type(item),
                 finding.Result.FAILED,
@@ -288,7 +274,7 @@ def judge_defaults(
     for who, type_id in rows:
         item = types.get(type_id)
         if item is not None and _is_plain(item):
-            yield _finding(
+            yield finding.of_api(
                 'default-type',
                 _of_type(item),
                 finding.Result.WARNING,
@@ -297,7 +283,7 @@ def judge_defaults(
                 default_of=who,
             )
     if default.failed:
-        yield _finding(
+        yield finding.of_api(
             'default-type',
             _('default type'),
             finding.Result.UNKNOWN,
@@ -305,7 +291,7 @@ def judge_defaults(
             _('See default_volume_type in cinder.conf.'),
         )
     elif project in by_project and any(map(_is_plain, types.values())):
-        yield _finding(
+        yield finding.of_api(
             'default-type',
             _('default type'),
             finding.Result.UNKNOWN,

@@ -17,7 +17,6 @@ Pure, and one item at a time: what is kept of volumes are ids alone.
 
 import collections.abc
 import re
-import typing
 
 from osc_lab.encryption import model
 from osc_lab.encryption import proof
@@ -26,19 +25,6 @@ from osc_lab.preflight import finding
 
 #: Ids of keys as castellan's Vault makes them.
 _VAULT = re.compile(r'[0-9a-f]{32}')
-
-
-def _finding(
-    check: str,
-    subject: str,
-    result: finding.Result,
-    message: str,
-    remedy: str,
-    **evidence: typing.Any,
-) -> finding.Finding:
-    return finding.Finding(
-        check, subject, result, message, remedy, finding.Source.API, evidence
-    )
 
 
 class Volumes:
@@ -79,7 +65,7 @@ class Volumes:
         self.count += 1
         subject = f'volume {item.name or "-"} ({item.id})'
         if proof.MARK in item.metadata:
-            yield _finding(
+            yield finding.of_api(
                 'volume-of-proof',
                 subject,
                 finding.Result.WARNING,
@@ -90,7 +76,7 @@ class Volumes:
         type_ = self._types.get(item.type_id or '')
         if not item.encrypted:
             if type_ is not None and type_.encryption is not None:
-                yield _finding(
+                yield finding.of_api(
                     'volume-not-encrypted',
                     subject,
                     finding.Result.FAILED,
@@ -111,7 +97,7 @@ class Volumes:
         # For Cinder "encrypted" means: has a key.  It hides the id of the
         # fixed key, and no other one, in lists.
         if key_id in (None, model.ZERO_KEY):
-            yield _finding(
+            yield finding.of_api(
                 'volume-zero-key',
                 subject,
                 finding.Result.WARNING,
@@ -143,7 +129,7 @@ class Volumes:
             if not self._any_known or _VAULT.fullmatch(key_id):
                 others += 1
                 continue
-            yield _finding(
+            yield finding.of_api(
                 'volume-key-unknown',
                 subject,
                 finding.Result.FAILED,
@@ -152,7 +138,7 @@ class Volumes:
                 key_id=key_id,
             )
         if others:
-            yield _finding(
+            yield finding.of_api(
                 'volume-key-unknown',
                 _('key manager'),
                 finding.Result.UNKNOWN,
@@ -173,7 +159,7 @@ class Volumes:
         if item.key_id not in (None, model.ZERO_KEY):
             return
         if self._encrypted[item.volume_id]:
-            yield _finding(
+            yield finding.of_api(
                 'backup-zero-key',
                 subject,
                 finding.Result.WARNING,
@@ -181,7 +167,7 @@ class Volumes:
                 _('Move the keys to Barbican; see the manual of Cinder.'),
             )
         else:
-            yield _finding(
+            yield finding.of_api(
                 'backup-no-key',
                 subject,
                 finding.Result.FAILED,

@@ -88,3 +88,17 @@ def row(finding: Finding, long: bool = False) -> tuple[typing.Any, ...]:
     if not long:
         return cells
     return (*cells, finding.source.value, dict(finding.evidence))
+
+
+def of_api(
+    check: str,
+    subject: str,
+    result: Result,
+    message: str,
+    remedy: str,
+    **evidence: typing.Any,
+) -> Finding:
+    """Return what an API has shown."""
+    return Finding(
+        check, subject, result, message, remedy, Source.API, evidence
+    )

@@ -28,7 +28,7 @@ import urllib.parse
 from osc_lab.tests.unit import fake_cloud
 
 #: Runs the shell and says last on standard error what memory it took.
-_SHELL = """
+SHELL = """
 import resource, runpy, sys
 sys.argv = sys.argv[1:]
 try:
@@ -166,7 +166,7 @@ class Shell:
         """
         began = time.monotonic()
         done = subprocess.run(
-            [sys.executable, '-c', _SHELL, 'openstack', *argv],
+            [sys.executable, '-c', SHELL, 'openstack', *argv],
             env=self._env,
             stdin=subprocess.DEVNULL,
             capture_output=True,

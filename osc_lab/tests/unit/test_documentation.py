@@ -354,7 +354,7 @@ class TestFindings(testtools.TestCase):
                 if (
                     isinstance(node, ast.Call)
                     and ast.unparse(node.func)
-                    in ('_finding', 'finding.Finding')
+                    in ('_finding', 'finding.of_api', 'finding.Finding')
                     and isinstance(node.args[0], ast.Constant)
                 ):
                     yield node.args[0].value
