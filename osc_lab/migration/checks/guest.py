@@ -10,14 +10,13 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""The guest itself: its devices, its disks, the QEMU that runs it."""
+"""The guest itself: its devices and its disks."""
 
 import dataclasses
 
 from osc_lab.i18n import _
 from osc_lab.migration.checks import base
 from osc_lab.migration import facts as facts_
-from osc_lab.migration import nova_options
 from osc_lab.migration import storage
 from osc_lab.preflight import finding
 
@@ -323,137 +322,3 @@ class MigrationStorage(base.HostCheck):
             gib = host.hypervisor.disk_available_gib
             return None if gib is None else gib * _GIB
         return None
-
-
-class QemuMigrate(base.BothEndsCheck):
-    id = 'qemu-migrate'
-    question = _('Can the QEMU of both hosts do this kind of migration?')
-    reason = _(
-        'Builds of QEMU differ: one without migration, NBD or a capability '
-        'that Nova is set to use fails only at the last moment. A QEMU '
-        'without a guest is asked, so no guest is tainted.'
-    )
-    remedy = _('Install a QEMU build that can, or turn the option off.')
-    source = finding.Source.SHELL
-    channel = '--ssh'
-
-    def source_host(
-        self, facts: facts_.Facts, host: facts_.Host
-    ) -> base.Found:
-        yield from self._end(facts, host, True)
-
-    def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
-        decision = storage.decide(facts, host)
-        yield from self._end(facts, host, decision.block, decision.gap)
-
-    def _end(
-        self,
-        facts: facts_.Facts,
-        host: facts_.Host,
-        block: bool,
-        gap: facts_.Gap | None = None,
-    ) -> base.Found:
-        if isinstance(host.shell, facts_.Gap):
-            yield self.missing(host.name, host.shell)
-            return
-        build = host.shell.qemu
-        if build is None:
-            domain = facts.source.guest
-            build = (
-                domain
-                if isinstance(domain, facts_.Gap)
-                else facts_.Gap(_('QEMU there was not asked.'))
-            )
-        if isinstance(build, facts_.Gap):
-            yield self.missing(host.name, build)
-            return
-        doubted = self._lacking(facts, build, block)
-        lacking = self._lacking(facts, build, False) if gap else doubted
-        for name in lacking:
-            yield self.answer(
-                host.name,
-                base.FAILED,
-                _('QEMU there cannot do %s.') % name,
-                lacks=name,
-            )
-        if gap and doubted != lacking:
-            yield self.missing(host.name, gap)
-        elif not lacking:
-            yield self.answer(
-                host.name, base.OK, _('QEMU can do what it needs.')
-            )
-
-    def _lacking(
-        self, facts: facts_.Facts, build: facts_.Build, block: bool
-    ) -> list[str]:
-        commands = {'migrate'}
-        if block:
-            commands |= {'nbd-server-start', 'blockdev-mirror'}
-        capabilities = set()
-        if isinstance(facts.source.shell, facts_.Shell):
-            options = nova_options.read(facts.source.shell.options)
-            flags = options.flags(block)
-            for flag, name in (
-                ('POSTCOPY', 'postcopy-ram'),
-                ('AUTO_CONVERGE', 'auto-converge'),
-                ('PARALLEL', 'multifd'),
-            ):
-                if flag in flags:
-                    capabilities.add(name)
-        return sorted(
-            (commands - build.commands) | (capabilities - build.capabilities)
-        )
-
-
-class QemuProcesses(base.ServerCheck):
-    id = 'qemu-processes'
-    question = _("Did the guest's QEMU start after its certificates came?")
-    reason = _(
-        'QEMU loads certificates for native TLS from where they were when it '
-        'started; a guest from before fails with "Unable to access '
-        'credentials" until it is stopped and started.'
-    )
-    remedy = _('openstack server stop SERVER, then start it.')
-    source = finding.Source.SHELL
-    channel = '--ssh'
-
-    def judge(self, facts: facts_.Facts) -> base.Found:
-        name, shell = facts.source.name, facts.source.shell
-        unread = base.unread(facts.source)
-        if unread:
-            yield self.missing(name, unread)
-            return
-        assert isinstance(shell, facts_.Shell)
-        if not nova_options.read(shell.options).native_tls:
-            yield self.answer(
-                name, base.OK, _('Native TLS is off; QEMU needs none.')
-            )
-            return
-        if shell.qemu_started is None:
-            yield self.answer(
-                name,
-                base.UNKNOWN,
-                _("The guest's QEMU was not found on the source."),
-                _('Look for it with "ps" there.'),
-            )
-            return
-        certificates = shell.certificates
-        if isinstance(certificates, facts_.Gap):
-            yield self.missing(name, certificates)
-            return
-        newer = [
-            item.path
-            for item in certificates
-            if item.stack == 'qemu' and item.changed > shell.qemu_started
-        ]
-        if newer:
-            yield self.answer(
-                name,
-                base.FAILED,
-                _('The guest runs since before %s came.') % ', '.join(newer),
-                started=shell.qemu_started,
-            )
-        else:
-            yield self.answer(
-                name, base.OK, _('It started after its certificates came.')
-            )

@@ -16,6 +16,7 @@
 import dataclasses
 
 from osc_lab.migration.checks import guest
+from osc_lab.migration.checks import qemu
 from osc_lab.migration import facts
 from osc_lab.tests.unit.migration import check_cases
 from osc_lab.tests.unit.migration import host_samples as hosts
@@ -149,7 +150,7 @@ CASES = (
         'same path there.',
     ),
     (
-        guest.QemuMigrate,
+        qemu.QemuMigrate,
         hosts.pair(
             source={'libvirt': hosts.GAP},
             there={
@@ -307,7 +308,7 @@ CASES = (
         'does not answer',
     ),
     (
-        guest.QemuMigrate,
+        qemu.QemuMigrate,
         hosts.pair(source={'libvirt': hosts.GAP}),
         [],
         'can do what it needs',
@@ -419,7 +420,7 @@ CASES = (
         'Leave --block-migration out.',
     ),
     (
-        guest.QemuMigrate,
+        qemu.QemuMigrate,
         hosts.pair(
             there={
                 'shell': hosts.shell(
@@ -432,7 +433,7 @@ CASES = (
         {'lacks': 'blockdev-mirror'},
     ),
     (
-        guest.QemuMigrate,
+        qemu.QemuMigrate,
         hosts.pair(
             source={
                 'shell': hosts.shell(
@@ -452,7 +453,7 @@ CASES = (
     ),
     *(
         (
-            guest.QemuMigrate,
+            qemu.QemuMigrate,
             hosts.pair(
                 source={
                     'shell': hosts.shell(
@@ -481,7 +482,7 @@ CASES = (
         )
     ),
     (
-        guest.QemuMigrate,
+        qemu.QemuMigrate,
         hosts.pair(
             there={
                 'shell': hosts.shell(
@@ -494,7 +495,7 @@ CASES = (
         'can do what it needs',
     ),
     (
-        guest.QemuMigrate,
+        qemu.QemuMigrate,
         hosts.pair(source={'shell': hosts.UNSET}),
         ['skipped'],
         'No shell channel',
@@ -508,13 +509,13 @@ CASES = (
         'can travel',
     ),
     (
-        guest.QemuMigrate,
+        qemu.QemuMigrate,
         hosts.pair(there={'shell': hosts.shell(qemu=None)}),
         ['unknown'],
         'QEMU there was not asked',
     ),
     (
-        guest.QemuMigrate,
+        qemu.QemuMigrate,
         hosts.pair(
             source={'libvirt': hosts.GAP},
             there={'shell': hosts.shell(qemu=None)},
@@ -523,13 +524,13 @@ CASES = (
         'libvirt does not answer',
     ),
     (
-        guest.QemuMigrate,
+        qemu.QemuMigrate,
         hosts.pair(there={'shell': hosts.shell(qemu=hosts.GAP)}),
         ['unknown'],
         '',
     ),
     (
-        guest.QemuProcesses,
+        qemu.QemuProcesses,
         hosts.pair(
             source={'shell': hosts.shell(config_files=(), files=hosts.HERE)}
         ),
@@ -539,7 +540,7 @@ CASES = (
         'config_files in clouds.yaml.',
     ),
     (
-        guest.QemuProcesses,
+        qemu.QemuProcesses,
         hosts.pair(
             source={
                 'shell': hosts.shell(
@@ -555,7 +556,7 @@ CASES = (
         {'started': 1799999000.0},
     ),
     (
-        guest.QemuProcesses,
+        qemu.QemuProcesses,
         hosts.pair(
             source={
                 'shell': hosts.shell(
@@ -573,7 +574,7 @@ CASES = (
 
 CASES += tuple(
     (
-        guest.QemuProcesses,
+        qemu.QemuProcesses,
         hosts.pair(
             source={
                 'shell': hosts.shell(
@@ -609,8 +610,8 @@ CASES += tuple(
 ALL = (
     guest.GuestDevices,
     guest.MigrationStorage,
-    guest.QemuMigrate,
-    guest.QemuProcesses,
+    qemu.QemuMigrate,
+    qemu.QemuProcesses,
 )
 
 
