@@ -40,14 +40,12 @@ from lab import model
 from lab import up
 import libvirt
 
+from benchmarks import convergence_table
 from osc_lab.access import libvirt as access
 from osc_lab.access import remote_probe
 from osc_lab.migration import forecast
-from osc_lab.migration import nova_options
-from osc_lab.migration import precopy
 
 MIB = 1024**2
-MEMORY = 1024
 #: (MiB that are being written, MiB a second), MiB/s of the migrations
 GUESTS = (
     ((64, 8), (25, 50, 75)),
@@ -63,17 +61,12 @@ GUESTS = (
     ((256, 16), (25, 50, 75)),
     ((512, 80), (75, 100)),
 )
-#: Nova's options, with a clock that a test can wait for.
-OPTIONS = nova_options.Options(delay_s=3, steps=10, timeout_s=20)
-DATA = OPTIONS.data_gib(MEMORY, [])
-STEPS = tuple((float(a), b / 1000) for a, b in OPTIONS.downtime_steps(DATA))
-TIMEOUT = float(OPTIONS.completion_timeout(DATA))
 #: Seconds after which Nova looks at a migration again, and we do.
 POLL, LOOK = 0.5, 0.1
 #: Share of the processors that is to be idle when a run begins.
 IDLE = 0.6
 
-RESULTS = pathlib.Path(__file__).with_suffix('.json')
+RESULTS = convergence_table.RESULTS
 _XML = """
 <domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid>
 <memory unit='MiB'>{memory}</memory><vcpu>1</vcpu>
@@ -120,7 +113,7 @@ class Pair:
             _XML.format(
                 name=f'conv-{identity[:8]}',
                 uuid=identity,
-                memory=MEMORY,
+                memory=convergence_table.MEMORY,
                 folder=self.folder,
                 size=size,
                 rate=rate,
@@ -229,10 +222,14 @@ class Pair:
                     for key in ('iteration', 'remaining', 'bps', 'dirty_rate')
                 ]
             )
-            if elapsed > TIMEOUT:
+            if elapsed > convergence_table.TIMEOUT:
                 _quietly(domain.abortJob)
                 continue
-            allowed = [value for moment, value in STEPS if elapsed > moment]
+            allowed = [
+                value
+                for moment, value in convergence_table.STEPS
+                if elapsed > moment
+            ]
             if allowed and allowed[-1] != pause:
                 pause = allowed[-1]
                 _quietly(domain.migrateSetMaxDowntime, int(pause * 1000))
@@ -273,7 +270,7 @@ def wait_for_quiet():
 
 
 def touched(identity):
-    kib = remote_probe.guest_memory(identity, MEMORY * 1024)
+    kib = remote_probe.guest_memory(identity, convergence_table.MEMORY * 1024)
     return (kib or 0) // 4
 
 
@@ -281,26 +278,17 @@ def run(pair, identity, origin, case, link, before):
     """Return one row: the case, the forecast, what happened."""
     share = wait_for_quiet()
     limit = case[2]
-    total = MEMORY * 256
+    total = convergence_table.MEMORY * 256
     pages = touched(identity) or total
     bandwidth = min(limit, link)
     windows = tuple(
         (float(s), pair.views[origin].dirty_pages(identity, s))
-        for s in forecast.windows(pages / 256 / bandwidth, MEMORY / 1024)
+        for s in forecast.windows(
+            pages / 256 / bandwidth, convergence_table.MEMORY / 1024
+        )
     )
-    setting = precopy.Setting(
-        pages,
-        bandwidth * MIB,
-        STEPS,
-        TIMEOUT,
-        zero_pages=total - pages,
-        link=link * MIB,
-        before=before,
-    )
-    spread = (0.95, 1.0) if limit < 0.5 * link else (0.8, 1.1)
-    found = forecast.forecast(windows, total, setting, spread, (0.85, 1.05))
     seen = pair.migrate(identity, origin, limit)
-    return {
+    row = {
         'case': list(case),
         'date': datetime.date.today().isoformat(),
         'idle': round(share, 2),
@@ -310,23 +298,8 @@ def run(pair, identity, origin, case, link, before):
         'touched_pages': pages,
         'link_mib_s': round(link, 1),
         'given_before': before,
-        **told(found, before),
-        **seen,
     }
-
-
-def told(found, before):
-    """Return a forecast as it stands in a row: of the copy alone."""
-    predicted = [found.best, found.likely, found.worst]
-    return {
-        'forecast': [round(item.seconds - before, 2) for item in predicted],
-        'forecast_ends': [item.converges for item in predicted],
-        'forecast_downtime_ms': [
-            item.downtime and round(item.downtime * 1000) for item in predicted
-        ],
-        'ending': found.ending,
-        'converges': found.converges,
-    }
+    return {**row, **convergence_table.told(row), **seen}
 
 
 def measure(pair, guests):
@@ -360,8 +333,7 @@ def measure(pair, guests):
 
 def append(row):
     rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    lines = ',\n'.join(json.dumps(item) for item in (*rows, row))
-    RESULTS.write_text(f'[\n{lines}\n]\n')
+    convergence_table.write([*rows, row])
 
 
 def main(argv):

@@ -250,15 +250,16 @@ class Connection:
         chains = {disk.target: disk.backing for disk in live.disks}
         disks = []
         for disk in found.disks:
-            size = allocation = None
+            size = allocation = length = None
             if disk.copied:
-                size, allocation = domain.blockInfo(disk.target)[:2]
+                size, allocation, length = domain.blockInfo(disk.target)
             disks.append(
                 dataclasses.replace(
                     disk,
                     backing=chains.get(disk.target, ()),
                     size=size,
                     allocation=allocation,
+                    length=0 if disk.kind == 'block' else length,
                 )
             )
         return dataclasses.replace(found, disks=tuple(disks))

@@ -41,6 +41,7 @@ from osc_lab.migration import ranking
 from osc_lab.migration import record as record_
 from osc_lab.migration import repair
 from osc_lab.migration import result
+from osc_lab.migration import storage
 from osc_lab.migration import verify
 from osc_lab.migration import watch
 from osc_lab.preflight import finding
@@ -137,7 +138,7 @@ class Flow:
         if wait is None:
             wait = sys.stdout.isatty()
         job = self._aftermath.job(server, facts.source) if wait else None
-        progress = _Progress(self._say, _timeout(facts))
+        progress = _Progress(self._say, _timeout(facts, host))
         driver = drive.Driver(
             self._compute,
             progress.say,
@@ -389,18 +390,21 @@ class _Progress:
             self._width = 0
 
 
-def _timeout(facts: facts_.Facts) -> float | None:
-    """Return the seconds after which Nova acts, when that is known."""
+def _timeout(facts: facts_.Facts, host: str | None) -> float | None:
+    """Return the seconds after which Nova acts, when that is known.
+
+    :param host: destination; None where the scheduler chooses it
+    """
     if base.unread(facts.source):
         return None
     assert isinstance(facts.source.shell, facts_.Shell)
     options = nova_options.read(facts.source.shell.options)
     disks: list[int] = []
+    for there in facts.destinations:
+        if host in (None, there.name):
+            copied = storage.copied(facts, there)
+            disks = disks or [disk.length or 0 for disk in copied]
     ram = float(facts.server.flavor.ram_mib)
-    if isinstance(facts.source.libvirt, facts_.Libvirt):
-        domain = facts.source.libvirt.domain
-        if isinstance(domain, facts_.Domain):
-            disks = [disk.size or 0 for disk in domain.disks if disk.copied]
     return options.completion_timeout(options.data_gib(ram, disks)) or None
 
 

@@ -352,6 +352,7 @@ class Disk:
     :param local: a file or block device of the host, not a volume
     :param size: virtual size, bytes; None when not asked
     :param allocation: bytes used at the source
+    :param length: bytes of the file; of a device 0, as stat tells
     """
 
     device: str
@@ -366,6 +367,7 @@ class Disk:
     backing: tuple[str, ...] = ()
     size: int | None = None
     allocation: int | None = None
+    length: int | None = None
 
     @property
     def local(self) -> bool:

@@ -165,16 +165,21 @@ class Options:
             found.append('PARALLEL')
         return tuple(found)
 
-    def data_gib(self, ram_mib: float, disks_bytes: list[int]) -> int:
-        """Return the GiB that Nova counts: at least 2 for each part."""
-        ram = max(2, int(ram_mib // 1024))
-        return ram + sum(max(2, size // 1024**3) for size in disks_bytes)
+    def data_gib(self, ram_mib: float, files_bytes: list[int]) -> float:
+        """Return the GiB that Nova counts: at least 2 for each part.
 
-    def completion_timeout(self, data_gib: int) -> int:
+        :param files_bytes: length of the file of each disk that is copied,
+            whatever the guest sees of it and however much of it is used
+            (nova.virt.libvirt.driver, _live_migration_data_gb)
+        """
+        ram = max(2.0, ram_mib / 1024)
+        return ram + sum(max(2.0, size / 1024**3) for size in files_bytes)
+
+    def completion_timeout(self, data_gib: float) -> int:
         """Return the seconds after which Nova acts; 0 is never."""
-        return self.timeout_s * data_gib
+        return int(self.timeout_s * data_gib)
 
-    def downtime_steps(self, data_gib: int) -> list[tuple[int, int]]:
+    def downtime_steps(self, data_gib: float) -> list[tuple[int, int]]:
         """Return (seconds since the start, downtime in ms) of each step."""
         delay = int(self.delay_s * data_gib)
         base = self.downtime_ms / self.steps

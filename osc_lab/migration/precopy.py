@@ -15,7 +15,8 @@
 The model follows QEMU's pre-copy (migration/ram.c, migration.c): memory
 goes round by round; when what is left of a round would fit into the
 downtime that is allowed, the dirty pages are counted anew, and either that
-count fits, too, and the guest is paused for it, or a new round begins.
+count fits, too, and the guest is paused for it, or a new round begins.  A page
+that waits to be sent and is written again counts once.
 Nova raises the downtime in steps and acts when its time is over
 (nova.virt.libvirt.migration: downtime_steps, should_abort).
 
@@ -24,9 +25,10 @@ error of a fraction decides whether a round fits.
 """
 
 import bisect
-import collections.abc
 import dataclasses
 import math
+import operator
+import typing
 
 #: QEMU sends a header of eight bytes with each page, and for a page of
 #: zeroes nothing but a header and one byte.
@@ -50,6 +52,16 @@ THROTTLE = (0.5, 0.2, 0.1, 0.99)
 Steps = tuple[tuple[float, float], ...]
 
 
+class Written(typing.Protocol):
+    """Distinct pages that a guest writes, by the time that it has."""
+
+    def __call__(self, seconds: float) -> float:
+        """Return the pages that are written in some seconds."""
+
+    def since(self, pages: float) -> float:
+        """Return the seconds in which so many are written, or inf."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Curve:
     """Distinct pages written after a time since they were counted.
@@ -69,6 +81,16 @@ class Curve:
         (t0, d0), (t1, d1) = points[index - 1], points[index]
         slope = (d1 - d0) / (t1 - t0)
         return min(self.most, d0 + slope * (seconds - t0))
+
+    def since(self, pages: float) -> float:
+        """Return the seconds in which so many are written, or inf."""
+        points = self.points
+        index = bisect.bisect_left(points, pages, key=operator.itemgetter(1))
+        index = min(max(index, 1), len(points) - 1)
+        (t0, d0), (t1, d1) = points[index - 1], points[index]
+        if pages >= self.most or d1 == d0:
+            return math.inf
+        return t0 + (pages - d0) * (t1 - t0) / (d1 - d0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,13 +143,12 @@ class Prediction:
 
 
 def predict(
-    curve: collections.abc.Callable[[float], float],
+    curve: Written,
     setting: Setting,
     patience: int | None = None,
 ) -> Prediction:
     """Return how pre-copy would go.
 
-    :param curve: distinct pages written in some seconds
     :param patience: rounds without a new low of what is left after which
         none is expected before the downtime changes; None plays all
     """
@@ -139,7 +160,7 @@ class _Run:
 
     def __init__(
         self,
-        curve: collections.abc.Callable[[float], float],
+        curve: Written,
         setting: Setting,
         patience: int | None,
     ) -> None:
@@ -154,6 +175,8 @@ class _Run:
         self.now = _us(setting.before) + disk * _SECOND // self.rate
         self.sent = disk
         self.left = setting.pages * self.page + setting.zero_pages * ZERO_PAGE
+        #: bytes that were dirty when they were counted
+        self.dirty = self.left
         self.rounds = 0
         self.speed = 1.0
         self.alarms = 0
@@ -185,11 +208,20 @@ class _Run:
                 self._skip()
 
     def _count(self, began: int, most: int) -> int:
-        """Count what was written since then, and return it."""
+        """Count what was written since then; return what that adds."""
         seconds = (self.now - began) / _SECOND * self.speed
-        written = int(self.curve(seconds)) * self.page
-        self.left = min(self.left + written, most)
-        return written
+        before = self.curve.since(self.dirty / self.page)
+        written = self.curve(seconds)
+        both = written
+        if math.isfinite(before):
+            # What is dirty was written in some time before.  Two times, one
+            # after the other, have as many pages in common as they have more
+            # apart than together.
+            both += self.curve(before) - self.curve(before + seconds)
+        waits = max(0.0, both) * self.left / (self.dirty or 1)
+        added = (int(written) - int(waits)) * self.page
+        self.dirty = self.left = min(self.left + added, most)
+        return added
 
     def _end(self) -> Prediction:
         pause = self.left / (self.setting.link or self.rate)

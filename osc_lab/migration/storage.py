@@ -81,6 +81,14 @@ def decide(facts: facts_.Facts, host: facts_.Host) -> Decision:
     return Decision(block, reason)
 
 
+def copied(facts: facts_.Facts, host: facts_.Host) -> list[facts_.Disk]:
+    """Return the disks that Nova copies to a host, or may copy."""
+    domain = facts.source.guest
+    if isinstance(domain, facts_.Gap) or not decide(facts, host).block:
+        return []
+    return [disk for disk in domain.disks if disk.copied]
+
+
 def _seen(
     facts: facts_.Facts, host: facts_.Host
 ) -> tuple[bool, bool | facts_.Gap]:

@@ -284,10 +284,10 @@ def setting_of(
     options: nova_options.Options,
 ) -> precopy.Setting:
     """Return what Nova would migrate this guest with."""
-    disks = []
-    if storage.decide(facts, host).block:
-        disks = [disk.size or 0 for disk in domain.disks if disk.copied]
-    data = options.data_gib(domain.memory_kib / 1024, disks)
+    disks = storage.copied(facts, host)
+    data = options.data_gib(
+        domain.memory_kib / 1024, [disk.length or 0 for disk in disks]
+    )
     pages = measured.touched_pages or measured.total_pages
     return precopy.Setting(
         pages=pages,
@@ -297,7 +297,7 @@ def setting_of(
             for start, pause in options.downtime_steps(data)
         ),
         timeout=float(options.completion_timeout(data)),
-        disk_bytes=float(sum(disks)),
+        disk_bytes=float(sum(disk.allocation or 0 for disk in disks)),
         auto_converge=options.auto_converge and not options.post_copy,
         page_size=measured.page_size,
         zero_pages=measured.total_pages - pages,

@@ -235,14 +235,14 @@ class MigrationOptions(base.HostCheck):
             if options.bandwidth_mib_s and options.timeout_s:
                 yield self.missing(host, domain)
             return
-        disks = [
-            disk.size or 0 for disk in domain.disks if disk.copied and block
-        ]
+        disks = [disk for disk in domain.disks if disk.copied and block]
+        files = [disk.length or 0 for disk in disks]
         ram = domain.memory_kib / 1024
-        limit = options.completion_timeout(options.data_gib(ram, disks))
+        limit = options.completion_timeout(options.data_gib(ram, files))
         if not limit or not options.bandwidth_mib_s:
             return
-        needed = (ram + sum(disks) / 1024**2) / options.bandwidth_mib_s
+        used = sum(disk.allocation or 0 for disk in disks)
+        needed = (ram + used / 1024**2) / options.bandwidth_mib_s
         if needed > limit:
             yield self.answer(
                 host,

@@ -106,7 +106,7 @@ class Guest:
         return GUEST.format(name=self.name_, uuid=self.uuid)
 
     def blockInfo(self, target):
-        return [1 << 30, 1 << 20, 1 << 20]
+        return [1 << 30, 1 << 20, 1 << 21]
 
     def jobStats(self, flags):
         return _next(self.jobs)

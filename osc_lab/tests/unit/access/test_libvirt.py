@@ -137,9 +137,19 @@ class TestConnection(LibvirtTest):
         self.assertEqual(('tainted: custom',), found.domain.tainted)
         (disk,) = found.domain.disks
         self.assertEqual(
-            (1 << 30, 1 << 20, ('/i/base',)),
-            (disk.size, disk.allocation, disk.backing),
+            (1 << 30, 1 << 20, 1 << 21, ('/i/base',)),
+            (disk.size, disk.allocation, disk.length, disk.backing),
         )
+
+    def test_length_of_a_device(self):
+        """Nova asks stat, which tells none."""
+        guest = fake_libvirt.GUEST.replace("type='file'", "type='block'")
+        guest = guest.replace('<source file=', '<source dev=')
+        self.useFixture(
+            fixtures.MonkeyPatch(f'{fake_libvirt.__name__}.GUEST', guest)
+        )
+        (disk,) = self.connection.source(UUID).domain.disks
+        self.assertEqual(('block', 0), (disk.kind, disk.length))
 
     def test_source_that_tells_less(self):
         self.host.memory = fake_libvirt.Error()

@@ -27,7 +27,7 @@ class TestTimeout(testtools.TestCase):
         found = samples.clean()
         source = dataclasses.replace(found.source, shell=shell)
         return live_migration._timeout(
-            dataclasses.replace(found, source=source)
+            dataclasses.replace(found, source=source), None
         )
 
     def test_of_the_options(self):
@@ -39,6 +39,24 @@ class TestTimeout(testtools.TestCase):
         ):
             shell = host_samples.shell(options=host_samples.conf(**values))
             self.assertEqual(seconds, self.timeout(shell))
+
+    def test_of_disks_that_are_copied(self):
+        """The file counts, 30 GiB; at a destination that shares it, no."""
+        for files, seconds in (
+            ({'/d': ''}, 800 * 32),
+            ({'/d': 'fs:1'}, 1600),
+        ):
+            found = host_samples.away(
+                '/d', files, length=30 * host_samples.GIB
+            )
+            for host, expected in (
+                ('b', seconds),
+                (None, seconds),
+                ('c', 1600),
+            ):
+                self.assertEqual(
+                    expected, live_migration._timeout(found, host)
+                )
 
     def test_nobody_knows_it(self):
         for shell in (

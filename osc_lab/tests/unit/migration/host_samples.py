@@ -37,6 +37,7 @@ DISK = facts.Disk(
     (),
     GIB,
     GIB // 2,
+    GIB // 4,
 )
 DOMAIN = facts.Domain(
     'instance-1',

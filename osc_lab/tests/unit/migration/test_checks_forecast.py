@@ -136,9 +136,15 @@ class TestConvergence(testtools.TestCase):
             *(False, False, False, ''),
         )
         disks = (
-            dataclasses.replace(disk, size=100 * 1024**3),
+            # A hundred GiB for the guest, in a file of 20.5, with 15 used.
+            dataclasses.replace(
+                disk,
+                size=100 * 1024**3,
+                allocation=15 * 1024**3,
+                length=41 * 1024**3 // 2,
+            ),
             disk,
-            dataclasses.replace(disk, size=7, volume_id='v'),
+            dataclasses.replace(disk, length=7, volume_id='v'),
         )
         measured = facts.Measured(
             SLOW,
@@ -150,7 +156,7 @@ class TestConvergence(testtools.TestCase):
         )
         options = nova_options.Options(auto_converge=True)
         for files, data, copied in (
-            ({'/d': ''}, 118, 100 * 1024.0**3),
+            ({'/d': ''}, 38.5, 15 * 1024.0**3),
             (SEEN, 16, 0.0),
         ):
             found = self.facts(measured, disks=disks, files=SEEN)
@@ -164,7 +170,7 @@ class TestConvergence(testtools.TestCase):
                     pages=BIG // 4,
                     bandwidth=100.0 * MIB,
                     steps=tuple(
-                        (float(75 * data * i), (50 + 45 * i) / 1000)
+                        (float(int(75 * data) * i), (50 + 45 * i) / 1000)
                         for i in range(11)
                     ),
                     timeout=800.0 * data,
@@ -317,7 +323,7 @@ class TestConvergence(testtools.TestCase):
         disk = facts.Disk(
             *('disk', 'file', 'vda', '/d', 'qcow2'),
             *(False, False, False, ''),
-            size=100 * 1024**3,
+            allocation=100 * 1024**3,
         )
         found = self.facts(
             facts.Measured(SLOW, BIG, bandwidth_mib_s=1000.0), disks=(disk,)

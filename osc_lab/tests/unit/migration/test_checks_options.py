@@ -429,17 +429,17 @@ CASES = (
             'live_migration_bandwidth on the source.' if results else '',
         )
         for rate, timeout, results, words in (
-            # 256 MiB of memory and a disk of 1 GiB, which count for 4 GiB.
-            (1, 320, [], 'Nova will use'),
+            # 256 MiB of memory and 512 of a disk, which count for 4 GiB.
+            (1, 192, [], 'Nova will use'),
             (
                 1,
-                319,
+                191,
                 ['failed'],
-                'At 1 MiB/s one pass takes 1280 s, but Nova acts (abort) '
-                'after 1276 s.',
+                'At 1 MiB/s one pass takes 768 s, but Nova acts (abort) '
+                'after 764 s.',
             ),
-            (2, 159, ['failed'], 'takes 640 s'),
-            (2, 160, [], 'Nova will use'),
+            (2, 95, ['failed'], 'takes 384 s'),
+            (2, 96, [], 'Nova will use'),
             (1, 0, [], 'Nova will use'),
             (0, 1, [], 'Nova will use'),
         )

@@ -72,7 +72,7 @@ class TestForecast(testtools.TestCase):
         guest = simulator.Guest([(400000, 100000)])
         found = self.forecast(guest, 1000.0)
         truth = precopy.predict(
-            guest.dirty, precopy.Setting(BIG, 1000.0 * MIB, steps(), 1600.0)
+            guest, precopy.Setting(BIG, 1000.0 * MIB, steps(), 1600.0)
         )
         self.assertIs(True, found.converges)
         self.assertLess(found.best.seconds, truth.seconds)
@@ -94,7 +94,7 @@ class TestForecast(testtools.TestCase):
     def test_pause_of_one_that_is_forced_to_end(self):
         guest = simulator.Guest([(BIG, 200000)])
         setting = precopy.Setting(BIG, 100.0 * MIB, steps(), 1600.0)
-        truth = precopy.predict(guest.dirty, setting).forced
+        truth = precopy.predict(guest, setting).forced
         found = forecast.forecast(self.windows(guest), BIG, setting)
         # A bandwidth lower by a tenth makes it longer, no other does.
         self.assertTrue(truth < found.forced <= truth / 0.9)
@@ -126,7 +126,7 @@ class TestForecast(testtools.TestCase):
         guest = simulator.Guest([(1, 1)])
         setting = precopy.Setting(BIG, 1000.0 * MIB, steps(), 1600.0)
         seen = self.windows(guest)
-        whole = precopy.predict(guest.dirty, setting).seconds
+        whole = precopy.predict(guest, setting).seconds
         found = forecast.forecast(seen, BIG, setting, (1.0, 1.0), (1.0, 1.0))
         for item in (found.best, found.likely, found.worst):
             self.assertAlmostEqual(1, item.seconds / whole, delta=0.02)
@@ -140,7 +140,7 @@ class TestForecast(testtools.TestCase):
     def test_the_order_of_the_answers(self):
         """Those that do not end come last, then the slow ones."""
         guest = simulator.Guest([(15000, 150000)])
-        found = self.forecast(guest, 150.0)
+        found = self.forecast(guest, 90.0)
         self.assertTrue(0.05 < found.ending < 0.5)
         self.assertEqual(
             (True, False, False),
@@ -151,7 +151,7 @@ class TestForecast(testtools.TestCase):
             ),
         )
         # The curve of each is kept beside it.
-        setting = precopy.Setting(BIG, 0.85 * 150 * MIB, steps(), 1600.0)
+        setting = precopy.Setting(BIG, 0.85 * 90 * MIB, steps(), 1600.0)
         for curve in (found.curve, found.hard):
             self.assertFalse(precopy.predict(curve, setting).converges)
 
@@ -198,9 +198,9 @@ class TestForecast(testtools.TestCase):
         self.assertEqual(80 * MIB, found.bandwidth)
         self.assertTrue(ends(bandwidth=80.0 * MIB).converges)
         self.assertFalse(ends(bandwidth=60.0 * MIB).converges)
-        self.assertEqual(15.0, found.downtime)
-        self.assertTrue(ends(steps=steps(15.0)).converges)
-        self.assertFalse(ends(steps=steps(10.0)).converges)
+        self.assertEqual(4.0, found.downtime)
+        self.assertTrue(ends(steps=steps(4.0)).converges)
+        self.assertFalse(ends(steps=steps(3.0)).converges)
         self.assertIsNone(found.timeout)
         self.assertTrue(found.auto_converge)
 
@@ -257,17 +257,20 @@ class TestForecast(testtools.TestCase):
                 ],
             )
 
-    def test_no_downtime_stops_who_writes_faster_than_is_sent(self):
-        """150 MiB a second to 3 of 4 GiB, at 100 MiB a second."""
-        pages = 3 * 262144
+    def test_a_downtime_for_who_writes_faster_than_is_sent(self):
+        """Three quarters of the memory, once in 20 s; all takes 41 s."""
+        guest = simulator.Guest([(PAGES * 3 // 4, 2400)])
         curve = precopy.Curve(
-            ((0.0, 0.0), (20.48, pages), (20.49, pages + 1)), BIG
+            ((0.0, 0.0), (20.48, PAGES * 0.75), (20.49, PAGES * 0.75)), PAGES
         )
-        found, ends = self.advise(
-            curve, pages=4 * 262144, bandwidth=100.0 * MIB, timeout=3200.0
+        found, ends = self.advise(curve, bandwidth=6.25 * MIB, timeout=3200.0)
+        self.assertEqual(30.0, found.downtime)
+        self.assertTrue(ends(steps=steps(30.0)).converges)
+        self.assertFalse(ends(steps=steps(20.0)).converges)
+        memory = simulator.Memory(PAGES, guest.parts, False)
+        self.assertTrue(
+            simulator.migrate_pages(memory, 6.25 * MIB, steps(30.0), 3200.0)[0]
         )
-        self.assertFalse(ends(steps=steps(1.5)).converges)
-        self.assertIsNone(found.downtime)
 
     def test_advice_that_nothing_helps(self):
         curve = precopy.Curve(((0.0, 0.0), (0.001, BIG)), BIG)

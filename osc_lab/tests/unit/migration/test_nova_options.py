@@ -17,6 +17,23 @@ import testtools
 from osc_lab.migration import nova_options
 
 
+class TestClock(testtools.TestCase):
+    def test_what_counts(self):
+        """Two GiB at least for each part, and no part is rounded."""
+        gib = 1024**3
+        options = nova_options.Options(timeout_s=7, delay_s=3, steps=10)
+        for ram, files, data, timeout, step in (
+            (1024, [], 2.0, 14, 6),
+            (2560, [], 2.5, 17, 7),
+            (1024, [0, gib], 6.0, 42, 18),
+            (4096, [5 * gib // 2], 6.5, 45, 19),
+        ):
+            found = options.data_gib(ram, files)
+            self.assertEqual(data, found)
+            self.assertEqual(timeout, options.completion_timeout(found))
+            self.assertEqual(step, options.downtime_steps(found)[1][0])
+
+
 class TestDestination(testtools.TestCase):
     def test_address_of_ipv6(self):
         """In brackets, also in a URI of one's own."""
