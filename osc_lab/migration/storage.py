@@ -150,7 +150,7 @@ def left_over(facts: facts_.Facts, host: facts_.Host) -> str:
     if isinstance(here, facts_.Gap):
         return ''
     source = nova_options.read(here.options).folder(facts.server.id)
-    for one, other in ((source, folder), *zip(disks, disks, strict=True)):
+    for one, other in ((source, folder), *((disk, disk) for disk in disks)):
         ends = here.files.get(one), there.files.get(other)
         if all(ends) and ends[0] != ends[1]:
             return other

@@ -50,6 +50,25 @@ class TestStorage(testtools.TestCase):
         )
         self.assertEqual((False, '--block-migration'), self.decide(found))
 
+    def test_which_are_copied(self):
+        """None where nobody knows of any, as libvirt was not asked."""
+        read_only = dataclasses.replace(hosts.DISK, readonly=True)
+        domain = dataclasses.replace(
+            hosts.DOMAIN, disks=(hosts.DISK, read_only)
+        )
+        known = hosts.connection('a', domain=domain)
+        gap = hosts.connection('a', domain=facts.Gap('not asked'))
+        for libvirt, files, copied in (
+            (known, None, [hosts.DISK]),
+            (known, hosts.HERE, []),
+            (gap, None, []),
+        ):
+            there = {'shell': hosts.shell(files=files)} if files else None
+            found = hosts.pair(source={'libvirt': libvirt}, there=there)
+            self.assertEqual(
+                copied, storage.copied(found, found.destinations[0])
+            )
+
     def test_disks_in_ceph_are_not(self):
         options = hosts.conf(images_type='rbd')
         found = hosts.pair(
