@@ -270,8 +270,8 @@ def create(remote: str, found: model.Attachment) -> float:
         began = time.monotonic()
         database.transact(transaction.create(found, wish, 'bench'))
         seconds = time.monotonic() - began
-        (mirror,) = database.mirrors()
-        ((port, bridge),) = database.own_ports()
+        seen = database.snapshot()
+        (mirror,), ((port, bridge),) = seen.mirrors, seen.own_ports
         database.transact(
             transaction.remove(bridge, [mirror.uuid], [port.uuid], 'bench')
         )

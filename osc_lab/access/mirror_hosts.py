@@ -144,12 +144,15 @@ class Hosts:
     def remove(
         self, chosen: collections.abc.Sequence[health.Entry], user: str
     ) -> list[tuple[health.Entry, exceptions.LabError | None]]:
-        """Remove mirrors, each by itself."""
+        """Remove mirrors, each by itself, as they are by now."""
+        now = datetime.datetime.now(datetime.UTC)
         done: list[tuple[health.Entry, exceptions.LabError | None]] = []
         for entry in chosen:
             try:
                 with self.open(entry.host) as host:
-                    inventory.remove(host, entry, user)
+                    found = inventory.again(host, entry, now)
+                    if found is not None:
+                        inventory.remove(host, found, user)
                 done.append((entry, None))
             except exceptions.LabError as error:
                 LOG.error('%s', error)

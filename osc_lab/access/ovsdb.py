@@ -55,6 +55,17 @@ _PORT = [
 _BRIDGE = ['_uuid', 'name', 'datapath_type', 'fail_mode', 'mirrors']
 
 _Row = dict[str, typing.Any]
+_Question = tuple[str, list[typing.Any], list[str] | None]
+
+_MIRRORS: tuple[_Question, _Question] = (
+    ('Mirror', [], None),
+    ('Bridge', [], _BRIDGE),
+)
+_OWN_PORTS: _Question = (
+    'Port',
+    [['external_ids', 'includes', rows_.map_of(marks.OWNER, marks.OURS)]],
+    _PORT,
+)
 
 
 @contextlib.contextmanager
@@ -159,10 +170,7 @@ class Database:
         return self._select_all([(table, where, columns)])[0]
 
     def _select_all(
-        self,
-        wanted: collections.abc.Sequence[
-            tuple[str, list[typing.Any], list[str] | None]
-        ],
+        self, wanted: collections.abc.Sequence[_Question]
     ) -> list[list[_Row]]:
         """Return the answers of several questions, in one exchange."""
         if not wanted:
@@ -229,13 +237,28 @@ class Database:
 
     def mirrors(self) -> list[model.Mirror]:
         """Return all mirrors with their bridges and output names."""
-        rows, bridges = self._select_all(
-            [('Mirror', [], None), ('Bridge', [], _BRIDGE)]
+        rows, bridges = self._select_all(_MIRRORS)
+        return self._mirrors(rows, map(rows_.bridge_of, bridges))
+
+    def snapshot(self) -> model.Snapshot:
+        """Return mirrors, our ports and bridges, all of one moment.
+
+        A mirror and its port are made in one transaction: read one after
+        the other, a port could be there whose mirror was not yet.
+        """
+        rows, bridge_rows, ports = self._select_all([*_MIRRORS, _OWN_PORTS])
+        bridges = [rows_.bridge_of(row) for row in bridge_rows]
+        return model.Snapshot(
+            self._mirrors(rows, bridges),
+            self._with_homes([rows_.port_of(row) for row in ports]),
+            bridges,
         )
+
+    def _mirrors(
+        self, rows: list[_Row], bridges: collections.abc.Iterable[model.Bridge]
+    ) -> list[model.Mirror]:
         homes = {
-            mirror: bridge
-            for bridge in map(rows_.bridge_of, bridges)
-            for mirror in bridge.mirrors
+            mirror: bridge for bridge in bridges for mirror in bridge.mirrors
         }
         outputs = [
             rows_.uuid_of(row['output_port'])
@@ -266,20 +289,10 @@ class Database:
             row['_uuid'][1]: row['name'] for rows in answers for row in rows
         }
 
-    def own_ports(self) -> list[tuple[model.Port, str]]:
-        """Return the ports that carry our marks, and their bridges."""
-        rows = self.select(
-            'Port',
-            [
-                [
-                    'external_ids',
-                    'includes',
-                    rows_.map_of(marks.OWNER, marks.OURS),
-                ]
-            ],
-            _PORT,
-        )
-        ports = [rows_.port_of(row) for row in rows]
+    def _with_homes(
+        self, ports: list[model.Port]
+    ) -> list[tuple[model.Port, str]]:
+        """Return ports and their bridges (UUIDs); what is gone is not."""
         answers = self._select_all(
             [
                 (

@@ -35,14 +35,32 @@ def collect(host: host_.Host, now: datetime.datetime) -> list[health.Entry]:
 
     OVSDB gives rows in an order of its own, another one each time.
     """
+    seen = host.database.snapshot()
     found = health.entries(
         host.name,
-        host.database.mirrors(),
-        host.database.own_ports(),
+        seen.mirrors,
+        seen.own_ports,
         now,
-        {bridge.uuid: bridge.name for bridge in host.database.bridges()},
+        {bridge.uuid: bridge.name for bridge in seen.bridges},
     )
     return sorted(found, key=_order)
+
+
+def again(
+    host: host_.Host, entry: health.Entry, now: datetime.datetime
+) -> health.Entry | None:
+    """Return an entry as it is now, or None when its rows are gone.
+
+    A port that was alone and has a mirror now is another entry.
+    """
+    for found in collect(host, now):
+        if _rows(found) & _rows(entry) and (entry.mirror or not found.mirror):
+            return found
+    return None
+
+
+def _rows(entry: health.Entry) -> set[str]:
+    return {row.uuid for row in (entry.mirror, *entry.ports) if row}
 
 
 def _order(entry: health.Entry) -> tuple[bool, str, str]:

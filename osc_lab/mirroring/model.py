@@ -206,6 +206,18 @@ class Attachment:
     mirrors: tuple[Mirror, ...] = ()
 
 
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """What mirrors consist of, as it was at one moment.
+
+    :param own_ports: ports that carry our marks, and their bridges (UUIDs)
+    """
+
+    mirrors: collections.abc.Sequence[Mirror]
+    own_ports: collections.abc.Sequence[tuple[Port, str]]
+    bridges: collections.abc.Sequence[Bridge]
+
+
 class Database(typing.Protocol):
     """The OVSDB of one host, as mirroring needs it."""
 
@@ -217,8 +229,8 @@ class Database(typing.Protocol):
     def mirrors(self) -> collections.abc.Sequence[Mirror]:
         """Return all mirrors with their bridges and output names."""
 
-    def own_ports(self) -> collections.abc.Sequence[tuple[Port, str]]:
-        """Return the ports that carry our marks, and their bridges."""
+    def snapshot(self) -> Snapshot:
+        """Return mirrors, our ports and bridges, all of one moment."""
 
     def port(self, name: str) -> tuple[Port, Interface, str] | None:
         """Return a port, its first interface and its bridge's UUID."""

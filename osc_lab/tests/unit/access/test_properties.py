@@ -192,7 +192,7 @@ class TestRows(testtools.TestCase):
         for ask in (
             database.mirrors,
             database.bridges,
-            database.own_ports,
+            database.snapshot,
             database.statistics_interval,
             lambda: database.attachments('port'),
             lambda: database.port('n'),

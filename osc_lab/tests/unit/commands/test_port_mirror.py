@@ -115,6 +115,30 @@ class TestOthers(mirrors.MirrorTest):
         self.assertEqual(1, len(self.json('prune')))
         self.assert_none()
 
+    def test_one_that_is_just_being_made(self):
+        """Its port is seen with it, or not at all."""
+        whole = self.database.rows
+        before = whole()
+        self.create()
+        after, self.database.tables = whole(), before
+
+        def commit(operations):
+            if any(item.get('table') == 'Mirror' for item in operations):
+                # What comes after the first look sees all of it.
+                self.database.before = self.replace(after)
+
+        self.database.before = commit
+        self.assertEqual([], self.json('prune'))
+        self.assertEqual('idle', self.json('list')[0]['Health'])
+        self.assertEqual(after, whole())
+
+    def replace(self, tables):
+        def commit(_operations):
+            self.database.tables = tables
+            self.database.before = lambda operations: None
+
+        return commit
+
     def test_prune_chooses(self):
         self.create()
         self.assertEqual([], self.json('prune'))
@@ -213,6 +237,28 @@ class TestOthers(mirrors.MirrorTest):
         self.assertEqual({}, self.database.tables['Mirror'])
         self.assertNotIn(output, self.database.tables['Port'])
         self.assertIn('ip link delete dev', self.calls.read_text())
+
+    def test_what_was_made_anew_while_somebody_thought(self):
+        """The port that was an output is one of another mirror now."""
+        output = self.database.plug(self.bridge, 'mitapone')
+        refer = [['uuid', output]]
+        self.database.mirror(self.bridge, 'm_tapone', output_port=refer)
+
+        def think():
+            self.database.tables['Bridge'][self.bridge]['mirrors'] = []
+            self.database._collect()
+            self.database.mirror(self.bridge, 'theirs', output_port=refer)
+            return 'y\n'
+
+        with mock.patch('sys.stdin') as stdin:
+            stdin.isatty.return_value = True
+            stdin.readline = think
+            self.run_command('prune', '--foreign')
+        (left,) = self.database.tables['Mirror'].values()
+        self.assertEqual(
+            ('theirs', refer), (left['name'], left['output_port'])
+        )
+        self.assertNotIn('ip link delete dev', self.calls.read_text())
 
     def test_a_host_that_goes_away(self):
         made = self.create()
