@@ -43,6 +43,14 @@ class Stop:
     def __init__(self) -> None:
         self.signal = 0
 
+    def check(self) -> None:
+        """Stop here when a signal came.
+
+        :raises Interrupted: when it did
+        """
+        if self.signal:
+            raise exceptions.Interrupted(signal.Signals(self.signal).name)
+
 
 @contextlib.contextmanager
 def deferred() -> typing.Iterator[Stop]:

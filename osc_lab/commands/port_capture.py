@@ -78,10 +78,12 @@ class CapturePortMirror(port_mirror.Base):
         network = self.network()
         hosts = self.hosts(parsed_args, network)
         with sinks.deferred() as stop, contextlib.ExitStack() as stack:
-            found = [
-                capture_source.End(self, end, network, hosts)
-                for end in port_arguments.ends(parsed_args)
-            ]
+            found = []
+            for arguments in port_arguments.ends(parsed_args):
+                found.append(
+                    capture_source.End(self, arguments, network, hosts)
+                )
+                stop.check()
             if len({end.id for end in found}) < len(found):
                 raise exceptions.InvalidInput(
                     _('--both-ends: it is the same port'),
@@ -91,6 +93,7 @@ class CapturePortMirror(port_mirror.Base):
             for end in found:
                 stack.callback(end.remove)
                 opened.append(end.open(wish))
+                stop.check()
             with self._sink(parsed_args, stop) as sink:
                 self._begin(wish, ' and '.join(item.label for item in found))
                 outcome = access.run(

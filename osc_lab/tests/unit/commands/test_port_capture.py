@@ -10,7 +10,9 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+import os
 import resource
+import signal
 
 import fixtures
 import testtools
@@ -180,6 +182,30 @@ class TestCapture(mirrors.MirrorTest):
         self.assertEqual({}, self.databases['host2'].tables['Mirror'])
         err = self.capture('one', '--both-ends', 'one', '--force', status=2)
         self.assertIn('it is the same port', err)
+
+    def test_interrupted_before_anything_is_made(self):
+        def ask(*args):
+            os.kill(os.getpid(), signal.SIGINT)
+            return self.neutron(*args)
+
+        self.cloud._network = ask
+        err = self.capture('one', status=130)
+        self.assertIn('SIGINT', err)
+        self.assertEqual('', self.calls.read_text())
+        self.assertFalse(self.file.exists())
+
+    def test_interrupted_while_one_of_two_is_made(self):
+        def stop(operations):
+            if any(item['op'] == 'insert' for item in operations):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        self.database.before = stop
+        other = self.databases['host2']
+        other.before = lambda operations: self.fail(operations)
+        err = self.capture('one', '--both-ends', 'two', status=130)
+        self.assertIn('SIGTERM', err)
+        self.assertNotIn('tcpdump', self.calls.read_text())
+        self.assert_none()
 
     def test_ring(self):
         err = self.capture('one', '--ring', '3', '--max-size', '1M')
