@@ -13,12 +13,16 @@
 """What a capture looks at: a mirror, or one that is made for it."""
 
 import argparse
+import collections.abc
+import contextlib
 import datetime
 import logging
 import time
+import typing
 import uuid
 
 from osc_lab.access import capture as access
+from osc_lab.access import cloud
 from osc_lab.access import mirror_hosts
 from osc_lab.access import network as network_
 from osc_lab.access import ovsdb
@@ -167,6 +171,25 @@ class End:
                     )
                     % lost
                 )
+
+
+@contextlib.contextmanager
+def removed(ends: collections.abc.Iterable[End]) -> typing.Iterator[None]:
+    """Remove at the end what each of the ends made.
+
+    :raises OperationFailed: with all that cannot be reached any more
+    """
+    failures = []
+    try:
+        yield
+    finally:
+        for end in ends:
+            try:
+                end.remove()
+            except Exception as error:
+                failures.append(str(cloud.explain(error)))
+        if failures:
+            raise exceptions.OperationFailed('; '.join(failures))
 
 
 def _mirror(

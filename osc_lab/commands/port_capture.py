@@ -58,7 +58,6 @@ class CapturePortMirror(port_mirror.Base):
         port_wishes.judge_capture(parsed_args)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        import contextlib
         import os
 
         from osc_lab.access import capture as access
@@ -77,8 +76,8 @@ class CapturePortMirror(port_mirror.Base):
             )
         network = self.network()
         hosts = self.hosts(parsed_args, network)
-        with sinks.deferred() as stop, contextlib.ExitStack() as stack:
-            found = []
+        found: list[capture_source.End] = []
+        with sinks.deferred() as stop, capture_source.removed(found):
             for arguments in port_arguments.ends(parsed_args):
                 found.append(
                     capture_source.End(self, arguments, network, hosts)
@@ -91,7 +90,6 @@ class CapturePortMirror(port_mirror.Base):
                 )
             opened = []
             for end in found:
-                stack.callback(end.remove)
                 opened.append(end.open(wish))
                 stop.check()
             with self._sink(parsed_args, stop) as sink:

@@ -256,6 +256,19 @@ class TestCapture(mirrors.MirrorTest):
         self.assertIn('may be left on host1', err)
         self.assertIn('the host removes it by itself', err)
 
+    def test_neither_mirror_of_both_ends_can_be_removed(self):
+        self.refuse_removal()
+        self.database = self.databases['host2']
+        self.refuse_removal()
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'osc_lab.commands.capture_source._ATTEMPTS', 1
+            )
+        )
+        err = self.capture('one', '--both-ends', 'two', status=5)
+        for host in ('host1', 'host2'):
+            self.assertIn(f'may be left on {host}', err)
+
     def test_topology_of_a_subport(self):
         """Its trunk is there, and those of other servers are not."""
         for number, ids in enumerate((mirrors.OTHER, 'stranger')):
