@@ -164,14 +164,22 @@ class File:
     def close(self) -> None:
         """End it; a file without even a header is removed.
 
-        :raises OSError: when it cannot take its place
+        :raises OperationFailed: when nobody knows whether all of it is
+            there, or it cannot take its place
         """
-        os.close(self._fd)
         made = self._temporary or self._path
-        if not self._size:
-            os.unlink(made)
-        elif self._temporary:
-            os.replace(self._temporary, self._path)
+        try:
+            os.close(self._fd)
+            if not self._size:
+                os.unlink(made)
+            elif self._temporary:
+                os.replace(self._temporary, self._path)
+        except OSError as error:
+            raise exceptions.OperationFailed(
+                _('The file "%(path)s" could not be ended: %(error)s')
+                % {'path': self._path, 'error': error.strerror},
+                _('What arrived is in "%s".') % made,
+            ) from error
 
     def roll(self) -> None:
         """Never asked for: a file ends when it is full."""
@@ -247,15 +255,19 @@ class Ring:
         full = self._file
         try:
             self._file = self._next()
+            full.close()
         except exceptions.LabError as error:
             raise OSError(error.message) from error
-        full.close()
         if len(self.files) > self._count:
             # A file that was moved away is safe from us.
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.files.pop(0))
 
     def close(self) -> None:
+        """End the last one.
+
+        :raises OperationFailed: as File.close() does
+        """
         self._file.close()
         self.files = [path for path in self.files if os.path.lexists(path)]
 

@@ -97,6 +97,8 @@ class CapturePortMirror(port_mirror.Base):
                 outcome = access.run(
                     opened, wish, sink, stop, self._progress()
                 )
+                # Before the file ends, which may fail as well.
+                self._say_end(outcome)
             where = ' and '.join(dict.fromkeys(item.host for item in found))
             self._report(outcome, where, sink.files)
 
@@ -158,12 +160,7 @@ class CapturePortMirror(port_mirror.Base):
 
         return show
 
-    def _report(
-        self,
-        outcome: 'capture.Outcome',
-        host: str,
-        files: collections.abc.Sequence[str],
-    ) -> None:
+    def _say_end(self, outcome: 'capture.Outcome') -> None:
         from osc_lab.mirroring import amounts
         from osc_lab.mirroring import capture
 
@@ -186,6 +183,19 @@ class CapturePortMirror(port_mirror.Base):
                 'why': why,
             }
         )
+
+    def _report(
+        self,
+        outcome: 'capture.Outcome',
+        host: str,
+        files: collections.abc.Sequence[str],
+    ) -> None:
+        """Tell what there is, and what may be missing.
+
+        :raises OperationFailed: when the capture broke off
+        """
+        from osc_lab.mirroring import capture
+
         if len(files) > 1:
             self.say(
                 _('%(count)d files stay, %(first)s to %(last)s.')

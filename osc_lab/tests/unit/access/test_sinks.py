@@ -120,6 +120,15 @@ class TestRing(testtools.TestCase):
         self.assertIn('exists', str(error))
         self.assertEqual('theirs', (self.folder / 'f-00002.pcap').read_text())
 
+    def test_full_file_cannot_be_ended(self):
+        def close(_sink):
+            raise exceptions.OperationFailed('f-00001.pcap: over the quota')
+
+        sink = sinks.Ring(str(self.path), 3)
+        with fixtures.MonkeyPatch('osc_lab.access.sinks.File.close', close):
+            error = self.assertRaises(OSError, sink.roll)
+        self.assertIn('f-00001.pcap', str(error))
+
     def test_link_in_the_way_is_not_followed(self):
         sink = sinks.Ring(str(self.path), 3)
         sink.write(b'1')

@@ -140,6 +140,24 @@ class TestCapture(mirrors.MirrorTest):
         self.capture('one', '--force', '--packets', '2')
         self.assertEqual(self.data[:-20], self.file.read_bytes())
 
+    def test_file_that_cannot_take_its_place(self):
+        write = sinks.File.write
+
+        def disturbed(sink, data):
+            self.file.mkdir(exist_ok=True)
+            write(sink, data)
+
+        with fixtures.MonkeyPatch(
+            'osc_lab.access.sinks.File.write', disturbed
+        ):
+            err = self.capture('one', '--force', status=5)
+        self.assertIn('3 packets', err)
+        self.assertIn('f.pcap" could not be ended: Is a directory', err)
+        (kept,) = self.folder.glob('.osc-lab-*')
+        self.assertIn(f'What arrived is in "{kept}"', err)
+        self.assertEqual(self.data, kept.read_bytes())
+        self.assert_none()
+
     def test_it_breaks_off(self):
         (self.folder / 'calls.status').write_text('255')
         err = self.capture('one', status=5)
