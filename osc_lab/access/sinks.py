@@ -347,6 +347,7 @@ def wireshark(stop: Stop) -> typing.Iterator[Sink]:
     """Start Wireshark; it stays open when the capture ends.
 
     :raises InvalidInput: when it is not installed
+    :raises OperationFailed: when it failed meanwhile
     """
     program = shutil.which('wireshark')
     if not program:
@@ -368,4 +369,14 @@ def wireshark(stop: Stop) -> typing.Iterator[Sink]:
     try:
         yield Pipe(fd, stop)
     finally:
+        gone = select.poll()
+        gone.register(fd, 0)
+        # A process loses its files before its status is there.
+        patience = 2 if gone.poll(0) else 0
         os.close(fd)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        if status := process.wait(patience):
+            raise exceptions.OperationFailed(
+                _('Wireshark ended with status %d') % status,
+                _('Start it by hand, or use --file.'),
+            )

@@ -10,6 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -178,6 +179,22 @@ class TestWireshark(testtools.TestCase):
             time.sleep(0.02)
         self.assertEqual(b'packets', (self.folder / 'input').read_bytes())
         self.assertEqual('-k -i -\n', (self.folder / 'args').read_text())
+
+    def test_it_fails(self):
+        program = self.folder / 'wireshark'
+        program.write_text('#!/bin/sh\nexit 3\n')
+        program.chmod(0o755)
+
+        def use():
+            with (
+                sinks.wireshark(sinks.Stop()) as sink,
+                contextlib.suppress(BrokenPipeError),
+            ):
+                while True:
+                    sink.write(b'packets')
+
+        error = self.assertRaises(exceptions.OperationFailed, use)
+        self.assertIn('ended with status 3', str(error))
 
     def test_it_is_not_there(self):
         self.useFixture(fixtures.EnvironmentVariable('PATH', str(self.folder)))
