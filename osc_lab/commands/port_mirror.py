@@ -250,6 +250,9 @@ class DeletePortMirror(Base):
         chosen = []
         for name in parsed_args.mirror:
             entry = table.pick(found, name, dead)
+            if dead and not table.matches_id(entry, name):
+                # A namesake may be there.
+                self.exit_code = exceptions.ExitCode.UNDECIDED
             if entry.maker is not health.Maker.OSC_LAB:
                 raise exceptions.Conflict(
                     _('The mirror "%(name)s" was made by %(owner)s')

@@ -258,12 +258,19 @@ def problems(entry: health.Entry) -> str:
 
 def matches(entry: health.Entry, wanted: str) -> bool:
     """Return whether a user means this mirror by a name or an id."""
-    if wanted in inventory.ids(entry):
+    if matches_id(entry, wanted):
         return True
     if entry.mirror is None:
         marks = _marks(entry)
         return marks is not None and marks.name == wanted
-    return wanted in (entry.mirror.name, entry.mirror.uuid)
+    return wanted == entry.mirror.name
+
+
+def matches_id(entry: health.Entry, wanted: str) -> bool:
+    """Return whether a user means this mirror and can mean no other."""
+    return wanted in inventory.ids(entry) or (
+        entry.mirror is not None and wanted == entry.mirror.uuid
+    )
 
 
 def pick(

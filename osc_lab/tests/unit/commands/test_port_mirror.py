@@ -82,6 +82,16 @@ class TestOthers(mirrors.MirrorTest):
         self.assertIn('on a host that did not answer: host3', err)
         self.json('prune', status=4)
 
+    def test_delete_by_name_while_a_host_does_not_answer(self):
+        """A mirror of the same name may be there."""
+        os.unlink(self.folder / 'host3.sock')
+        made = self.create()
+        _out, err = self.run_command('delete', made['name'], status=4)
+        self.assertIn('host3', err)
+        self.assert_none()
+        self.run_command('delete', self.create()['id'])
+        self.assert_none()
+
     def test_which_one(self):
         made = self.create()
         for name in (made['id'], made['name']):
