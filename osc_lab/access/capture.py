@@ -165,6 +165,7 @@ class _Run:
     sink: sinks.Sink
     wish: capture.Wish
     stream: merge.Merge | capture.Records
+    stop: sinks.Stop
     began: float
     started: float = 0.0
     ended: float = 0.0
@@ -197,16 +198,21 @@ class _Run:
             self.broken = True
             self.finish(capture.End.FAILED, error.message)
             return
+        if self.stream.started and not self.started:
+            self.started = time.monotonic()
+            self.stop.deadline = self.started + self.wish.seconds
         try:
             self._write(whole, last)
         except OSError as error:
             self.broken = True
+            given_up = self.stop.signal and isinstance(error, TimeoutError)
+            self.cut_off = bool(self.end or given_up)
             if isinstance(error, BrokenPipeError):
                 self.finish(capture.End.CLOSED)
+            elif given_up:
+                self.finish(capture.End.INTERRUPTED)
             else:
                 self.finish(capture.End.FAILED, error.strerror or str(error))
-        if self.stream.started and not self.started:
-            self.started = time.monotonic()
 
     def _write(self, whole: bytes, last: bool) -> None:
         self._put(whole)
@@ -229,10 +235,10 @@ class _Run:
             self.sink.cut(self.stream.keep(self.sink.done))
             raise
 
-    def decide(self, stop: sinks.Stop) -> None:
+    def decide(self) -> None:
         """End it when a limit is reached."""
         now = time.monotonic()
-        if stop.signal:
+        if self.stop.signal:
             self.finish(capture.End.INTERRUPTED)
         elif self.stream.enough:
             self.finish(capture.End.PACKETS)
@@ -289,11 +295,11 @@ def run(
         wish = dataclasses.replace(wish, packets=None)
     else:
         stream = capture.Records(wish.size, wish.packets)
-    state = _Run([], sink, wish, stream, time.monotonic())
+    state = _Run([], sink, wish, stream, stop, time.monotonic())
     try:
         for source in sources:
             state.ends.append(_End(source, wish))
-        _stream(state, stop, progress)
+        _stream(state, progress)
     finally:
         for item in state.ends:
             item.close()
@@ -304,7 +310,7 @@ def run(
     return _outcome(state)
 
 
-def _stream(state: _Run, stop: sinks.Stop, progress: Progress | None) -> None:
+def _stream(state: _Run, progress: Progress | None) -> None:
     poll = select.poll()
     owner = {}
     for number, item in enumerate(state.ends):
@@ -327,7 +333,7 @@ def _stream(state: _Run, stop: sinks.Stop, progress: Progress | None) -> None:
         if len(state.ends) > 1:
             # What waited long enough goes on without anything new.
             state.take(0, b'')
-        state.decide(stop)
+        state.decide()
         now = time.monotonic()
         if progress and state.started:
             asked = asked or state.started

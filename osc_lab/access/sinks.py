@@ -13,6 +13,8 @@
 """Where a capture goes: a file, a ring of files, a pipe, Wireshark."""
 
 import contextlib
+import errno
+import math
 import os
 import re
 import select
@@ -36,12 +38,19 @@ _PIPE = 4096
 #: Milliseconds.
 _TICK = 200
 
+#: Seconds that a reader may read nothing when the capture is over.
+_PATIENCE = 2.0
+
 
 class Stop:
-    """Signals that came while they were deferred."""
+    """Signals that came while they were deferred.
+
+    :ivar deadline: when a capture is over, by the clock time.monotonic()
+    """
 
     def __init__(self) -> None:
         self.signal = 0
+        self.deadline = math.inf
 
     def check(self) -> None:
         """Stop here when a signal came.
@@ -293,11 +302,16 @@ class Pipe:
             if self._poll.poll(_TICK):
                 part = view[self.done : self.done + _PIPE]
                 self.done += os.write(self.pipe, part)
-            elif self._stop.signal:
+                limit = 0.0
+                continue
+            now = time.monotonic()
+            if self._stop.signal or now > self._stop.deadline:
                 # A reader that reads nothing must not keep us.
-                limit = limit or time.monotonic() + 2
-                if time.monotonic() > limit:
-                    raise BrokenPipeError
+                limit = limit or now + _PATIENCE
+                if now > limit:
+                    raise TimeoutError(
+                        errno.ETIMEDOUT, _('the reader reads nothing')
+                    )
 
     def cut(self, whole: int) -> None:
         """Leave what went through a pipe."""

@@ -10,6 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+import contextlib
 import errno
 import os
 import pathlib
@@ -171,6 +172,36 @@ class TestRun(bounded.TestCase):
         os.close(write)
         self.assertIs(capture.End.CLOSED, outcome.end)
         self.assertTrue(self.done.exists())
+
+    def stalled(self, ended):
+        """Capture for a reader that reads nothing any more."""
+        read, write = os.pipe()
+        self.addCleanup(os.close, read)
+        self.addCleanup(os.close, write)
+        os.set_blocking(write, False)
+        with contextlib.suppress(BlockingIOError):
+            while os.write(write, bytes(4096)):
+                pass
+        os.set_blocking(write, True)
+        sink = sinks.Pipe(write, self.stop)
+        ended(sink)
+        with fixtures.MonkeyPatch('osc_lab.access.sinks._PATIENCE', 0.1):
+            return self.run_to(sink, seconds=0.5)
+
+    def test_reader_that_reads_nothing(self):
+        outcome = self.stalled(lambda sink: None)
+        self.assertIs(capture.End.FAILED, outcome.end)
+        self.assertIn('reads nothing', outcome.detail)
+        self.assertEqual(0, outcome.packets)
+        self.assertTrue(self.done.exists())
+
+    def test_reader_that_reads_nothing_and_a_signal(self):
+        def ended(_sink):
+            self.stop.signal = signal.SIGINT
+
+        outcome = self.stalled(ended)
+        self.assertIs(capture.End.INTERRUPTED, outcome.end)
+        self.assertTrue(outcome.cut_off)
 
     def test_disk_is_full(self):
         real, room = os.write, [24 + 2 * RECORD + 5]
