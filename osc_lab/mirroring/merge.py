@@ -30,6 +30,13 @@ from osc_lab.mirroring import capture
 #: hands packets over after one second at most.
 HOLD = 2.5
 
+#: Bytes of memory for the packets of an end while another one has not
+#: begun; the last ones stay.
+EARLY = 64 << 20
+
+#: Bytes of memory that a packet takes besides its own, about.
+_EACH = 256
+
 #: First bytes of captures whose times are in nanoseconds.
 _NANO = (b'\x4d\x3c\xb2\xa1', b'\xa1\xb2\x3c\x4d')
 
@@ -52,13 +59,17 @@ class _Packet(typing.NamedTuple):
 
 
 class _End:
-    """One of the captures."""
+    """One of the captures.
+
+    :ivar memory: bytes that the packets take that wait
+    """
 
     def __init__(self) -> None:
         # It only splits; sizes are counted behind the merge.
         self.records = capture.Records(1 << 62)
         self.header = b''
         self.waiting: collections.deque[_Packet] = collections.deque()
+        self.memory = 0
 
     def feed(self, data: bytes, now: float) -> None:
         whole = self.records.feed(data)
@@ -82,6 +93,11 @@ class _End:
                 )
             )
             at += length
+            self.memory += length + _EACH
+
+    def drop(self) -> None:
+        """Let the first packet wait no longer."""
+        self.memory -= len(self.waiting.popleft().data) + _EACH
 
 
 class Merge(capture.Stream):
@@ -109,22 +125,27 @@ class Merge(capture.Stream):
         :param last: let everything that waits pass
         :raises OperationFailed: when this is no capture
         """
+        if self.full or self.enough:
+            return b''
         now = self._clock()
-        self._ends_of[end].feed(data, now)
+        fed = self._ends_of[end]
+        fed.feed(data, now)
         self._begin()
         parts = []
         if not self._header:
             if not all(item.header for item in self._ends_of):
+                while fed.memory > EARLY:
+                    fed.drop()
                 return b''
             self._header = self._file_header()
             self._begin(self._header)
             parts.append(self._header)
         while number := self._next(now, last):
-            packet = self._ends_of[number - 1].waiting[0]
-            block = _packet(number - 1, packet)
+            first = self._ends_of[number - 1]
+            block = _packet(number - 1, first.waiting[0])
             if not self._fits(len(block)):
                 break
-            self._ends_of[number - 1].waiting.popleft()
+            first.drop()
             parts.append(block)
         return b''.join(parts)
 

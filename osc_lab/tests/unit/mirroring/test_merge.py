@@ -12,6 +12,7 @@
 
 import struct
 
+import fixtures
 import hypothesis
 from hypothesis import strategies
 import testtools
@@ -118,6 +119,42 @@ class TestMerge(testtools.TestCase):
         )
         self.assertEqual(len(times), merged.packets)
         self.assertEqual(len(out), merged.bytes)
+
+    def test_before_all_have_begun_the_last_ones_are_kept(self):
+        self.useFixture(
+            fixtures.MonkeyPatch('osc_lab.mirroring.merge.EARLY', 1 << 20)
+        )
+        merged = self.merge()
+        early = [packet(number, bytes(1 << 16)) for number in range(20)]
+        for data in (MICRO, *early):
+            merged.feed(data, 0)
+        out = merged.feed(MICRO, 1) + merged.feed(b'', 0, last=True)
+        # Each takes a little more than its bytes.
+        self.assertEqual(
+            [number * 1000 for number in range(5, 20)],
+            [time for _end, time, _data in self.packets(out)],
+        )
+        # Once they have, all wait.
+        merged = self.merge(size=1 << 30)
+        for end in (0, 1):
+            merged.feed(MICRO, end)
+        for data in early:
+            merged.feed(data, 0)
+        merged.feed(b'', 0, last=True)
+        self.assertEqual(20, merged.packets)
+
+    def test_what_is_full_takes_nothing_more(self):
+        merged = self.merge(size=400)
+        merged.feed(MICRO, 0)
+        merged.feed(MICRO + 9 * packet(1, b'x'), 1)
+        merged.feed(b'', last=True)
+        self.assertTrue(merged.full)
+        for _number in range(99):
+            merged.feed(packet(1, b'x'), 1)
+        for _file in range(9):
+            merged.roll()
+            merged.feed(b'', last=True)
+        self.assertEqual(9, merged.packets)
 
     def test_limits(self):
         merged = self.merge(limit=2)
