@@ -23,16 +23,15 @@ from osc_lab.access import compute
 from osc_lab.access import settings
 from osc_lab import channels
 from osc_lab import exceptions
-from osc_lab.i18n import _
 
 
 def find(
     sdk: connection.Connection,
-) -> tuple[dict[str, set[str]], list[str]]:
-    """Return host -> 'nova', 'cinder' or both; and what stays unknown."""
+) -> tuple[dict[str, set[str]], dict[str, exceptions.AccessError]]:
+    """Return host -> 'nova', 'cinder' or both; and whose are unknown, why."""
     timeout = settings.api_timeout(sdk)
     found: dict[str, set[str]] = {}
-    unknown = []
+    unknown = {}
     for service, ask in (
         ('nova', lambda: compute.Compute(sdk.compute, timeout).services()),
         (
@@ -47,10 +46,7 @@ def find(
             said = cloud.explain(error)
             if not isinstance(said, exceptions.AccessError):
                 raise
-            unknown.append(
-                _('The hosts of %(service)s are unknown: %(why)s')
-                % {'service': service, 'why': said}
-            )
+            unknown[service] = said
     return found, unknown
 
 

@@ -102,7 +102,7 @@ class KeyCheck(command.Lister):
         reach = channels.resolve(parsed_args, os.environ, cloud)
         files = settings.config_files(cloud)
         local = host_config.local_hosts(cloud)
-        wanted = self._wanted(parsed_args.hosts)
+        wanted, unknown = self._wanted(parsed_args.hosts)
         found = host_config.gather(
             wanted,
             service_hosts.addressed(
@@ -112,7 +112,11 @@ class KeyCheck(command.Lister):
             local,
         )
         result = report.Report(
-            tuple(shared_key.judge(found, _key_size(parsed_args.key_size)))
+            tuple(
+                shared_key.judge(
+                    found, _key_size(parsed_args.key_size), unknown
+                )
+            )
         )
         self.exit_code = result.exit_code(parsed_args.strict)
         self.say(result.summary())
@@ -121,22 +125,26 @@ class KeyCheck(command.Lister):
             finding.row(item, parsed_args.long) for item in result.findings
         )
 
-    def _wanted(self, hosts: list[str]) -> dict[str, set[str]]:
-        """Return the services to look for on each host."""
+    def _wanted(
+        self, hosts: list[str]
+    ) -> tuple[dict[str, set[str]], dict[str, exceptions.AccessError]]:
+        """Return what to look for on each host, and whose are unknown."""
         from osc_lab.access import service_hosts
 
         found, unknown = service_hosts.find(self.connection)
         if hosts:
+            both = {'nova', 'cinder'}
             return {
-                host: found.get(host) or {'nova', 'cinder'} for host in hosts
-            }
-        for line in unknown:
-            self.log.warning(line)
+                host: found.get(host, set()) | unknown.keys() or both
+                for host in hosts
+            }, {}
         if not found:
+            for why in unknown.values():
+                self.log.warning(str(why))
             raise exceptions.NotFound(
                 _('There is no host to check'), _('Name them with --host.')
             )
-        return found
+        return found, unknown
 
 
 class KeyGenerate(command.ShowOne):

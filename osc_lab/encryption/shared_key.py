@@ -24,6 +24,7 @@ import re
 import secrets
 import typing
 
+from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.preflight import finding
 
@@ -121,14 +122,26 @@ def key_bits(text: str) -> int | str:
 
 
 def judge(
-    services: collections.abc.Sequence[Service], key_size: int | None = None
+    services: collections.abc.Sequence[Service],
+    key_size: int | None = None,
+    unknown: collections.abc.Mapping[str, exceptions.LabError] | None = None,
 ) -> list[finding.Finding]:
     """Return all findings about the services of all hosts.
 
     :param key_size: bits that the key must have; None: any usual size
+    :param unknown: 'nova' or 'cinder' -> why nobody knows its hosts
     """
     salt = secrets.token_bytes(16)
-    findings = []
+    findings = [
+        finding.of_api(
+            'key-config',
+            name,
+            finding.Result.UNKNOWN,
+            _('Nobody knows its hosts: %s') % why.message,
+            why.remedy or _('Name the hosts with --host.'),
+        )
+        for name, why in (unknown or {}).items()
+    ]
     for service in services:
         if service.problem:
             findings.append(
@@ -343,7 +356,7 @@ def _same(
                 (
                     _('Same key as most')
                     if len(set(prints.values())) > 1
-                    else _('Same key everywhere')
+                    else _('Same key wherever it was read')
                 ),
             )
         elif mine == 'none':

@@ -244,25 +244,60 @@ class TestCheck(testtools.TestCase):
 
 
 class TestHosts(testtools.TestCase):
-    """Which hosts are checked without --host."""
+    """Which hosts and services are checked."""
 
-    def check(self, status, **services):
-        cloud = self.useFixture(cinder.Cloud(services=('block-storage',)))
-        cloud.settings(
-            local_hosts=['a'], config_files={'a': ['/none/cinder.conf']}
+    def setUp(self):
+        super().setUp()
+        self.cloud = self.useFixture(
+            cinder.Cloud(services=('block-storage', 'compute'))
         )
-        cloud.http.get(cinder.CINDER + '/os-services', **services)
-        run = cinder.Run(*CHECK, '-f', 'json')
+        self.cloud.settings(
+            local_hosts=['a'], config_files={'a': ['/none/x/nova/cinder']}
+        )
+        self.answer(cinder.CINDER, json={'services': [{'host': 'a@lvm'}]})
+        self.answer(
+            cinder.NOVA,
+            json={'services': [{'binary': 'nova-compute', 'host': 'a'}]},
+        )
+
+    def answer(self, service, **services):
+        self.cloud.http.get(service + '/os-services', **services)
+
+    def check(self, *argv, status=4):
+        run = cinder.Run(*CHECK, '-f', 'json', *argv)
         self.assertEqual(status, run.status, str(run))
         return run
 
-    def test_those_of_cinder_volume(self):
-        run = self.check(4, json={'services': [{'host': 'a@lvm'}]})
-        self.assertIn('a cinder', {row['Subject'] for row in run.json})
-        self.assertIn('nova', run.stderr)
+    def subjects(self, *argv):
+        return [row['Subject'] for row in self.check(*argv).json]
+
+    def test_all_that_the_services_name(self):
+        self.assertEqual(['a cinder', 'a nova'], self.subjects())
+
+    def unknown(self, url, name, other):
+        self.answer(url, status_code=503)
+        row, seen = self.check().json
+        self.assertEqual(
+            ('key-config', name, 'unknown'),
+            (row['Check'], row['Subject'], row['Result']),
+        )
+        self.assertIn('503', row['Message'])
+        self.assertEqual(f'a {other}', seen['Subject'])
+
+    def test_nobody_knows_the_hosts_of_cinder(self):
+        self.unknown(cinder.CINDER, 'cinder', 'nova')
+
+    def test_nobody_knows_the_hosts_of_nova(self):
+        self.unknown(cinder.NOVA, 'nova', 'cinder')
+
+    def test_host_is_looked_at_for_what_nobody_knows(self):
+        self.answer(cinder.CINDER, status_code=503)
+        self.assertEqual(['a cinder', 'a nova'], self.subjects('--host', 'a'))
 
     def test_none(self):
-        run = self.check(1, status_code=403)
+        for url in (cinder.CINDER, cinder.NOVA):
+            self.answer(url, status_code=403)
+        run = self.check(status=1)
         self.assertIn('Name them with --host', run.stderr)
 
 
