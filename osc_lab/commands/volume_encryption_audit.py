@@ -102,6 +102,7 @@ class Audit(command.Lister):
         )
 
     _looked = ''
+    _no_keys = False
 
     def _findings(
         self, parsed_args: argparse.Namespace
@@ -146,6 +147,8 @@ class Audit(command.Lister):
                 _(', the keys of %d could not be looked up')
                 % volumes.not_looked_up
             )
+            if self._no_keys:
+                self.exit_code = exceptions.ExitCode.UNDECIDED
         self._looked += unread
 
     def _types(
@@ -207,6 +210,8 @@ class Audit(command.Lister):
                 self.log.warning(
                     _('Keys cannot be looked up: %s'), error.message
                 )
+                # Who may not see keys learns so from the summary alone.
+                self._no_keys = error.status not in (401, 403)
         return audit_volumes.Volumes(
             types,
             secrets,

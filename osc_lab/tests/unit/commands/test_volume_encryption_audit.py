@@ -272,3 +272,11 @@ class TestBarbican(testtools.TestCase):
         run = self.audit(0)
         self.assertIn('Keys cannot be looked up', run.stderr)
         self.assertIn('keys of 2 could not be looked up', run.stderr)
+
+    def test_barbican_does_not_answer(self):
+        self.cloud.refused = {('GET', '/secrets'): 500}
+        run = self.audit(4)
+        self.assertIn('keys of 2 could not be looked up', run.stderr)
+        # Where there is no key to look up, nothing is open.
+        self.cloud.volumes.clear()
+        self.audit(0)
