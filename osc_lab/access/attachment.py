@@ -38,6 +38,10 @@ _POLL = 0.5
 #: How often a detach is asked for when nobody knows what became of it.
 _CHANCES = 3
 
+#: Looks at a volume that may still come: nova-api answers a detach with 404
+#: until the attach that nobody waited for has made its block device mapping.
+_LATE = 10
+
 
 class Attachments:
     """Volumes of servers.
@@ -79,6 +83,7 @@ class Attachments:
         :raises OperationFailed: when it does not come
         :raises UndoFailed: when it does not go
         """
+        late = _LATE
         try:
             try:
                 self._rest.write(
@@ -87,8 +92,10 @@ class Attachments:
                     {'volumeAttachment': {'volumeId': volume.id}},
                     _BASE,
                 )
+                late = 0
             except exceptions.ServiceError as error:
                 if not error.unclear:
+                    late = 0
                     raise exceptions.OperationFailed(
                         _('The volume cannot be attached: %s') % error.message,
                         error.remedy,
@@ -97,7 +104,7 @@ class Attachments:
             yield
         finally:
             with plan.uninterrupted():
-                self._detach(server, volume)
+                self._detach(server, volume, late)
 
     def _wait(self, volume: model.Volume, wished: str) -> None:
         limit = time.monotonic() + PATIENCE
@@ -116,10 +123,12 @@ class Attachments:
                 )
             time.sleep(_POLL)
 
-    def _detach(self, server: facts.Server, volume: model.Volume) -> None:
+    def _detach(
+        self, server: facts.Server, volume: model.Volume, late: int
+    ) -> None:
         try:
             self._ask_to_detach(server, volume)
-            self._gone(volume)
+            self._gone(server, volume, late)
         except exceptions.LabError as error:
             raise exceptions.UndoFailed(
                 _('Volume %(volume)s cannot be detached: %(why)s')
@@ -165,15 +174,24 @@ class Attachments:
                     raise
             time.sleep(_POLL)
 
-    def _gone(self, volume: model.Volume) -> None:
+    def _gone(
+        self, server: facts.Server, volume: model.Volume, late: int
+    ) -> None:
+        """Wait until a volume is detached; ask again when it comes late."""
         limit = time.monotonic() + PATIENCE
         while True:
             status = self._volumes.volume(volume.id).status
             if status in ('available', 'error'):
-                return
-            if time.monotonic() > limit:
+                if not late:
+                    return
+                late -= 1
+            elif time.monotonic() > limit:
                 raise exceptions.OperationFailed(
                     _('it is still "%s"') % status,
                     _('Does the guest answer to unplugging?'),
                 )
+            else:
+                late = 0
+                if status == 'in-use':
+                    self._ask_to_detach(server, volume)
             time.sleep(_POLL)

@@ -367,7 +367,9 @@ class Cloud(fixtures.Fixture):
                 'encryption_key_id': self.key_id,
             }
         if method == 'DELETE':
-            if volume['status'] in ('in-use', 'detaching'):
+            if volume['status'] != 'available' and (
+                not volume['status'].startswith('error')
+            ):
                 return 400, {'badRequest': {'message': 'status is not right'}}
             del self.volumes[volume_id]
             return 202, {}

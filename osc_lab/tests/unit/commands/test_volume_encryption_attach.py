@@ -138,6 +138,31 @@ class TestAttach(testtools.TestCase):
             self.fails('', status=130)
             self.assertIsNone(self.cloud.before)
 
+    def test_attach_that_arrives_after_the_detach(self):
+        """Nova knows nothing of it while the conductor is at work."""
+        nova = self.cloud._nova
+        for coming in (
+            ['reserved', 'attaching', 'in-use'],
+            ['available', 'available', 'reserved', 'in-use'],
+        ):
+
+            def interrupt(request, context, coming=coming):
+                if request.method == 'POST':
+                    (volume,) = self.cloud.volumes
+                    self.cloud._coming = {volume: list(coming)}
+                    self.cloud._move(volume)
+                    raise KeyboardInterrupt
+                left = any(self.cloud._coming.values())
+                if request.method == 'DELETE' and left:
+                    context.status_code = 404
+                    return {'itemNotFound': {'message': 'not attached'}}
+                return nova(request, context)
+
+            self.cloud._nova = interrupt
+            self.cloud.register()
+            with mock.patch.object(attachment, 'PATIENCE', 5):
+                self.fails('', status=130)
+
     def test_volume_that_is_never_attached_nor_detached(self):
         self.cloud.looks = 10**5
         with mock.patch.object(attachment, 'PATIENCE', 0.2):
