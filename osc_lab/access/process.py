@@ -16,10 +16,23 @@ import os
 
 from osc_lab.encryption import reconcile
 
+_NAMESPACE = '/proc/self/ns/pid'
+
 
 def actor() -> reconcile.Actor:
-    """Return who this process is, for the mark of what it makes."""
-    return reconcile.Actor(os.uname().nodename, os.getpid(), runs)
+    """Return who this process is, for the mark of what it makes.
+
+    A container may have the host's name and process ids of its own
+    (pid_namespaces(7)): it is another machine then.
+    """
+    # A mark holds 64 characters, and its end must not be cut off.
+    name = os.uname().nodename[:48]
+    try:
+        name += f'-{os.stat(_NAMESPACE).st_ino}'
+    except OSError:
+        # Only Linux has such namespaces.
+        pass
+    return reconcile.Actor(name, os.getpid(), runs)
 
 
 def runs(process: int) -> bool:

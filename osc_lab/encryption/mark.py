@@ -32,7 +32,8 @@ _MARK = re.compile(
 class Mark:
     """Who is making a type.
 
-    :param host: name of the machine that the command runs on
+    :param host: name of the machine that the command runs on; see
+        reconcile.Actor
     :param process: its process id there
     :param run: random, so that a run knows its own type even when the
         answer to its request was lost

@@ -52,7 +52,8 @@ _REFUSED = frozenset({400, 401, 403, 404, 405, 406, 413, 429})
 class Actor:
     """The process that runs the command.
 
-    :param host: name of this machine
+    :param host: name of this machine, or of what of it has process ids of
+        its own
     :param process: own process id
     :param runs: whether another process of this machine still runs
     """

@@ -20,13 +20,13 @@ model expects of each run, and no type of ours is ever public and plain.
 
 import copy
 import json
-import os
 
 import fixtures
 from hypothesis import stateful
 from hypothesis import strategies as st
 import testtools
 
+from osc_lab.access import process
 from osc_lab.encryption import mark
 from osc_lab.tests import thorough
 from osc_lab.tests.unit import cinder
@@ -399,7 +399,7 @@ class Machine(stateful.RuleBasedStateMachine):
     @stateful.rule(name=st.sampled_from(['LUKS', 'geheim 🔒']))
     def a_run_was_killed_elsewhere(self, name):
         """Its process is gone; its type is what it had come to."""
-        left = mark.new(os.uname().nodename, 2**22 + 1)
+        left = mark.new(process.actor().host, 2**22 + 1)
         self.cloud.add(name, str(left), False)
         self.wish = None
 
