@@ -43,14 +43,15 @@ class Step:
     :param command: the stock command that does the same, for people
     :param undo: takes it back; must succeed when there is nothing to
         take back; None for a step that changes nothing
-    :param undo_command: the stock command that takes it back
+    :param undo_command: the stock command that takes it back, or what
+        returns it where it is known only afterwards
     """
 
     title: str
     do: collections.abc.Callable[[], None]
     command: str = ''
     undo: collections.abc.Callable[[], None] | None = None
-    undo_command: str = ''
+    undo_command: str | collections.abc.Callable[[], str] = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,8 +103,12 @@ class Plan:
                 step.undo()
             except Exception as error:
                 LOG.debug('undo of %r failed', step.title, exc_info=True)
+                command = step.undo_command
                 left.append(
-                    (f'{step.title} ({error})', step.undo_command or '-')
+                    (
+                        f'{step.title} ({error})',
+                        (command() if callable(command) else command) or '-',
+                    )
                 )
         return left
 

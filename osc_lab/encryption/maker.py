@@ -89,7 +89,6 @@ class Maker:
         """Return the steps; see plan.Plan.run() for what it raises."""
         name = shlex.quote(self._wish.name)
         create = 'openstack volume type create --private'
-        remove = f'openstack volume type delete {name}'
         properties = ''.join(
             f'--property {shlex.quote(f"{key}={value}")} '
             for key, value in sorted(self._wish.properties.items())
@@ -102,7 +101,7 @@ class Maker:
                     self._create,
                     f'{create} {properties}{name}',
                     self._remove,
-                    remove,
+                    self._by_hand,
                 ),
                 plan.Step(
                     _('add the encryption'),
@@ -344,6 +343,18 @@ class Maker:
             except exceptions.ServiceError:
                 if any(item.id == left.id for left in self._twins()):
                     raise
+
+    def _by_hand(self) -> str:
+        """Return the command that deletes the own type, and no other one."""
+        if self._id is not None:
+            return f'openstack volume type delete {self._id}'
+        return (
+            _(
+                'openstack volume type delete with the ID that "openstack '
+                'volume type list --long" shows beside "%s"'
+            )
+            % self._mark
+        )
 
 
 def _flags(wish: model.Wish) -> str:

@@ -115,6 +115,21 @@ class TestPlan(testtools.TestCase):
         self.assertIn('Failed to make a: ValueError', str(error))
         self.assertEqual((('make a ()', '-'),), error.left)
 
+    def test_command_that_is_known_only_afterwards(self):
+        names = []
+
+        def fail():
+            names.append('x')
+            raise ValueError
+
+        step = plan.Step(
+            'make', fail, undo=fail, undo_command=lambda: f'delete {names}'
+        )
+        error = self.assertRaises(
+            exceptions.UndoFailed, plan.Plan((step,)).run
+        )
+        self.assertEqual((('make ()', "delete ['x', 'x']"),), error.left)
+
     def test_signal_while_undoing_is_held_back(self):
         # A job in the background of a shell would ignore it.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -93,7 +93,8 @@ class TestFaults(presets.PresetTest):
             self.cloud.faults[number] = 'refuse'
         self.cloud.faults[3] = 'reset-after'
         run = self.luks(status=5)
-        self.assertIn('openstack volume type delete LUKS', run.stderr)
+        (item,) = self.cloud.types.values()
+        self.assertIn(f'beside "{item["description"]}"', run.stderr)
         self.cloud.faults.clear()
         self.luks()
         self.assertEqual(1, len(self.cloud.types))

@@ -153,6 +153,15 @@ class TestMaker(testtools.TestCase):
             'delete_type': (error(), False),
         }
         found = self.assertRaises(exceptions.UndoFailed, self.make)
-        self.assertIn('openstack volume type delete LUKS', str(found))
+        self.assertIn('openstack volume type delete own', str(found))
         (item,) = self.store.types()
         self.assertFalse(item.is_public)
+
+    def test_what_is_left_is_never_named_by_a_name_that_others_have(self):
+        """Nobody knows the ID: types cannot be listed any more."""
+        self.store.fails = {'create_type': (error(), True)}
+        self.store.types = mock.Mock(side_effect=error())
+        found = self.assertRaises(exceptions.UndoFailed, self.make)
+        self.assertNotIn('delete LUKS', str(found))
+        (item,) = self.store.found.values()
+        self.assertIn(f'shows beside "{item.description}"', str(found))
