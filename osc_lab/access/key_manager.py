@@ -108,12 +108,12 @@ class KeyManager:
                 _('Is there a proxy in between?'),
             )
         try:
-            return self._outcome(order)
+            return self._outcome(order, name)
         finally:
             with plan.uninterrupted():
                 self._forget(order)
 
-    def _outcome(self, order: str) -> probe.KeyOrder:
+    def _outcome(self, order: str, name: str) -> probe.KeyOrder:
         limit = time.monotonic() + _PATIENCE
         while time.monotonic() < limit:
             body = self._rest.get(f'/orders/{order}')
@@ -124,7 +124,11 @@ class KeyManager:
                     False, str(body.get('error_reason') or _('no reason'))
                 )
             time.sleep(0.2)
-        return probe.KeyOrder(False, _('it did not come in time'))
+        return probe.KeyOrder(
+            None,
+            _('not in %(seconds)d s; "%(name)s" may still come')
+            % {'seconds': _PATIENCE, 'name': name},
+        )
 
     def _forget(self, order: str) -> None:
         try:

@@ -28,13 +28,14 @@ _QEMU_IMG = frozenset({'ceph', 'rbd', 'nfs', 'quobyte', 'vzstorage'})
 class KeyOrder(typing.NamedTuple):
     """How a test order for a key ended.
 
-    :param made: the key was made (and removed again)
+    :param made: the key was made (and removed again); None: it was neither
+        made nor refused in time
     :param reason: why not
     :param forbidden: the caller's roles may not order keys, or a quota is
         reached: Barbican answers 403 to both (QuotaReached)
     """
 
-    made: bool
+    made: bool | None
     reason: str = ''
     forbidden: bool = False
 
@@ -95,6 +96,14 @@ def order(encryption: model.Encryption, answer: KeyOrder) -> list[str]:
     """
     if answer.made:
         return []
+    if answer.made is None:
+        return [
+            _(
+                'Barbican takes long for a key (%(why)s): nobody knows yet '
+                'whether it can make one of %(bits)s bits.'
+            )
+            % {'bits': encryption.key_size, 'why': answer.reason}
+        ]
     if answer.forbidden:
         return [
             _(

@@ -17,6 +17,7 @@ from unittest import mock
 
 import testtools
 
+from osc_lab.access import key_manager
 from osc_lab.encryption import mark
 from osc_lab.encryption import model
 from osc_lab.encryption import proof
@@ -335,6 +336,15 @@ class TestBarbican(testtools.TestCase):
         self.assertEqual(2, run.status, str(run))
         self.assertIn('key of 512 bits: bad size', run.stderr)
         self.assertEqual([], self.cloud.writes)
+        self.assertEqual({}, self.cloud.orders)
+
+    def test_barbican_that_is_slow(self):
+        """The proof decides."""
+        self.cloud.order_status = 'PENDING'
+        with mock.patch.object(key_manager, '_PATIENCE', 0.01):
+            run = cinder.Run(*presets.LUKS)
+        self.assertEqual(0, run.status, str(run))
+        self.assertIn('Barbican takes long for a key', run.stderr)
         self.assertEqual({}, self.cloud.orders)
 
     def test_caller_may_not_order(self):
