@@ -152,11 +152,17 @@ class BlockStorage:
             _KEYS,
         )
 
-    def own_volumes(
+    def find_volumes(
         self, **filters: str
     ) -> collections.abc.Iterator[model.Volume]:
+        # Cinder passes over all_tenants for who is no administrator.
         for item in self._rest.pages(
-            '/volumes/detail', 'volumes', _KEYS, None, **filters
+            '/volumes/detail',
+            'volumes',
+            _KEYS,
+            None,
+            all_tenants='1',
+            **filters,
         ):
             yield _volume(item)
 

@@ -147,7 +147,7 @@ def _named(
         # Never trust a filter alone with what is then deleted.
         found = [
             item
-            for item in store.own_volumes(name=name)
+            for item in store.find_volumes(name=name)
             if item.name == name and MARK in item.metadata
         ]
         if found or pause is None:
@@ -226,7 +226,7 @@ def _delete(store: store_.VolumeStore, item: model.Volume) -> None:
         except exceptions.ServiceError as error:
             if error.status == 404:
                 # One answer is not enough for what would stay for ever.
-                listed = store.own_volumes(name=item.name)
+                listed = store.find_volumes(name=item.name)
                 if not any(found.id == item.id for found in listed):
                     return
             else:
@@ -241,11 +241,16 @@ def _delete(store: store_.VolumeStore, item: model.Volume) -> None:
 
 
 def left_over(store: store_.VolumeStore, type_id: str) -> list[model.Volume]:
-    """Return the volumes that an ended run made to prove a type."""
+    """Return the volumes that an ended run made to prove a type.
+
+    Types belong to no project: a run of another one may have begun it.
+    """
+    mark = {MARK: type_id}
     return [
         item
-        for item in store.own_volumes()
-        if MARK in item.metadata and item.type_id == type_id
+        # Cinder evaluates it as Python does (check_volume_filters).
+        for item in store.find_volumes(metadata=repr(mark))
+        if item.metadata.get(MARK) == type_id and item.type_id == type_id
     ]
 
 

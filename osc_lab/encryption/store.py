@@ -69,10 +69,10 @@ class VolumeStore(typing.Protocol):
     ) -> None:
         """Ask for a volume of a type; it is there later."""
 
-    def own_volumes(
+    def find_volumes(
         self, **filters: str
     ) -> collections.abc.Iterator[model.Volume]:
-        """Yield volumes of the caller's project."""
+        """Yield volumes of all projects that the caller may see."""
 
     def volume(self, volume_id: str) -> model.Volume:
         """Return one volume."""

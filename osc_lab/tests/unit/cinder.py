@@ -12,9 +12,11 @@
 
 """Block storage and identity at the HTTP level, with state, no network."""
 
+import ast
 import json
 import os
 import re
+import urllib.parse
 import uuid
 
 import fixtures
@@ -28,6 +30,7 @@ AUTH = 'http://keystone.test/v3'
 CINDER = 'http://cinder.test/v3'
 BARBICAN = 'http://barbican.test'
 NOVA = 'http://nova.test/v2.1'
+TENANT = 'os-vol-tenant-attr:tenant_id'
 URLS = {'key-manager': BARBICAN, 'compute': NOVA}
 
 
@@ -280,6 +283,8 @@ class Cloud(fixtures.Fixture):
         context.status_code, body = self.handle(
             request.method, path, request.json() if request.body else {}
         )
+        if path == '/volumes/detail':
+            body = {'volumes': self._chosen(body['volumes'], request)}
         if fault == 'reset-after':
             raise requests.exceptions.ConnectionError('reset')
         if fault == 'timeout':
@@ -287,6 +292,18 @@ class Cloud(fixtures.Fixture):
         if fault == 'garbage':
             return ['neither', 'this', 'nor', 'that']
         return body
+
+    def _chosen(self, volumes, request):
+        """Return what the caller may see, and the metadata asked for."""
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(request.url).query)
+        if not self.admin or 'all_tenants' not in query:
+            volumes = [v for v in volumes if v.get(TENANT, 'p1') == 'p1']
+        wanted = ast.literal_eval(query.get('metadata', ['{}'])[0])
+        return [
+            v
+            for v in volumes
+            if wanted.items() <= v.get('metadata', {}).items()
+        ]
 
     def handle(self, method, path, body):
         if path == '/scheduler-stats/get_pools':

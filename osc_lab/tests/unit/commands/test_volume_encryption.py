@@ -251,6 +251,12 @@ class TestProof(presets.PresetTest):
         self.luks('--no-verify')
         self.assertNotIn(left['id'], self.cloud.types)
 
+    def test_scratch_volume_of_another_project(self):
+        left = self.cloud.add('LUKS', str(mark.new(_host(), 2**22 + 1)), False)
+        self.scratch(left['id'], **{cinder.TENANT: 'p9'})
+        self.luks('--no-verify')
+        self.assertNotIn(left['id'], self.cloud.types)
+
     def test_scratch_volume_that_is_attached(self):
         """What to do is said, and the next run goes on."""
         left = self.cloud.add('LUKS', str(mark.new(_host(), 2**22 + 1)), False)

@@ -41,7 +41,7 @@ class Store:
         if self.finished is None or self.second < self.finished:
             yield self.item
 
-    def own_volumes(self):
+    def find_volumes(self, metadata):
         return self.volumes(self.second)
 
 
