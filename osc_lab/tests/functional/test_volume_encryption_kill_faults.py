@@ -21,7 +21,11 @@ import subprocess
 import sys
 import time
 
+import openstack
+
+from osc_lab.access import process as process_
 from osc_lab.encryption import mark
+from osc_lab.encryption import proof
 from osc_lab.tests.functional import sampler
 from osc_lab.tests.functional import volumes
 from osc_lab.tests import thorough
@@ -89,6 +93,45 @@ class TestKill(volumes.VolumesTest):
         self.assertEqual(0, run.status, f'{message}: {run}')
         self.assertFinished(message)
         self.remove_types()
+
+    def test_killed_run_of_another_project(self):
+        """Its volume keeps its type from being removed."""
+        gone = mark.new(process_.actor().host, 2**22 + 1)
+        types = self.sdk.block_storage.post(
+            '/types',
+            json={
+                'volume_type': {
+                    'name': self.name,
+                    'description': str(gone),
+                    'os-volume-type-access:is_public': False,
+                }
+            },
+        )
+        type_id = types.json()['volume_type']['id']
+        with openstack.connect(cloud=self.MEMBER) as member:
+            self.sdk.block_storage.post(
+                f'/types/{type_id}/action',
+                json={
+                    'addProjectAccess': {'project': member.current_project_id}
+                },
+            )
+            volume = member.block_storage.post(
+                '/volumes',
+                json={
+                    'volume': {
+                        'name': self.name,
+                        'size': 1,
+                        'volume_type': type_id,
+                        'metadata': {proof.MARK: type_id},
+                    }
+                },
+            ).json()['volume']
+        self.addCleanup(self.delete_volume, volume['id'])
+        run = self.inside(*volumes.LUKS, '--name', self.name, '--no-verify')
+        self.assertEqual(0, run.status, str(run))
+        self.assertNotEqual(type_id, self.assertFinished()['id'])
+        left = self.sdk.block_storage.get(f'/volumes/{volume["id"]}')
+        self.assertEqual(404, left.status_code)
 
     def length(self):
         """Return the seconds from the first request to the end."""
