@@ -166,6 +166,19 @@ class Aftermath:
             return facts.Gap(error.message, error.remedy)
         return [str(line) for line in found.get('log', ())]
 
+    def named(self, names: collections.abc.Iterable[str]) -> list[facts.Host]:
+        """Return hosts with what a channel needs to know of them."""
+        hypervisors = self._compute.hypervisors()
+        return [
+            facts.Host(
+                name,
+                facts.Gap(''),
+                hypervisors.get(name) or facts.Gap(''),
+            )
+            for name in dict.fromkeys(names)
+            if name
+        ]
+
     def after(
         self,
         server: facts.Server,

@@ -26,6 +26,8 @@ from osc_lab.access import hosts as hosts_
 from osc_lab.access import migration
 from osc_lab.access import past_migration
 from osc_lab.access import port_binding
+from osc_lab.access import progress as progress_
+from osc_lab.access import repair
 from osc_lab.access import settings
 from osc_lab import channels
 from osc_lab import exceptions
@@ -35,15 +37,11 @@ from osc_lab.migration import drive
 from osc_lab.migration import examine
 from osc_lab.migration import explain
 from osc_lab.migration import facts as facts_
-from osc_lab.migration import gather
 from osc_lab.migration import nova_options
 from osc_lab.migration import ranking
-from osc_lab.migration import record as record_
-from osc_lab.migration import repair
 from osc_lab.migration import result
 from osc_lab.migration import storage
 from osc_lab.migration import verify
-from osc_lab.migration import watch
 from osc_lab.preflight import finding
 from osc_lab.preflight import registry
 from osc_lab.preflight import report as report_
@@ -83,11 +81,13 @@ class Flow:
         )
         services = migration.services(connection)
         self._compute = typing.cast(compute.Compute, services.compute)
-        self._network = typing.cast(
-            port_binding.PortBindings, services.network
-        )
         self._aftermath = aftermath.Aftermath(
             services, self._hosts, self._settings.deadline
+        )
+        self._repair = repair.Repair(
+            self._compute,
+            typing.cast(port_binding.PortBindings, services.network),
+            self._aftermath,
         )
         self._past = past_migration.PastMigration(
             self._compute, self._aftermath, self._look_at
@@ -138,7 +138,7 @@ class Flow:
         if wait is None:
             wait = sys.stdout.isatty()
         job = self._aftermath.job(server, facts.source) if wait else None
-        progress = _Progress(self._say, _timeout(facts, host))
+        progress = progress_.Progress(self._say, _timeout(facts, host))
         driver = drive.Driver(
             self._compute,
             progress.say,
@@ -266,62 +266,11 @@ class Flow:
                 for name, service in sorted(self._compute.services().items())
                 if service.up and service.enabled
             ]
-        return self._named(names)
-
-    def _named(
-        self, names: collections.abc.Iterable[str]
-    ) -> list[facts_.Host]:
-        """Return hosts with what a channel needs to know of them."""
-        hypervisors = self._compute.hypervisors()
-        return [
-            facts_.Host(
-                name,
-                facts_.Gap(''),
-                hypervisors.get(name) or facts_.Gap(''),
-            )
-            for name in dict.fromkeys(names)
-            if name
-        ]
-
-    # -- repair
+        return self._aftermath.named(names)
 
     def repair(self) -> Answer:
         """Set a server right whose guest runs where Nova says."""
-        server = self._compute.server(self._options.server)
-        names = {server.host}
-        for body in self._compute.migrations(
-            most=5, instance_uuid=server.id, migration_type='live-migration'
-        ):
-            record = record_.record(body)
-            names |= {record.source, record.destination}
-        # The state can be set right without Neutron.
-        network = gather.attempt(lambda: self._network.network(server.id))
-        seen = network if isinstance(network, facts_.Gap) else network.bindings
-        left = () if isinstance(network, facts_.Gap) else network.inactive()
-        names.update(host for _port, host in left)
-        running = self._aftermath.running(server, self._named(sorted(names)))
-        moving: bool | facts_.Gap = False
-        for end in self._named([server.host]):
-            moving = self._aftermath.moving(server, end)
-        # What Nova has begun since then is not touched.
-        server = self._compute.server(server.id)
-        item = repair.repairable(server, running, moving, left)
-        if item.result is not finding.Result.OK:
-            return report_.Report((item,)), exceptions.ExitCode.CHECK_FAILED
-        if server.vm_state == 'error':
-            self._compute.reset_state(server.id)
-        report = report_.Report(
-            (
-                item,
-                *(
-                    repair.unbound(
-                        port, host, self._network.unbind(port, host)
-                    )
-                    for port, host in left
-                ),
-                *repair.unseen(server, seen),
-            )
-        )
+        report = self._repair.of(self._options.server)
         return report, report.exit_code()
 
     # -- common
@@ -351,43 +300,6 @@ class Flow:
         return facts, examine.examine(
             facts, self._checks, self._options.ignore_check
         )
-
-
-class _Progress:
-    """One line on a terminal, written over and over.
-
-    :param say: tells the user something, on a line of its own
-    :param timeout: seconds after which Nova acts
-    """
-
-    def __init__(
-        self,
-        say: collections.abc.Callable[[str], None],
-        timeout: float | None,
-    ) -> None:
-        self._say = say
-        self._timeout = timeout
-        self._terminal = sys.stderr.isatty()
-        self._width = 0
-
-    def show(self, sample: watch.Sample) -> None:
-        if not self._terminal:
-            return
-        # A line that wraps could not be written over.
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
-        line = sample.line(self._timeout, columns - 1)
-        sys.stderr.write('\r' + line.ljust(self._width))
-        sys.stderr.flush()
-        self._width = len(line)
-
-    def say(self, text: str) -> None:
-        self.end()
-        self._say(text)
-
-    def end(self) -> None:
-        if self._terminal and self._width:
-            sys.stderr.write('\n')
-            self._width = 0
 
 
 def _timeout(facts: facts_.Facts, host: str | None) -> float | None:
