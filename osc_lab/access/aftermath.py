@@ -290,5 +290,5 @@ class Aftermath:
             )
         except workers.Late as error:
             return facts.Gap(str(error))
-        except exceptions.AccessError as error:
+        except exceptions.LabError as error:
             return facts.Gap(error.message, error.remedy)

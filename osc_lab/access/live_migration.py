@@ -14,15 +14,18 @@
 
 import argparse
 import collections.abc
+import logging
 import os
 import sys
 import typing
 
 from osc_lab.access import aftermath
+from osc_lab.access import cloud
 from osc_lab.access import compute
 from osc_lab.access import dirty_pages
 from osc_lab.access import host_config
 from osc_lab.access import hosts as hosts_
+from osc_lab.access import libvirt
 from osc_lab.access import migration
 from osc_lab.access import past_migration
 from osc_lab.access import port_binding
@@ -45,6 +48,8 @@ from osc_lab.migration import verify
 from osc_lab.preflight import finding
 from osc_lab.preflight import registry
 from osc_lab.preflight import report as report_
+
+LOG = logging.getLogger(__name__)
 
 Answer = tuple[report_.Report, exceptions.ExitCode]
 
@@ -71,6 +76,9 @@ class Flow:
         self._say = say
         found = settings.cloud(connection)
         self._settings = channels.resolve(options, os.environ, found)
+        if self._settings.libvirt_uri:
+            # What is missing here must not end the look at a migration.
+            libvirt.library()
         self._hosts = hosts_.Hosts(
             self._settings,
             {
@@ -151,11 +159,7 @@ class Flow:
             request_id, newest = self._start(driver, facts, host)
             if not wait:
                 return self._accepted(server, request_id)
-            seen = driver.follow(
-                server, request_id, newest, self._options.timeout
-            )
-            progress.end()
-            return self._told(facts, seen)
+            return self._watched(driver, progress, facts, request_id, newest)
         except KeyboardInterrupt:
             progress.say(_interrupted(server, request_id))
             raise
@@ -192,6 +196,40 @@ class Flow:
         if self._options.wait is False:
             code = exceptions.ExitCode.DONE
         return report_.Report((item,)), code
+
+    def _watched(
+        self,
+        driver: drive.Driver,
+        progress: progress_.Progress,
+        facts: facts_.Facts,
+        request_id: str,
+        newest: int,
+    ) -> Answer:
+        """Follow a migration to its end, and tell what came of it.
+
+        Whatever happens here, Nova has been asked: an error leaves open
+        what could not be seen.
+        """
+        seen = None
+        try:
+            seen = driver.follow(
+                facts.server, request_id, newest, self._options.timeout
+            )
+            progress.end()
+            return self._told(facts, seen)
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            LOG.debug('failed', exc_info=True)
+            why = cloud.explain(error)
+        if seen is None:
+            item = result.unseen(facts.server, request_id, why)
+            return report_.Report((item,)), exceptions.ExitCode.UNDECIDED
+        item = result.unjudged(seen, why)
+        return (
+            report_.Report((result.outcome(seen, {}, {}), item)),
+            result.exit_code(seen, [item]),
+        )
 
     def _told(self, facts: facts_.Facts, seen: drive.Outcome) -> Answer:
         """Return the result of a migration that was followed."""

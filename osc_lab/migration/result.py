@@ -113,6 +113,32 @@ def accepted(server: facts_.Server, request_id: str) -> finding.Finding:
     )
 
 
+def unseen(
+    server: facts_.Server, request_id: str, why: exceptions.LabError
+) -> finding.Finding:
+    """Return the result of a migration that was lost out of sight."""
+    return finding.Finding(
+        explain.CHECK,
+        server.name,
+        _R.UNKNOWN,
+        _('Nova took the request; what came of it was not seen: %s')
+        % why.message,
+        telling(server, request_id),
+        evidence={'request_id': request_id},
+    )
+
+
+def unjudged(seen: drive.Outcome, why: exceptions.LabError) -> finding.Finding:
+    """Return that not everything could be looked at afterwards."""
+    return finding.Finding(
+        'reason',
+        seen.before.name,
+        _R.UNKNOWN,
+        _('What else there is to tell was not seen: %s') % why.message,
+        telling(seen.before, seen.request_id),
+    )
+
+
 def telling(server: facts_.Server, request_id: str) -> str:
     """Return the command that tells how a migration ended.
 

@@ -19,6 +19,7 @@ import time
 
 import fixtures
 
+from osc_lab import exceptions
 from osc_lab.tests.unit.commands import migrations
 from osc_lab.tests.unit import fake_cloud
 from osc_lab.tests.unit import fake_libvirt
@@ -227,6 +228,53 @@ class TestMove(MoveTest):
     def test_guest_stayed_behind_all_the_same(self):
         found = self.move(status=5, arrives=False)
         self.assertEqual('failed', found['domain', 'host2'])
+
+
+class TestNoLibrary(HostsTest):
+    """libvirt_uri stands in clouds.yaml, libvirt-python is not there."""
+
+    def setUp(self):
+        super().setUp()
+
+        def library():
+            raise exceptions.MissingLibrary('libvirt-python is missing')
+
+        self.useFixture(
+            fixtures.MonkeyPatch('osc_lab.access.libvirt.library', library)
+        )
+
+    def refused(self, *argv):
+        self.openstack(*argv, status=1, settings=self.settings)
+        self.assertIn('libvirt-python is missing', self.err)
+        self.assertEqual([], self.cloud.writes())
+
+    def test_told_before_anything_is_done(self):
+        self.refused('vm1', '--host', 'host2', '--no-preflight', '--wait')
+
+    def test_no_fault_of_the_hosts(self):
+        self.cloud.migrations = [fake_cloud.migration('error')]
+        self.refused('--explain', '5')
+
+
+class TestLostSight(MoveTest):
+    """What fails here after the request is no failure of the migration."""
+
+    def fails(self, where, status):
+        def fail(*args):
+            raise KeyError('identities')
+
+        self.useFixture(fixtures.MonkeyPatch(where, fail))
+        return self.move('--no-preflight', status=status)
+
+    def test_of_the_migration(self):
+        found = self.fails('osc_lab.migration.drive.Driver._settled', 4)
+        self.assertEqual({('outcome', 'vm1'): 'unknown'}, found)
+
+    def test_of_what_it_left(self):
+        found = self.fails('osc_lab.migration.verify.verify', 4)
+        self.assertEqual(
+            {('outcome', 'vm1'): 'ok', ('reason', 'vm1'): 'unknown'}, found
+        )
 
 
 class TestRepair(HostsTest):
