@@ -43,6 +43,7 @@ from osc_lab.migration import facts as facts_
 from osc_lab.migration import nova_options
 from osc_lab.migration import ranking
 from osc_lab.migration import result
+from osc_lab.migration import start
 from osc_lab.migration import storage
 from osc_lab.migration import verify
 from osc_lab.preflight import finding
@@ -154,14 +155,16 @@ class Flow:
             progress=progress.show,
             on_stall=drive.OnStall(self._options.on_stall),
         )
-        request_id = ''
+        begun = start.Begun('', 0)
         try:
-            request_id, newest = self._start(driver, facts, host)
+            begun = self._start(facts, host, progress.say)
+            if begun.doubt is not None:
+                return self._doubted(server, begun.doubt)
             if not wait:
-                return self._accepted(server, request_id)
-            return self._watched(driver, progress, facts, request_id, newest)
+                return self._accepted(server, begun.request_id)
+            return self._watched(driver, progress, facts, begun)
         except KeyboardInterrupt:
-            progress.say(_interrupted(server, request_id))
+            progress.say(_interrupted(server, begun.request_id))
             raise
         finally:
             progress.end()
@@ -169,11 +172,16 @@ class Flow:
                 job.stop()
 
     def _start(
-        self, driver: drive.Driver, facts: facts_.Facts, host: str | None
-    ) -> tuple[str, int]:
+        self,
+        facts: facts_.Facts,
+        host: str | None,
+        say: collections.abc.Callable[[str], None],
+    ) -> start.Begun:
         """Start it; a refusal names the check that sees it before."""
         try:
-            return driver.start(facts.server, host, facts.request.storage)
+            return start.start(
+                self._compute, facts.server, host, facts.request.storage, say
+            )
         except exceptions.ServiceError as error:
             name = explain.refusal(error.message)
             if error.status is None or name is None:
@@ -183,6 +191,14 @@ class Flow:
                 f'{name}: {error.message}',
                 known[name].remedy if name in known else error.remedy,
             ) from error
+
+    def _doubted(
+        self, server: facts_.Server, doubt: exceptions.ServiceError
+    ) -> Answer:
+        """Return that nobody knows whether a migration began."""
+        self._say(_interrupted(server, ''))
+        item = result.doubtful(server, doubt)
+        return report_.Report((item,)), exceptions.ExitCode.UNDECIDED
 
     def _accepted(self, server: facts_.Server, request_id: str) -> Answer:
         """Return what is known of a migration that nobody follows.
@@ -202,8 +218,7 @@ class Flow:
         driver: drive.Driver,
         progress: progress_.Progress,
         facts: facts_.Facts,
-        request_id: str,
-        newest: int,
+        begun: start.Begun,
     ) -> Answer:
         """Follow a migration to its end, and tell what came of it.
 
@@ -213,7 +228,10 @@ class Flow:
         seen = None
         try:
             seen = driver.follow(
-                facts.server, request_id, newest, self._options.timeout
+                facts.server,
+                begun.request_id,
+                begun.newest,
+                self._options.timeout,
             )
             progress.end()
             return self._told(facts, seen)
@@ -223,7 +241,7 @@ class Flow:
             LOG.debug('failed', exc_info=True)
             why = cloud.explain(error)
         if seen is None:
-            item = result.unseen(facts.server, request_id, why)
+            item = result.unseen(facts.server, begun.request_id, why)
             return report_.Report((item,)), exceptions.ExitCode.UNDECIDED
         item = result.unjudged(seen, why)
         return (
@@ -273,7 +291,7 @@ class Flow:
             action,
             drive.overtaken(self._compute, server, record),
         )
-        ends = self._ends(seen)
+        ends = self._past.ends(seen)
         running = self._aftermath.running(server, ends)
         findings = []
         if seen.broken:
@@ -289,22 +307,6 @@ class Flow:
         elif not seen.moved:
             code = exceptions.ExitCode.OPERATION_FAILED
         return report_.Report((first, *findings)), code
-
-    def _ends(self, seen: drive.Outcome) -> list[facts_.Host]:
-        """Return the source, and the destination or what it may be.
-
-        Nova names none before both ends have answered.
-        """
-        names = [seen.before.host]
-        if seen.record is not None and seen.record.destination:
-            names.append(seen.record.destination)
-        elif seen.left_running and seen.record is not None:
-            names += [
-                name
-                for name, service in sorted(self._compute.services().items())
-                if service.up and service.enabled
-            ]
-        return self._aftermath.named(names)
 
     def repair(self) -> Answer:
         """Set a server right whose guest runs where Nova says."""

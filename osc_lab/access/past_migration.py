@@ -159,6 +159,22 @@ class PastMigration:
         found = map(record_.action, self._compute.actions(server_id))
         return [item for item in found if item.action == 'live-migration']
 
+    def ends(self, seen: drive.Outcome) -> list[facts_.Host]:
+        """Return the source, and the destination or what it may be.
+
+        Nova names none before both ends have answered.
+        """
+        names = [seen.before.host]
+        if seen.record is not None and seen.record.destination:
+            names.append(seen.record.destination)
+        elif seen.left_running and seen.record is not None:
+            names += [
+                name
+                for name, service in sorted(self._compute.services().items())
+                if service.up and service.enabled
+            ]
+        return self._aftermath.named(names)
+
     def causes(
         self,
         seen: drive.Outcome,

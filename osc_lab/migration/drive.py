@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""Start a migration, follow it to its end, and read back what it did."""
+"""Follow a migration to its end, and read back what it did."""
 
 import collections.abc
 import dataclasses
@@ -23,6 +23,7 @@ from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.migration import facts
 from osc_lab.migration import record as record_
+from osc_lab.migration import start
 from osc_lab.migration import watch
 
 Json = dict[str, typing.Any]
@@ -34,20 +35,13 @@ LULL = 5
 PATIENCE = 60.0
 
 
-class Compute(typing.Protocol):
+class Compute(start.Compute, typing.Protocol):
     """What is asked of Nova."""
 
-    def live_migrate(
-        self, server_id: str, host: str | None, storage: facts.Storage
-    ) -> str: ...
-    def migrations(
-        self, most: int = 1000, **filters: typing.Any
-    ) -> collections.abc.Iterator[Json]: ...
     def progress(self, server_id: str) -> Json | None: ...
     def abort(self, server_id: str, migration_id: int) -> bool: ...
     def force_complete(self, server_id: str, migration_id: int) -> bool: ...
     def action(self, server_id: str, request_id: str) -> Json | None: ...
-    def server(self, reference: str) -> facts.Server: ...
 
 
 class OnStall(enum.StrEnum):
@@ -126,7 +120,7 @@ def overtaken(
 
 
 class Driver:
-    """One migration from the request to its end.
+    """One migration to its end.
 
     :param compute: the adapter of Nova
     :param say: tells the user something
@@ -161,39 +155,6 @@ class Driver:
         self._record: record_.Record | None = None
         self._aborted = False
         self._blind: float | None = None
-
-    def start(
-        self,
-        server: facts.Server,
-        host: str | None,
-        storage: facts.Storage,
-    ) -> tuple[str, int]:
-        """Ask Nova; return the request id and the newest older record.
-
-        :raises LabError: when Nova refuses
-        """
-        last = self._newest(server.id)
-        newest = last.id if last else 0
-        try:
-            return self._compute.live_migrate(server.id, host, storage), newest
-        except exceptions.ServiceError as error:
-            if error.status is not None and error.status < 500:
-                raise
-            # A proxy may have given up while Nova went on; or Nova failed
-            # since another request came first, which it does not tell.
-            time.sleep(self._interval)
-            now = self._newest(server.id)
-            if now is None or now.id == newest:
-                raise
-            self._say(
-                _(
-                    'Nova did not take the request (%s), or its answer was '
-                    'lost; a migration that began meanwhile is watched, '
-                    'which may be of somebody else.'
-                )
-                % error.message
-            )
-            return '', newest
 
     def follow(
         self,
@@ -378,25 +339,14 @@ class Driver:
         moved again, by somebody else, while the end is awaited.
         """
         later = itertools.takewhile(
-            lambda item: item.id > newest, self._records(server.id)
+            lambda item: item.id > newest,
+            start.records(self._compute, server.id),
         )
         ours = [item for item in later if self._id in (None, item.id)]
         if not ours:
             return None
         self._id = ours[-1].id
         return ours[-1]
-
-    def _newest(self, server_id: str) -> record_.Record | None:
-        return next(self._records(server_id), None)
-
-    def _records(
-        self, server_id: str
-    ) -> collections.abc.Iterator[record_.Record]:
-        """Yield the live migrations of a server, the newest first."""
-        bodies = self._compute.migrations(
-            instance_uuid=server_id, migration_type='live-migration'
-        )
-        return map(record_.record, bodies)
 
     def _action(
         self, server: facts.Server, request_id: str

@@ -113,6 +113,19 @@ def accepted(server: facts_.Server, request_id: str) -> finding.Finding:
     )
 
 
+def doubtful(
+    server: facts_.Server, why: exceptions.ServiceError
+) -> finding.Finding:
+    """Return the result of a request that may have been carried out."""
+    return finding.Finding(
+        explain.CHECK,
+        server.name,
+        _R.UNKNOWN,
+        _('Nobody knows whether Nova took the request: %s') % why.message,
+        telling(server, ''),
+    )
+
+
 def unseen(
     server: facts_.Server, request_id: str, why: exceptions.LabError
 ) -> finding.Finding:

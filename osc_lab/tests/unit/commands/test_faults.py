@@ -226,12 +226,13 @@ class TestMigrations(Faults, bounded.TestCase):
             sleep=lambda seconds: time.sleep(min(seconds, 0.01)),
             monotonic=time.monotonic,
         )
-        self.useFixture(
-            fixtures.MonkeyPatch('osc_lab.migration.drive.time', clock)
-        )
-        self.useFixture(
-            fixtures.MonkeyPatch('osc_lab.migration.drive.PATIENCE', 0.0)
-        )
+        for name in ('drive', 'start'):
+            for what, value in (('time', clock), ('PATIENCE', 0.0)):
+                self.useFixture(
+                    fixtures.MonkeyPatch(
+                        f'osc_lab.migration.{name}.{what}', value
+                    )
+                )
         self.listen(shell.http)
 
     def prepare(self):

@@ -278,6 +278,21 @@ class TestMigrate(migrations.CommandTest):
             )
             self.assertIn(check, self.err)
 
+    def test_answer_that_was_lost(self):
+        """The conductor may take longer than anybody waits."""
+        self.useFixture(
+            fixtures.MonkeyPatch('osc_lab.migration.start.PATIENCE', 0.0)
+        )
+        self.cloud.faults['compute', '/action$'] = 504
+        for wait in ('--wait', '--no-wait'):
+            (found,) = self.findings(
+                'vm1', '--host', 'host2', '--no-preflight', wait, status=4
+            )
+            self.assertEqual('unknown', found['result'])
+            self.assertIn('Nobody knows whether', found['message'])
+            self.assertIn('server migration list', found['remedy'])
+            self.assertIn('Nova may have been asked', self.err)
+
     def test_without_waiting(self):
         self.run_through('preparing')
         [found] = self.findings('vm1', '--host', 'host2', '--no-wait')

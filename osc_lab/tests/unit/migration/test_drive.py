@@ -22,6 +22,7 @@ from osc_lab.migration import drive
 from osc_lab.migration import facts
 from osc_lab.migration import record as record_
 from osc_lab.migration import result
+from osc_lab.migration import start
 from osc_lab.preflight import finding
 from osc_lab.tests.unit.migration import samples
 
@@ -128,35 +129,67 @@ class DriveTest(testtools.TestCase):
 
 class TestStart(DriveTest):
     def start(self, nova):
-        return self.driver(nova).start(self.before, 'b', facts.Storage.AUTO)
+        found = start.start(
+            nova, self.before, 'b', facts.Storage.AUTO, self.said.append
+        )
+        self.assertEqual(['migrate'], nova.asked)
+        return found
+
+    def failed(self, status, *records, task_state=None):
+        nova = Nova(migration('completed', 3), *records)
+        nova.refusal = exceptions.ServiceError('odd', status=status)
+        nova.servers = [samples.server(task_state=task_state).server]
+        return nova
 
     def test_the_newest_of_before(self):
-        self.assertEqual(('req-1', 0), self.start(Nova(None)))
+        self.assertEqual(start.Begun('req-1', 0), self.start(Nova(None)))
         old = migration('completed', 3)
-        self.assertEqual(('req-1', 3), self.start(Nova(old)))
+        self.assertEqual(start.Begun('req-1', 3), self.start(Nova(old)))
 
     def test_refused(self):
-        nova = Nova(None, migration('running'))
-        nova.refusal = exceptions.ServiceError('no', status=409)
+        nova = self.failed(409, migration('running'))
         self.assertRaises(exceptions.ServiceError, self.start, nova)
         self.assertEqual([], self.said)
 
-    def test_failed_and_none_began(self):
-        for found in (None, migration('completed', 3)):
-            nova = Nova(found)
-            nova.refusal = exceptions.ServiceError('odd', status=500)
+    def test_nova_failed_and_the_server_has_no_task(self):
+        for status in (500, 503):
+            nova = self.failed(status)
+            self.now = 0.0
             self.assertRaises(exceptions.ServiceError, self.start, nova)
+            self.assertEqual(1.0, self.now)
 
-    def test_failed_and_one_began(self):
+    def test_one_began(self):
+        """nova-conductor makes the record, which takes its time."""
+        silence = exceptions.AccessError('silence')
         for status in (None, 500, 504):
             self.said.clear()
-            nova = Nova(migration('completed', 3), migration('running'))
-            nova.refusal = exceptions.ServiceError('odd', status=status)
-            self.assertEqual(('', 3), self.start(nova))
+            nova = self.failed(
+                status,
+                *[migration('completed', 3), silence] * 4,
+                migration('running'),
+                task_state='migrating',
+            )
+            self.assertEqual(start.Begun('', 3), self.start(nova))
             (text,) = self.said
             self.assertIn('odd', text)
             self.assertIn('somebody else', text)
-            self.assertEqual(['migrate'], nova.asked)
+
+    def test_nobody_knows(self):
+        for status, *records in (
+            (None,),
+            (502,),
+            (504, exceptions.AccessError('silence')),
+            (500, exceptions.AccessError('silence')),
+        ):
+            nova = self.failed(status, *records)
+            self.now = 0.0
+            found = self.start(nova)
+            self.assertEqual(('', 3), (found.request_id, found.newest))
+            self.assertIs(nova.refusal, found.doubt)
+            self.assertEqual(16.0, self.now)
+        nova = self.failed(500, task_state='migrating')
+        self.assertIs(nova.refusal, self.start(nova).doubt)
+        self.assertEqual([], self.said)
 
 
 class TestFollow(DriveTest):
