@@ -15,6 +15,7 @@
 from osc_lab.access import aftermath
 from osc_lab.access import compute
 from osc_lab.access import port_binding
+from osc_lab import exceptions
 from osc_lab.migration import facts as facts_
 from osc_lab.migration import gather
 from osc_lab.migration import record as record_
@@ -75,11 +76,16 @@ class Repair:
             (
                 item,
                 *(
-                    repair.unbound(
-                        port, host, self._network.unbind(port, host)
-                    )
+                    repair.unbound(port, host, self._unbind(port, host))
                     for port, host in left
                 ),
                 *repair.unseen(server, seen),
             )
         )
+
+    def _unbind(self, port: str, host: str) -> bool | exceptions.ServiceError:
+        """Return what came of it: what else was done must be told, too."""
+        try:
+            return self._network.unbind(port, host)
+        except exceptions.ServiceError as error:
+            return error

@@ -14,6 +14,7 @@
 
 import collections.abc
 
+from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.migration import facts as facts_
 from osc_lab.preflight import finding
@@ -136,28 +137,40 @@ def lost(server: facts_.Server) -> str:
     ) % {'id': server.id}
 
 
-def unbound(port: str, host: str, permitted: bool) -> finding.Finding:
+def unbound(
+    port: str, host: str, outcome: bool | exceptions.ServiceError
+) -> finding.Finding:
     """Return whether a binding that was left has been removed.
 
-    :param permitted: False when Neutron has refused it; it permits the role
+    :param outcome: False when Neutron has refused it; it permits the role
         "service" alone (neutron/conf/policies/port_bindings.py)
     """
-    if permitted:
-        result, text = finding.Result.OK, _('The binding on %s is removed.')
+    result, remedy = finding.Result.FAILED, ''
+    if isinstance(outcome, exceptions.ServiceError):
+        if outcome.unclear:
+            result = finding.Result.UNKNOWN
+        message = _(
+            'Neutron did not confirm that the binding on %(host)s is '
+            'removed: %(text)s'
+        ) % {'host': host, 'text': outcome.message}
+        remedy = _('Try again with --repair.')
+    elif outcome:
+        result = finding.Result.OK
+        message = _('The binding on %s is removed.') % host
     else:
-        result = finding.Result.FAILED
-        text = _('Neutron does not let you remove the binding on %s.')
+        message = (
+            _('Neutron does not let you remove the binding on %s.') % host
+        )
+        remedy = _(
+            'Repair it with the role "service": openstack role add --user '
+            'USER --project PROJECT service'
+        )
     return finding.Finding(
         'port-bindings',
         port,
         result,
-        text % host,
-        ''
-        if permitted
-        else _(
-            'Repair it with the role "service": openstack role add --user '
-            'USER --project PROJECT service'
-        ),
+        message,
+        remedy,
         finding.Source.API,
         {'host': host},
     )

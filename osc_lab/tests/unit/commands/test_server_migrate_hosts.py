@@ -320,6 +320,25 @@ class TestRepair(HostsTest):
         )
         self.assertEqual('ACTIVE', self.cloud.server['status'])
 
+    def test_repair_when_neutron_fails_at_a_binding(self):
+        """The state is set by then, which is told all the same."""
+        self.cloud.bindings['port-1'].append(
+            {'host': 'host2', 'status': 'INACTIVE'}
+        )
+        for fault, status, result in ((500, 4, 'unknown'), (409, 3, 'failed')):
+            self.cloud.server['status'] = 'ERROR'
+            self.cloud.server['OS-EXT-STS:vm_state'] = 'error'
+            self.cloud.faults['network', 'bindings/host2'] = fault
+            found = self.findings(
+                'vm1', '--repair', status=status, settings=self.settings
+            )
+            self.assertEqual(
+                [('repair', 'ok'), ('port-bindings', result)],
+                [(i['check'], i['result']) for i in found],
+            )
+            self.assertIn('--repair', found[1]['remedy'])
+            self.assertEqual('ACTIVE', self.cloud.server['status'])
+
     def test_binding_of_a_migration_that_goes_on(self):
         left = {'host': 'host2', 'status': 'INACTIVE'}
         self.cloud.bindings['port-1'].append(left)
