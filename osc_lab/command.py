@@ -166,11 +166,20 @@ class Command(command.Command):
         )
 
     def say(self, text: str) -> None:
-        """Tell the user something that is neither result nor error."""
+        """Tell the user something that is neither result nor error.
+
+        What cannot be written, to a full disk or a terminal that is gone,
+        changes no result.
+        """
         from osc_lab import secrecy
 
         shown = exceptions.printable(secrecy.hidden(text))
-        self.app.stderr.write(shown + '\n')
+        try:
+            self.app.stderr.write(shown + '\n')
+        except BrokenPipeError:
+            raise
+        except OSError:
+            return
 
     def _failed(self, error: exceptions.LabError) -> int:
         self.log.error('%s', error)

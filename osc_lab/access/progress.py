@@ -13,6 +13,7 @@
 """The line that tells how a migration goes on."""
 
 import collections.abc
+import contextlib
 import os
 import sys
 
@@ -39,11 +40,15 @@ class Progress:
     def show(self, sample: watch.Sample) -> None:
         if not self._terminal:
             return
-        # A line that wraps could not be written over.
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
-        line = sample.line(self._timeout, columns - 1)
-        sys.stderr.write('\r' + line.ljust(self._width))
-        sys.stderr.flush()
+        try:
+            # A line that wraps could not be written over.
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+            line = sample.line(self._timeout, columns - 1)
+            sys.stderr.write('\r' + line.ljust(self._width))
+            sys.stderr.flush()
+        except OSError:
+            # The migration goes on without the terminal, and so do we.
+            return
         self._width = len(line)
 
     def say(self, text: str) -> None:
@@ -52,5 +57,6 @@ class Progress:
 
     def end(self) -> None:
         if self._terminal and self._width:
-            sys.stderr.write('\n')
             self._width = 0
+            with contextlib.suppress(OSError):
+                sys.stderr.write('\n')

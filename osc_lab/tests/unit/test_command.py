@@ -12,12 +12,15 @@
 
 """The bases of all commands, in the real shell."""
 
+import errno
 import locale
 import shlex
+from unittest import mock
 
 import fixtures
 import testtools
 
+from osc_lab.commands import server_migrate
 from osc_lab.tests import inside
 
 OFFLINE = 'volume encryption preset list'
@@ -41,6 +44,22 @@ class TestColumns(testtools.TestCase):
         self.assertEqual(1, err.count('\n'), err)
         self.assertIn('-c: there is no column "nonsense"', err)
         self.assertIn('Key Size', err)
+
+
+class TestSaying(testtools.TestCase):
+    def say(self, error):
+        stream = mock.Mock()
+        stream.write.side_effect = error
+        app = mock.Mock(stderr=stream)
+        server_migrate.LiveMigrate(app, None).say('what was done')
+        stream.write.assert_called_once_with('what was done\n')
+
+    def test_what_nobody_can_read(self):
+        self.say(OSError(errno.ENOSPC, 'full'))
+
+    def test_closed_pipe(self):
+        """It ends the command, and quietly."""
+        self.assertRaises(BrokenPipeError, self.say, BrokenPipeError())
 
 
 class TestLanguage(testtools.TestCase):
