@@ -17,6 +17,7 @@ import contextlib
 import os
 import sys
 
+from osc_lab import exceptions
 from osc_lab.migration import watch
 
 
@@ -44,6 +45,8 @@ class Progress:
             # A line that wraps could not be written over.
             columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
             line = sample.line(self._timeout, columns - 1)
+            # Its words are Nova's.
+            line = exceptions.printable(line)[: columns - 1]
             sys.stderr.write('\r' + line.ljust(self._width))
             sys.stderr.flush()
         except OSError:

@@ -17,10 +17,10 @@ import os
 import pty
 
 import fixtures
-import testtools
 
 from osc_lab.access import progress
 from osc_lab.migration import watch
+from osc_lab.tests import bounded
 
 
 class Gone:
@@ -33,7 +33,7 @@ class Gone:
         raise OSError(errno.EIO, 'gone')
 
 
-class TestProgress(testtools.TestCase):
+class TestProgress(bounded.TestCase):
     def setUp(self):
         super().setUp()
         self.ours, theirs = pty.openpty()
@@ -47,7 +47,10 @@ class TestProgress(testtools.TestCase):
         return progress.Progress(self.said.append, None)
 
     def shown(self):
-        return os.read(self.ours, 1000).decode()
+        found = b''
+        while not found.endswith(b'\n'):
+            found += os.read(self.ours, 1000)
+        return found.decode()
 
     def test_written_over(self):
         line = self.progress(self.terminal)
@@ -57,6 +60,12 @@ class TestProgress(testtools.TestCase):
         line.end()
         self.assertEqual('\r1 s, disk copy\r2 s, post     \r\n', self.shown())
         self.assertEqual(['text'], self.said)
+
+    def test_status_that_moves_the_terminal(self):
+        line = self.progress(self.terminal)
+        line.show(watch.Sample(1.0, 'x\x1b[2J'))
+        line.end()
+        self.assertEqual('\r1 s, x\\x1b[2J\r\n', self.shown())
 
     def test_nothing_on_what_is_no_terminal(self):
         with open(os.devnull, 'w+') as stream:
