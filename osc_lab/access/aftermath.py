@@ -13,11 +13,13 @@
 """What hosts and services show of a migration while it runs and after."""
 
 import collections.abc
+import functools
 import threading
 import time
 import typing
 
 from osc_lab.access import compute
+from osc_lab.access import host_shell
 from osc_lab.access import hosts as hosts_
 from osc_lab.access import libvirt
 from osc_lab.access import placement
@@ -245,28 +247,45 @@ class Aftermath:
         server: facts.Server,
         source: facts.Host,
         destination: facts.Host,
-    ) -> tuple[bool | None, str]:
-        shells = (source.shell, destination.shell)
-        if any(isinstance(item, facts.Gap) for item in shells):
-            return None, ''
+    ) -> tuple[bool | facts.Gap | None, str]:
+        """Return whether the server's folder stayed, and its path."""
+        ends = [self._shell(host) for host in (source, destination)]
+        for item in (*ends, source.shell, destination.shell):
+            if isinstance(item, facts.Gap):
+                return item, ''
         assert isinstance(source.shell, facts.Shell)
         folder = nova_options.read(source.shell.options).folder(server.id)
         seen = []
-        for host in (source, destination):
-            end = self._hosts.channel(host)
-            if isinstance(end, facts.Gap):
-                return None, folder
-            try:
-                shell = self._hosts.shell_of(end)
-                answer = shell.ask(identities=[folder])
-            except exceptions.LabError:
-                return None, folder
-            seen.append(answer['identities'][folder])
+        for shell in ends:
+            assert not isinstance(shell, facts.Gap)
+            found = gather.attempt(functools.partial(_identity, shell, folder))
+            if isinstance(found, facts.Gap):
+                return found, folder
+            seen.append(found)
         here, there = seen
         if here and here == there:
             # One folder, seen from both hosts: shared storage.
             return None, folder
         return bool(here), folder
+
+    def _shell(self, host: facts.Host) -> host_shell.HostShell | facts.Gap:
+        """Return a shell of a host that was looked at before."""
+        end = self._hosts.channel(host)
+        if isinstance(end, facts.Gap):
+            return end
+        if not end.ssh:
+            return facts.Gap(
+                _('The folder of the server was not looked for.'),
+                _('Use --ssh.'),
+                asked=False,
+            )
+        if isinstance(host.shell, facts.Gap) and not host.shell.asked:
+            return facts.Gap(
+                _('Where nova-compute keeps its folders was not read.'),
+                _('Look by hand; without --no-preflight it is read.'),
+                asked=False,
+            )
+        return self._hosts.shell_of(end)
 
     def _uri(self, host: facts.Host) -> str:
         end = self._hosts.channel(host)
@@ -292,3 +311,17 @@ class Aftermath:
             return facts.Gap(str(error))
         except exceptions.LabError as error:
             return facts.Gap(error.message, error.remedy)
+
+
+def _identity(shell: host_shell.HostShell, folder: str) -> typing.Any:
+    """Return what tells a folder from others, false when there is none.
+
+    :raises AccessError: when the host does not tell
+    """
+    found = shell.ask(identities=[folder]).get('identities')
+    if not isinstance(found, dict) or folder not in found:
+        raise exceptions.AccessError(
+            _('The host did not tell about %s') % folder,
+            _('Look there by hand.'),
+        )
+    return found[folder]

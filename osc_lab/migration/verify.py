@@ -33,7 +33,7 @@ class After:
     :param allocations: ids of the providers that hold allocations
     :param running: host -> whether the guest runs there, by libvirt
     :param leftover: the server's folder is still at the source; None
-        when disks are shared or nobody looked
+        when it is one folder, seen from both hosts
     :param mirrors: of the server's ports, still on the old host
     """
 
@@ -47,7 +47,7 @@ class After:
     attachments: collections.abc.Mapping[str, tuple[str, ...]] | facts_.Gap
     allocations: frozenset[str] | facts_.Gap
     running: collections.abc.Mapping[str, bool | facts_.Gap]
-    leftover: bool | None = None
+    leftover: bool | facts_.Gap | None = None
     folder: str = ''
     mirrors: tuple[facts_.Mirror, ...] | facts_.Gap = ()
 
@@ -257,6 +257,9 @@ def _domain(after: After) -> collections.abc.Iterator[finding.Finding]:
 
 def _leftover(after: After) -> collections.abc.Iterator[finding.Finding]:
     if after.leftover is None:
+        return
+    if isinstance(after.leftover, facts_.Gap):
+        yield _missing('left-overs', after.source.name, after.leftover)
         return
     yield _find(
         'left-overs',

@@ -201,6 +201,7 @@ class TestMove(MoveTest):
         found = self.move()
         self.assertEqual('ok', found['domain', 'host1'])
         self.assertEqual('ok', found['domain', 'host2'])
+        self.assertEqual('skipped', found['left-overs', 'host1'])
 
     def attached(self, *hosts, status=0):
         """Return what is said of a volume that another server has, too."""
@@ -486,6 +487,20 @@ class TestAftermath(ShellTest):
         self.folder.mkdir(parents=True)
         (self.ssh.parent / 'other').symlink_to(self.instances)
         self.assertIsNone(self.left_overs())
+
+    def test_host_that_does_not_answer_any_more(self):
+        arrive = self.cloud._arrive
+
+        def arrived():
+            arrive()
+            (self.ssh.parent / 'ssh.fails').write_text('host1')
+
+        self.cloud._arrive = arrived
+        self.assertEqual('unknown', self.left_overs())
+
+    def test_folder_that_nobody_has_read(self):
+        found = self.move('--no-preflight', status=4)
+        self.assertEqual('skipped', found['left-overs', 'host1'])
 
     def test_log_that_says_nothing(self):
         self.cloud.migrations = [fake_cloud.migration('error')]

@@ -147,12 +147,16 @@ class TestVerify(VerifyTest):
                     gap.message,
                     gap.remedy,
                 )
-            self.one(
-                after(running={'a': gap, 'b': True}),
-                ('domain', 'a', result, 'api'),
-                gap.message,
-                gap.remedy,
-            )
+            for check, changes in (
+                ('domain', {'running': {'a': gap, 'b': True}}),
+                ('left-overs', {'leftover': gap}),
+            ):
+                self.one(
+                    after(**changes),
+                    (check, 'a', result, 'api'),
+                    gap.message,
+                    gap.remedy,
+                )
 
     def test_no_channel_to_libvirt(self):
         self.one(
