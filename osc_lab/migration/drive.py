@@ -153,7 +153,8 @@ class Driver:
         self._stalled = False
         self._id: int | None = None
         self._record: record_.Record | None = None
-        self._aborted = False
+        self._to_abort = False
+        self._unclear = False
         self._blind: float | None = None
 
     def follow(
@@ -173,14 +174,14 @@ class Driver:
             try:
                 if self._over(server, request_id, newest, started):
                     break
-                if interrupted and not self._aborted and self._record:
-                    self._aborted = self._abort(server, self._record)
+                if self._to_abort and self._record:
+                    self._to_abort = not self._abort(server, self._record)
                 if timeout and time.monotonic() - started > timeout:
                     left = True
                 time.sleep(self._interval)
             except KeyboardInterrupt:
                 left = interrupted
-                interrupted = True
+                interrupted = self._to_abort = True
                 if not left:
                     self._say(
                         _(
@@ -291,7 +292,7 @@ class Driver:
             % self._window
         )
         if self._on_stall is OnStall.ABORT:
-            self._abort(server, record)
+            self._to_abort = True
         elif self._on_stall is OnStall.FORCE:
             forced = self._asked(
                 lambda: self._compute.force_complete(server.id, record.id)
@@ -304,7 +305,10 @@ class Driver:
                 self._say(_('Nova says that it cannot be forced now.'))
 
     def _abort(self, server: facts.Server, record: record_.Record) -> bool:
-        """Ask to abort; False when Nova is not that far yet."""
+        """Ask to abort; False when it has to be asked again.
+
+        Nova may not be that far yet, or nobody knows whether it took it.
+        """
         aborted = self._asked(
             lambda: self._compute.abort(server.id, record.id)
         )
@@ -314,16 +318,24 @@ class Driver:
             if record.status in record_.WAITING:
                 return False
             self._say(_('Nova says that it can no longer be aborted.'))
-        return True
+        return not self._unclear
 
     def _asked(
         self, request: collections.abc.Callable[[], bool]
     ) -> bool | None:
         """Return Nova's answer, None for an error, which ends no watch."""
+        before, self._unclear = self._unclear, False
         try:
             return request()
         except exceptions.LabError as error:
-            self._say(_('Nova did not take the request: %s') % error)
+            self._unclear = getattr(error, 'unclear', False)
+            if not self._unclear:
+                self._say(_('Nova did not take the request: %s') % error)
+            elif not before:
+                # It is asked again, and may not answer for long.
+                self._say(
+                    _('Nobody knows whether Nova took the request: %s') % error
+                )
             return None
 
     def _refused(self, server: facts.Server, request_id: str) -> bool:

@@ -355,6 +355,40 @@ class TestFollow(DriveTest):
         )
         nova.abort.assert_called_once()
 
+    def lost_abort(self, then, **changes):
+        """Follow one whose abort gets no answer, at first."""
+        nova = Nova(
+            *(migration('running'), *changes.pop('records', ())),
+            *(*[migration('running')] * 50, migration('cancelled')),
+        )
+        lost = exceptions.ServiceError('silence', status=504)
+        nova.abort = mock.Mock(side_effect=[lost, lost, then])
+        self.follow(nova, **changes)
+        self.assertEqual(3, nova.abort.call_count)
+        self.assertEqual(
+            ['Nobody knows whether Nova took the request: silence'],
+            self.said[1:-1],
+        )
+        return self.said[-1]
+
+    def test_abort_whose_answer_was_lost(self):
+        records = [KeyboardInterrupt()]
+        found = self.lost_abort(True, records=records)
+        self.assertEqual('Asked Nova to abort.', found)
+
+    def test_abort_whose_answer_was_lost_and_that_is_denied(self):
+        denied = exceptions.ServiceError('denied', status=403)
+        found = self.lost_abort(denied, records=[KeyboardInterrupt()])
+        self.assertEqual('Nova did not take the request: denied', found)
+
+    def test_abort_of_one_that_stands_still(self):
+        job = {'memory_iteration': 2}
+        job |= dict.fromkeys(('memory_total', 'memory_remaining'), 2**30)
+        found = self.lost_abort(
+            True, job=lambda: job, on_stall=drive.OnStall.ABORT
+        )
+        self.assertEqual('Asked Nova to abort.', found)
+
     def test_refused_by_the_conductor(self):
         event = {
             'event': 'conductor_live_migrate_instance',
