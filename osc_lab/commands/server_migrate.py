@@ -46,6 +46,7 @@ class LiveMigrate(command.Lister):
     )
 
     _offline = False
+    _checks: 'registry.Registry'
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         from osc_lab import channels
@@ -100,6 +101,9 @@ class LiveMigrate(command.Lister):
             super().authenticate()
 
     def judge(self, parsed_args: argparse.Namespace) -> None:
+        from osc_lab.preflight import registry
+
+        self._checks = registry.load()
         if parsed_args.list_checks:
             return
         if not parsed_args.server and not parsed_args.explain:
@@ -113,19 +117,17 @@ class LiveMigrate(command.Lister):
             )
         parsed_args.timeout = _seconds('--timeout', parsed_args.timeout)
         parsed_args.bandwidth = _seconds('--bandwidth', parsed_args.bandwidth)
+        self._checks = self._checks.choose(
+            parsed_args.check, parsed_args.skip_check
+        )
 
     def take_action(self, parsed_args: argparse.Namespace) -> Table:
-        from osc_lab.preflight import registry
-
-        checks = registry.load()
         if parsed_args.list_checks:
-            return _listing(checks)
-        chosen = checks.choose(parsed_args.check, parsed_args.skip_check)
-
+            return _listing(self._checks)
         from osc_lab.access import live_migration
 
         flow = live_migration.Flow(
-            self.connection, parsed_args, chosen, self.say
+            self.connection, parsed_args, self._checks, self.say
         )
         report = self._report(flow, parsed_args)
         self.say(report.summary())

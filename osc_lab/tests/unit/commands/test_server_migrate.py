@@ -175,7 +175,10 @@ class TestPreflight(migrations.CommandTest):
         self.assertEqual(['server-lock'], [i['check'] for i in found])
 
     def test_unknown_names(self):
-        self.openstack('vm1', '--preflight', '--check', 'nope', status=2)
+        for option in ('--check', '--skip-check'):
+            self.openstack('vm1', '--preflight', option, 'nope', status=2)
+            self.assertIn('there is no check "nope"', self.err)
+        self.assertEqual([], self.shell.http.request_history)
         self.openstack('other', '--preflight', status=1)
         self.openstack('vm1', '--host', 'nope', '--preflight', status=1)
         self.openstack('--preflight', status=2)
