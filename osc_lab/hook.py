@@ -17,11 +17,15 @@ for.
 """
 
 import argparse
+import logging
 
 from cliff import hooks
 
 from osc_lab import exceptions
 from osc_lab.i18n import _
+
+
+LOG = logging.getLogger(__name__)
 
 
 class ServerMigrate(hooks.CommandHook):
@@ -50,15 +54,19 @@ class ServerMigrate(hooks.CommandHook):
         As "server migrate live" does, it goes on when a check could not
         look; what it could not see was printed.
 
-        :raises SystemExit: with the exit status of the checks
+        :raises SystemExit: with the exit status of the checks, or of a wrong
+            command line
         """
         if not parsed_args.preflight:
             return parsed_args
         if not parsed_args.live_migration:
-            raise exceptions.InvalidInput(
+            error = exceptions.InvalidInput(
                 _('--preflight needs --live-migration'),
                 _('A cold migration has no such checks.'),
             )
+            # The shell would take any error for 1.
+            LOG.error('%s', error)
+            raise SystemExit(error.exit_code)
         self._check(parsed_args)
         return parsed_args
 

@@ -245,5 +245,6 @@ class TestHook(migrations.CommandTest):
         self.assertEqual(1, len(self.cloud.writes()))
 
     def test_has_no_meaning_for_a_cold_migration(self):
-        self.stock('--preflight', 'vm1', status=1)
+        out = self.stock('--preflight', 'vm1', status=2)
+        self.assertIn('--preflight needs --live-migration', out)
         self.assertEqual([], self.cloud.writes())
