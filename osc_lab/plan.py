@@ -23,15 +23,20 @@ import collections.abc
 import contextlib
 import dataclasses
 import logging
+import math
 import signal
 import sys
 import threading
+import time
 import typing
 
 from osc_lab import exceptions
 from osc_lab.i18n import _
 
 LOG = logging.getLogger(__name__)
+
+#: Seconds in which signals count as one.
+_ONE_SIGNAL = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,12 +151,24 @@ def uninterrupted() -> typing.Iterator[None]:
 
 @contextlib.contextmanager
 def interruptible() -> typing.Iterator[None]:
-    """Turn SIGTERM and SIGHUP into an exception, so that undo runs."""
+    """Turn SIGTERM and SIGHUP into an exception, so that undo runs.
+
+    A second one that comes at once, as timeout(1) sends it to a process and
+    to its group, is the same one: it would strike before undo begins.
+    Ctrl-C is left to Python, for a second one may have a meaning.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    last = -math.inf
+
     def stop(signum: int, frame: object) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < _ONE_SIGNAL:
+            return
+        last = now
         raise exceptions.Interrupted(signal.Signals(signum).name)
 
     before = {

@@ -13,6 +13,7 @@
 import os
 import signal
 import threading
+from unittest import mock
 
 import testtools
 
@@ -164,6 +165,40 @@ class TestInterruptible(testtools.TestCase):
         error = self.assertRaises(exceptions.Interrupted, stop)
         self.assertEqual('SIGTERM', str(error))
         self.assertIs(before, signal.getsignal(signal.SIGTERM))
+
+    def both(self, first, second, seconds, expected):
+        """Send two signals, the second while nobody undoes yet."""
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, before)
+        now = [100.0]
+        log = []
+
+        def stop():
+            try:
+                os.kill(os.getpid(), first)
+                signal.pause()
+            except KeyboardInterrupt:
+                now[0] += seconds
+                os.kill(os.getpid(), second)
+                log.append('undone')
+                raise
+
+        with mock.patch('time.monotonic', lambda: now[0]):
+            with plan.interruptible():
+                try:
+                    stop()
+                except KeyboardInterrupt as error:
+                    log.append(str(error))
+        self.assertEqual(expected, log)
+
+    def test_two_signals_at_once_are_one(self):
+        """As timeout(1) sends them: to the process, and to its group."""
+        for second in (signal.SIGTERM, signal.SIGHUP):
+            self.both(signal.SIGTERM, second, 0.4, ['undone', 'SIGTERM'])
+
+    def test_a_second_signal_counts(self):
+        self.both(signal.SIGTERM, signal.SIGHUP, 0.6, ['SIGHUP'])
+        self.both(signal.SIGINT, signal.SIGINT, 0.4, [''])
 
     def test_what_is_ignored_stays_ignored(self):
         """As under nohup."""
