@@ -41,6 +41,7 @@ from osc_lab.migration import examine
 from osc_lab.migration import explain
 from osc_lab.migration import facts as facts_
 from osc_lab.migration import nova_options
+from osc_lab.migration import outcome as outcome_
 from osc_lab.migration import ranking
 from osc_lab.migration import result
 from osc_lab.migration import start
@@ -249,7 +250,7 @@ class Flow:
             result.exit_code(seen, [item]),
         )
 
-    def _told(self, facts: facts_.Facts, seen: drive.Outcome) -> Answer:
+    def _told(self, facts: facts_.Facts, seen: outcome_.Outcome) -> Answer:
         """Return the result of a migration that was followed."""
         # Nova names the destination when both ends have been asked.
         name = (seen.record and seen.record.destination) or (

@@ -20,9 +20,9 @@ from osc_lab.access import compute
 from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.migration.checks import base
-from osc_lab.migration import drive
 from osc_lab.migration import explain
 from osc_lab.migration import facts as facts_
+from osc_lab.migration import outcome as outcome_
 from osc_lab.migration import record as record_
 from osc_lab.preflight import check
 from osc_lab.preflight import finding
@@ -159,7 +159,7 @@ class PastMigration:
         found = map(record_.action, self._compute.actions(server_id))
         return [item for item in found if item.action == 'live-migration']
 
-    def ends(self, seen: drive.Outcome) -> list[facts_.Host]:
+    def ends(self, seen: outcome_.Outcome) -> list[facts_.Host]:
         """Return the source, and the destination or what it may be.
 
         Nova names none before both ends have answered.
@@ -177,7 +177,7 @@ class PastMigration:
 
     def causes(
         self,
-        seen: drive.Outcome,
+        seen: outcome_.Outcome,
         source: facts_.Host,
         running: collections.abc.Mapping[str, bool | facts_.Gap],
     ) -> list[finding.Finding]:
@@ -215,7 +215,7 @@ class PastMigration:
 
     def _now(
         self,
-        seen: drive.Outcome,
+        seen: outcome_.Outcome,
         checks: collections.abc.Iterable[check.Check[typing.Any]],
     ) -> list[finding.Finding]:
         """Return what the checks have against the destination now.
@@ -252,7 +252,9 @@ def _nearest(
     )
 
 
-def _unsorted(seen: drive.Outcome, where: str, text: str) -> finding.Finding:
+def _unsorted(
+    seen: outcome_.Outcome, where: str, text: str
+) -> finding.Finding:
     message = f'{where}: {text}'
     remedy = _('See "openstack server event show".')
     if explain.aborted(text):
@@ -263,7 +265,7 @@ def _unsorted(seen: drive.Outcome, where: str, text: str) -> finding.Finding:
     )
 
 
-def _unnamed(seen: drive.Outcome) -> finding.Finding:
+def _unnamed(seen: outcome_.Outcome) -> finding.Finding:
     if seen.record is None:
         return finding.Finding(
             'reason',
@@ -285,7 +287,7 @@ def _unnamed(seen: drive.Outcome) -> finding.Finding:
 
 
 def _unsaid(
-    seen: drive.Outcome, source: facts_.Host, lines: list[str] | facts_.Gap
+    seen: outcome_.Outcome, source: facts_.Host, lines: list[str] | facts_.Gap
 ) -> finding.Finding:
     remedy = lines.remedy if isinstance(lines, facts_.Gap) else ''
     return finding.Finding(

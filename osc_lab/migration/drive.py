@@ -22,6 +22,7 @@ import typing
 from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.migration import facts
+from osc_lab.migration import outcome as outcome_
 from osc_lab.migration import record as record_
 from osc_lab.migration import start
 from osc_lab.migration import watch
@@ -50,62 +51,6 @@ class OnStall(enum.StrEnum):
     REPORT = 'report'
     ABORT = 'abort'
     FORCE = 'force-complete'
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What was seen of a migration.
-
-    :param request_id: of Nova; empty when it was never answered
-    :param record: None when Nova never made one
-    :param before: the server before it
-    :param after: the server when it was over
-    :param seconds: from the request to its end
-    :param interrupted: the user asked to stop
-    :param left_running: it goes on without us
-    :param overtaken: the server was moved again since, in whatever way
-    """
-
-    request_id: str
-    record: record_.Record | None
-    action: record_.Action | None
-    before: facts.Server
-    after: facts.Server
-    seconds: float
-    sent_bytes: int = 0
-    iterations: int = 0
-    stalled: bool = False
-    interrupted: bool = False
-    left_running: bool = False
-    overtaken: bool = False
-
-    @property
-    def moved(self) -> bool:
-        return (
-            self._arrived and self.record is not None and self.record.succeeded
-        )
-
-    @property
-    def broken(self) -> bool:
-        """Whether it has moved, and Nova failed after that.
-
-        Nova sets the host of the server then, and an error
-        (nova.compute.manager._post_live_migration_update_host).
-        """
-        return (
-            self._arrived
-            and self.record is not None
-            and self.record.status == 'error'
-            and not self.overtaken
-        )
-
-    @property
-    def _arrived(self) -> bool:
-        return (
-            self.record is not None
-            and self.after.host == self.record.destination
-            and self.after.host != self.before.host
-        )
 
 
 def overtaken(
@@ -163,7 +108,7 @@ class Driver:
         request_id: str,
         newest: int,
         timeout: float | None = None,
-    ) -> Outcome:
+    ) -> outcome_.Outcome:
         """Watch until the end, the time limit or a second interrupt.
 
         A cloud that no longer answers ends the watch, not the migration.
@@ -192,7 +137,7 @@ class Driver:
             except exceptions.LabError as error:
                 self._lost(error)
                 left = True
-        seen = Outcome(
+        seen = outcome_.Outcome(
             request_id=request_id,
             record=self._record,
             action=None,
@@ -241,7 +186,7 @@ class Driver:
         self._blind = None
         return over
 
-    def _ended(self, seen: Outcome, newest: int) -> Outcome:
+    def _ended(self, seen: outcome_.Outcome, newest: int) -> outcome_.Outcome:
         """Return what is to be seen when it is over."""
         server = seen.before
         after = self._settled(server, seen.record)

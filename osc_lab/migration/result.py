@@ -18,9 +18,9 @@ import typing
 
 from osc_lab import exceptions
 from osc_lab.i18n import _
-from osc_lab.migration import drive
 from osc_lab.migration import explain
 from osc_lab.migration import facts as facts_
+from osc_lab.migration import outcome as outcome_
 from osc_lab.migration import record as record_
 from osc_lab.migration import repair
 from osc_lab.preflight import finding
@@ -30,7 +30,7 @@ _MIB = 1024**2
 
 
 def outcome(
-    seen: drive.Outcome,
+    seen: outcome_.Outcome,
     completed: collections.abc.Mapping[str, typing.Any],
     running: collections.abc.Mapping[str, bool | facts_.Gap],
 ) -> finding.Finding:
@@ -141,7 +141,9 @@ def unseen(
     )
 
 
-def unjudged(seen: drive.Outcome, why: exceptions.LabError) -> finding.Finding:
+def unjudged(
+    seen: outcome_.Outcome, why: exceptions.LabError
+) -> finding.Finding:
     """Return that not everything could be looked at afterwards."""
     return finding.Finding(
         'reason',
@@ -166,7 +168,7 @@ def telling(server: facts_.Server, request_id: str) -> str:
 
 
 def _broken(
-    seen: drive.Outcome, evidence: dict[str, typing.Any]
+    seen: outcome_.Outcome, evidence: dict[str, typing.Any]
 ) -> finding.Finding:
     return finding.Finding(
         explain.CHECK,
@@ -191,7 +193,7 @@ def _broken(
 
 
 def _failure(
-    seen: drive.Outcome,
+    seen: outcome_.Outcome,
     running: collections.abc.Mapping[str, bool | facts_.Gap],
     evidence: dict[str, typing.Any],
 ) -> finding.Finding:
@@ -234,7 +236,7 @@ def _nowhere(
 
 
 def sent(
-    seen: drive.Outcome,
+    seen: outcome_.Outcome,
     completed: collections.abc.Mapping[str, typing.Any],
 ) -> int:
     """Return the bytes that went over the network, as far as known."""
@@ -246,7 +248,7 @@ def sent(
 
 
 def _details(
-    seen: drive.Outcome,
+    seen: outcome_.Outcome,
     completed: collections.abc.Mapping[str, typing.Any],
 ) -> str:
     parts = []
@@ -263,7 +265,7 @@ def _details(
 
 
 def exit_code(
-    seen: drive.Outcome, findings: collections.abc.Iterable[finding.Finding]
+    seen: outcome_.Outcome, findings: collections.abc.Iterable[finding.Finding]
 ) -> exceptions.ExitCode:
     """Return 0 only when the server runs on the new host and all is well.
 
@@ -286,7 +288,7 @@ def past(
     record: record_.Record | None,
     action: record_.Action | None,
     overtaken: bool = False,
-) -> drive.Outcome:
+) -> outcome_.Outcome:
     """Return the outcome of a migration that is over, or goes on.
 
     :param overtaken: the server was moved again since
@@ -299,7 +301,7 @@ def past(
     if record is not None and record.succeeded:
         # The server may have moved on since.
         after = _on(server, destination)
-    return drive.Outcome(
+    return outcome_.Outcome(
         request_id=action.request_id if action else '',
         record=record,
         action=action,

@@ -20,6 +20,7 @@ import testtools
 from osc_lab import exceptions
 from osc_lab.migration import drive
 from osc_lab.migration import facts
+from osc_lab.migration import outcome as outcome_
 from osc_lab.migration import record as record_
 from osc_lab.migration import result
 from osc_lab.migration import start
@@ -463,7 +464,7 @@ class TestStall(DriveTest):
 
 def outcome(status='completed', host='b', **changes):
     record = record_.record(migration(status)) if status else None
-    return drive.Outcome(
+    return outcome_.Outcome(
         **{
             'request_id': 'req-1',
             'record': record,
