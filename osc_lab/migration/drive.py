@@ -15,6 +15,7 @@
 import collections.abc
 import dataclasses
 import enum
+import functools
 import itertools
 import time
 import typing
@@ -26,6 +27,7 @@ from osc_lab.migration import outcome as outcome_
 from osc_lab.migration import record as record_
 from osc_lab.migration import start
 from osc_lab.migration import watch
+from osc_lab import workers
 
 Json = dict[str, typing.Any]
 
@@ -34,6 +36,9 @@ LULL = 5
 
 #: Seconds for which no look may succeed before a watch is given up.
 PATIENCE = 60.0
+
+#: Seconds that a look may take when the time limit is near.
+LEAST = 5.0
 
 
 class Compute(start.Compute, typing.Protocol):
@@ -117,7 +122,7 @@ class Driver:
         interrupted = left = False
         while not left:
             try:
-                if self._over(server, request_id, newest, started):
+                if self._over(server, request_id, newest, started, timeout):
                     break
                 if self._to_abort and self._record:
                     self._to_abort = not self._abort(server, self._record)
@@ -164,18 +169,24 @@ class Driver:
         request_id: str,
         newest: int,
         started: float,
+        timeout: float | None,
     ) -> bool:
         """Look once; return whether it has ended, or never begins.
 
-        :raises LabError: when no look succeeded for a while
+        :raises LabError: when no look succeeded for a while, or one takes
+            longer than the time limit allows
         """
+        look = functools.partial(
+            self._seen, server, request_id, newest, started
+        )
         try:
-            self._record = self._look(server, newest, started) or self._record
-            over = (
-                self._refused(server, request_id)
-                if self._record is None
-                else self._record.ended
-            )
+            if timeout is None:
+                self._record, over = look()
+            else:
+                left = started + timeout - time.monotonic()
+                self._record, over = workers.call(look, max(left, LEAST))
+        except workers.Late as error:
+            raise exceptions.AccessError(str(error)) from error
         except exceptions.LabError:
             now = time.monotonic()
             if self._blind is None:
@@ -185,6 +196,19 @@ class Driver:
             return False
         self._blind = None
         return over
+
+    def _seen(
+        self,
+        server: facts.Server,
+        request_id: str,
+        newest: int,
+        started: float,
+    ) -> tuple[record_.Record | None, bool]:
+        """Return the latest record, and whether nothing follows it."""
+        record = self._look(server, newest, started) or self._record
+        if record is None:
+            return None, self._refused(server, request_id)
+        return record, record.ended
 
     def _ended(self, seen: outcome_.Outcome, newest: int) -> outcome_.Outcome:
         """Return what is to be seen when it is over."""

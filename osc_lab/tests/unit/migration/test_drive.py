@@ -13,8 +13,10 @@
 
 """The watch over a migration, and what is said of its end."""
 
+import threading
 from unittest import mock
 
+import fixtures
 import testtools
 
 from osc_lab import exceptions
@@ -280,6 +282,26 @@ class TestFollow(DriveTest):
         self.assertTrue(found.left_running)
         self.assertFalse(found.interrupted)
         self.assertEqual(5.0, found.seconds)
+
+    def test_time_is_over_and_nova_does_not_answer(self):
+        stop = threading.Event()
+        self.addCleanup(stop.set)
+        nova = Nova(None)
+
+        def migrations(**filters):
+            self.now += 60
+            stop.wait(9)
+            return iter(())
+
+        nova.migrations = migrations
+        self.useFixture(
+            fixtures.MonkeyPatch('osc_lab.migration.drive.LEAST', 0.1)
+        )
+        found = self.follow(nova, timeout=0.01)
+        self.assertTrue(found.left_running)
+        self.assertEqual(
+            ['Lost sight of the migration: no answer within 0.1 s'], self.said
+        )
 
     def test_interrupted_once(self):
         nova = Nova(
