@@ -45,7 +45,8 @@ _NOT_NOW = frozenset({413, 429, 503})
 #: A read may be repeated after these too, and without any answer.
 _PASSING = frozenset({502, 504})
 
-_PAUSES = (0.5, 1.0, 2.0)
+#: Seconds before it is sent again each time.
+PAUSES = (0.5, 1.0, 2.0)
 
 
 class Rest:
@@ -131,7 +132,7 @@ class Rest:
         **kwargs: typing.Any,
     ) -> dict[str, typing.Any]:
         limit = time.monotonic() + PATIENCE
-        for pause in (*_PAUSES, None):
+        for pause in (*PAUSES, None):
             try:
                 answer = self._send(method, url, microversion, **kwargs)
                 if method == 'GET':

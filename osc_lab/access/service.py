@@ -17,11 +17,13 @@ for depends on a field, and that field on a version.
 """
 
 import collections.abc
+import time
 import typing
 
 from osc_lab.access import cloud
 from osc_lab.access import rest
 from osc_lab import exceptions
+from osc_lab.i18n import _
 
 Version = tuple[int, int]
 Json = dict[str, typing.Any]
@@ -36,16 +38,32 @@ class Service(rest.Rest):
     def maximum(self) -> Version:
         """The highest microversion that the cloud offers.
 
-        :raises LabError: when the service cannot be reached
+        :raises LabError: when the service does not tell
         """
         if self._maximum is None:
+            self._maximum = self._discovered()
+        return self._maximum
+
+    def _discovered(self) -> Version:
+        limit = time.monotonic() + rest.PATIENCE
+        for pause in (*rest.PAUSES, None):
             try:
-                data = self._proxy.get_endpoint_data()
+                data: typing.Any = self._proxy.get_endpoint_data()
             except Exception as error:
                 raise cloud.explain(error) from error
-            found = getattr(data, 'max_microversion', None)
-            self._maximum = (found[0], found[1]) if found else (0, 0)
-        return self._maximum
+            # keystoneauth takes a document that it cannot get for one that
+            # has no microversions; the status is in the document alone.
+            if data is not None and data.status:
+                found = data.max_microversion
+                return (found[0], found[1]) if found else (0, 0)
+            if pause is None or time.monotonic() + pause > limit:
+                break
+            time.sleep(pause)
+        raise exceptions.ServiceError(
+            _('The service "%s" does not tell its versions')
+            % self._proxy.service_type,
+            _('Try again, or read its log.'),
+        )
 
     def at(self, wanted: Version) -> Version:
         """Return the wanted microversion, or the highest there is."""

@@ -12,7 +12,11 @@
 
 """Services at their microversions, and what is told when they fail."""
 
+from unittest import mock
+
+import fixtures
 from keystoneauth1 import exceptions as ksa
+from keystoneauth1 import fixture as ksa_fixture
 import openstack
 from openstack import exceptions as sdk_errors
 from osc_lib import exceptions as osc
@@ -57,12 +61,38 @@ class TestService(ServiceTest):
         self.assertEqual((2, 96), self.nova.at(NEW))
         self.assertEqual((2, 1), self.nova.at((2, 1)))
 
+    def versions(self, *answers):
+        """Return a service whose version document comes like this."""
+        for url in (URL, 'http://nova.test/'):
+            self.http.get(url, list(answers))
+        self.sleep = self.useFixture(fixtures.MockPatch('time.sleep')).mock
+        return service.Service(self.connect().compute, 5)
+
+    def document(self, **versions):
+        found = ksa_fixture.DiscoveryList(v2=False, v3=False)
+        found.add_microversion(href=URL + '/', id='v2.1', **versions)
+        return {'json': found}
+
     def test_service_without_versions(self):
-        for answer in ({'status_code': 500}, {'json': {}}):
-            self.http.get(URL, **answer)
-            self.http.get('http://nova.test/', **answer)
-            nova = service.Service(self.connect().compute, 5)
-            self.assertEqual((0, 0), nova.at(NEW))
+        self.assertEqual((0, 0), self.versions(self.document()).at(NEW))
+
+    def test_service_that_does_not_tell_its_versions(self):
+        """That is not one without versions, which forces a host."""
+        for answer in (
+            {'status_code': 500},
+            {'json': {}},
+            {'exc': requests.exceptions.ReadTimeout},
+        ):
+            nova = self.versions(answer)
+            text = self.refused(nova.at, NEW)
+            self.assertIn('"compute" does not tell its versions', text)
+            self.assertEqual(3, self.sleep.call_count)
+
+    def test_service_that_tells_its_versions_later(self):
+        told = self.document(min_version='2.1', max_version='2.50')
+        nova = self.versions({'status_code': 503}, told)
+        self.assertEqual((2, 50), nova.at(NEW))
+        self.assertEqual([mock.call(0.5)], self.sleep.mock_calls)
 
     def test_service_that_does_not_answer(self):
         for url in (cinder.AUTH, cinder.AUTH + '/auth/tokens'):

@@ -65,7 +65,7 @@ class Faults(testscenarios.WithScenarios):
     def listen(self, http):
         """Put the cloud on a socket, before a proxy."""
         self.useFixture(
-            fixtures.MonkeyPatch(f'{rest.__name__}._PAUSES', (0.01, 0.1))
+            fixtures.MonkeyPatch(f'{rest.__name__}.PAUSES', (0.01, 0.1))
         )
         self.web = self.useFixture(web.Web(http, 1.5 * TIMEOUT))
         self.proxy = self.web.proxy

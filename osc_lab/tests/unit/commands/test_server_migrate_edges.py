@@ -12,6 +12,8 @@
 
 """Live migration in clouds that are older, or that tell less."""
 
+import re
+
 import fixtures
 
 from osc_lab.tests.unit.commands import migrations
@@ -89,6 +91,16 @@ class TestVersions(migrations.CommandTest):
             ],
             self.migrate('--block-migration'),
         )
+
+    def test_that_nobody_tells(self):
+        """Without a version Nova would force the host."""
+        self.useFixture(fixtures.MockPatch('time.sleep'))
+        self.shell = self.useFixture(fake_cloud.Mocked(self.cloud))
+        self.shell.http.get(
+            re.compile('http://compute.test(/v2.1)?/?$'), status_code=502
+        )
+        self.assertEqual([], self.migrate('--block-migration', status=1))
+        self.assertIn('does not tell its versions', self.err)
 
     def test_that_force_unless_told(self):
         self.nova('2.40')
