@@ -110,6 +110,9 @@ class Shell:
             'BatchMode=yes',
             '-o',
             'StrictHostKeyChecking=yes',
+            # One that is there is used; we end, and others would with us.
+            '-o',
+            'ControlMaster=no',
             '-o',
             f'ConnectTimeout={max(1, round(self._deadline))}',
             *options,
@@ -232,7 +235,7 @@ class Shell:
             if stream:
                 stream.close()
         if _listens(path):
-            # With ControlMaster another process has the socket.
+            # With a master another process has the socket.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 subprocess.run(
                     self.argv([], '-O', 'cancel', '-L', where),

@@ -90,6 +90,8 @@ class TestKillSsh(pair.PairTest):
     def killed(self, at, after, whom, *argv):
         """Run a command; return how it ended and how often it used SSH."""
         self.calls.write_text('')
+        if self.config != self.ssh_config:
+            self.on_master('-n', 'hosta', 'true')
         run = base.openstack(
             *(*pair.MIRROR, *argv, '--ssh-config', str(self.config)),
             cloud=self.ADMIN,
@@ -213,12 +215,18 @@ class TestKillSsh(pair.PairTest):
         )
         self.addCleanup(self.end_master)
 
+    def on_master(self, *argv):
+        """Run OpenSSH, which holds the connection for those that follow."""
+        return subprocess.run(
+            ['ssh', '-F', str(self.config), *argv],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=60,
+        )
+
     def end_master(self):
         for host in pair.HOSTS:
-            subprocess.run(
-                ['ssh', '-F', str(self.config), '-O', 'exit', host],
-                capture_output=True,
-            )
+            self.on_master('-O', 'exit', host)
 
     def test_master(self):
         self.shared_connection()

@@ -90,6 +90,8 @@ class TestRun(ShellTest):
         self.assertEqual(['-F', '/my config', '-T'], argv[:3])
         self.assertIn('StrictHostKeyChecking=yes', argv)
         self.assertIn('BatchMode=yes', argv)
+        # Whoever shares our connection would lose it when we end.
+        self.assertIn('ControlMaster=no', argv)
         self.assertEqual(
             ['root@cmp1', '--', "echo '$(x)' 'a'\"'\"'b'"], argv[-3:]
         )
