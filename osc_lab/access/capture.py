@@ -90,11 +90,7 @@ class _End:
                 env=shell_.environment(),
             )
         except OSError as error:
-            raise exceptions.AccessError(
-                _('Cannot run %(program)s: %(error)s')
-                % {'program': argv[0], 'error': error.strerror},
-                _('Install it, or choose another channel.'),
-            ) from error
+            raise shell_.cannot_run(argv[0], error) from error
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         assert self.process.stderr is not None
@@ -128,11 +124,7 @@ class _End:
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
-        try:
-            self.process.wait(_DRAIN)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        shell_.reap(self.process, _DRAIN)
 
     def why(self, started: bool, all_there: bool) -> tuple[capture.End, str]:
         """Return why it ended by itself.

@@ -132,11 +132,7 @@ class Listener:
         with contextlib.suppress(OSError):
             assert self._process.stdin is not None
             self._process.stdin.close()
-        try:
-            self._process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        shell.reap(self._process, 1.0)
 
 
 def _command(request: Json, seconds: float) -> list[str]:

@@ -67,6 +67,16 @@ def environment() -> dict[str, str]:
     }
 
 
+def cannot_run(program: str, error: OSError) -> exceptions.AccessError:
+    return exceptions.AccessError(
+        _('Cannot run %(program)s: %(error)s')
+        % {'program': program, 'error': error.strerror},
+        _('Install it, or choose another channel.')
+        if isinstance(error, FileNotFoundError)
+        else '',
+    )
+
+
 class Shell:
     """The shell of one host.
 
@@ -150,14 +160,7 @@ class Shell:
                 _('Check the host, or give it longer: --host-timeout.'),
             ) from error
         except OSError as error:
-            raise exceptions.AccessError(
-                _('Cannot run %(program)s: %(error)s')
-                % {
-                    'program': self.argv(command)[0],
-                    'error': error.strerror,
-                },
-                _('Install it, or choose another channel.'),
-            ) from error
+            raise cannot_run(self.argv(command)[0], error) from error
         answer = Answer(
             done.returncode,
             done.stdout,
@@ -204,39 +207,55 @@ class Shell:
         if self.local:
             yield remote_socket
             return
-        with tempfile.TemporaryDirectory(prefix='osc-lab-') as folder:
+        try:
+            temporary = tempfile.TemporaryDirectory(prefix='osc-lab-')
+        except OSError as error:
+            raise exceptions.AccessError(
+                _('Cannot make a folder for the socket of %(host)s: %(error)s')
+                % {'host': self.host.name, 'error': error.strerror},
+                _('Make room for it, or set TMPDIR.'),
+            ) from error
+        with temporary as folder:
             path = os.path.join(folder, 'sock')
             where = f'{path}:{remote_socket}'
-            # The end of its input ends it, also when we are killed; Ctrl-C
-            # does not: what is to be undone needs the way to the host.
-            ssh = subprocess.Popen(
-                self.argv(
-                    ['cat'], '-o', 'ExitOnForwardFailure=yes', '-L', where
-                ),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env=environment(),
-                start_new_session=True,
-            )
+            ssh = self._forwarding(where)
             try:
                 self._wait_for(path, ssh)
                 yield path
             finally:
                 self._end(ssh, path, where)
 
+    def _forwarding(self, where: str) -> 'subprocess.Popen[bytes]':
+        argv = self.argv(
+            ['cat'], '-o', 'ExitOnForwardFailure=yes', '-L', where
+        )
+        try:
+            # The end of its input ends it, also when we are killed; Ctrl-C
+            # does not: what is to be undone needs the way to the host.
+            return subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env=environment(),
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise cannot_run(argv[0], error) from error
+
     def _end(
         self, ssh: 'subprocess.Popen[bytes]', path: str, where: str
     ) -> None:
         """End a forwarding, also in a master that goes on."""
         ssh.terminate()
-        ssh.wait()
         for stream in (ssh.stdin, ssh.stderr):
             if stream:
                 stream.close()
-        if _listens(path):
-            # With a master another process has the socket.
-            with contextlib.suppress(subprocess.TimeoutExpired):
+        reap(ssh, 1.0)
+        # Without a descriptor to look, or to run OpenSSH, it stays there.
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            if _listens(path):
+                # With a master another process has the socket.
                 subprocess.run(
                     self.argv([], '-O', 'cancel', '-L', where),
                     stdin=subprocess.DEVNULL,
@@ -263,6 +282,18 @@ class Shell:
                     _('Check the host, or use --host-timeout.'),
                 )
             time.sleep(0.02)
+
+
+def reap(process: 'subprocess.Popen[bytes]', seconds: float) -> None:
+    """Wait for a process that was told to end, then kill it.
+
+    It may ignore a signal that was ignored where we were started.
+    """
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _listens(path: str) -> bool:

@@ -12,12 +12,14 @@
 
 """The shell channel, with a stand-in for OpenSSH, and on this machine."""
 
+import errno
 import json
 import os
 import pathlib
 import shlex
 import stat
 import sys
+import time
 
 import fixtures
 import testtools
@@ -195,6 +197,31 @@ class TestForward(ShellTest):
         self.does('time.sleep(60)')
         text = self.refused(deadline=0.3)
         self.assertIn('cmp1 did not answer in time', text)
+
+    def test_no_program(self):
+        (self.folder / 'ssh').unlink()
+        self.useFixture(fixtures.EnvironmentVariable('PATH', str(self.folder)))
+        self.assertIn('Cannot run ssh: No such file', self.refused())
+
+    def test_full_disk(self):
+        full = OSError(errno.ENOSPC, 'No space left')
+        self.useFixture(
+            fixtures.MockPatch('tempfile.mkdtemp', side_effect=full)
+        )
+        text = self.refused()
+        self.assertIn('a folder for the socket of cmp1: No space left', text)
+
+    def test_program_that_takes_no_signal(self):
+        """As one does whose parent ignored it where we were started."""
+        self.does(
+            'import signal\n'
+            'signal.signal(signal.SIGTERM, signal.SIG_IGN)\n'
+            + FORWARD.replace('sys.stdin.read()', 'time.sleep(60)')
+        )
+        with self.shell().forward('/run/db.sock') as path:
+            began = time.monotonic()
+        self.assertLess(time.monotonic() - began, 30)
+        self.assertFalse(os.path.exists(path))
 
 
 class TestProbe(ShellTest):
