@@ -37,15 +37,19 @@ class PortBindings:
     def network(self, server_id: str) -> facts.Network:
         """Return the ports of a server, their bindings and all agents.
 
-        Three requests, and one for each port.
+        Three requests or pages, and one for each port.
         """
-        bodies = self.rest.value('/ports', 'ports', device_id=server_id)
+        bodies = self.rest.objects(
+            '/ports', 'ports', 'network_id', device_id=server_id
+        )
         ids = sorted({str(item['network_id']) for item in bodies})
         networks = {}
         if ids:
             networks = {
                 str(item['id']): item
-                for item in self.rest.value('/networks', 'networks', id=ids)
+                for item in self.rest.objects(
+                    '/networks', 'networks', 'id', id=ids
+                )
             }
         ports = tuple(
             _port(item, networks.get(str(item['network_id']), {}))
@@ -63,7 +67,8 @@ class PortBindings:
 
     def _agents(self) -> tuple[facts.Agent, ...]:
         return tuple(
-            _agent(item) for item in self.rest.value('/agents', 'agents')
+            _agent(item)
+            for item in self.rest.objects('/agents', 'agents', 'id')
         )
 
     def _bindings(

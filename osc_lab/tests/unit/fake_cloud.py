@@ -187,6 +187,7 @@ class Cloud:
 
     def _agent(self, number):
         return {
+            'id': f'agent-{number}',
             'agent_type': 'Open vSwitch agent',
             'host': f'host{number}',
             'alive': True,

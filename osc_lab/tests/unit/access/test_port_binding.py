@@ -12,7 +12,10 @@
 
 """Agents as Neutron shows those of its drivers."""
 
+import re
+
 from osc_lab.tests.unit.commands import migrations
+from osc_lab.tests.unit import fake_cloud
 
 VLAN = {
     'id': 'net-1',
@@ -61,6 +64,19 @@ class TestAgents(migrations.CommandTest):
                 'physnet1 of port port-1 is not mapped',
                 self.check(ovn(1), ovn(2, mappings), status=3),
             )
+
+    def test_agents_of_all_pages(self):
+        """Neutron may give no more at once (pagination_max_limit)."""
+        self.shell = self.useFixture(fake_cloud.Mocked(self.cloud))
+        agents = [ovn(1), ovn(2)]
+
+        def page(request, context):
+            if 'marker' in request.qs:
+                return {'agents': agents[1:]}
+            return {'agents': agents[:1], 'agents_links': [{'rel': 'next'}]}
+
+        self.shell.http.get(re.compile('network.test/.*/agents'), json=page)
+        self.assertIn('can bind', self.check())
 
     def test_physical_networks_of_others(self):
         for key in ('bridge_mappings', 'interface_mappings'):
