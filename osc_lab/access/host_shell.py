@@ -56,7 +56,9 @@ class HostShell:
         :raises AccessError: when the host does not answer in time
         """
         limit = self._deadline * 2 + 1
-        answer = self._shell.run(_command(request, limit), timeout=limit)
+        answer = self._shell.run(
+            _command(limit), _line(request), timeout=limit
+        )
         lines = answer.text.strip().splitlines()
         try:
             found = json.loads(lines[-1] if lines else '')
@@ -87,12 +89,13 @@ class HostShell:
 
         The sockets close with the connection, and after ``seconds`` in any
         case.
+
+        :raises AccessError: when nothing can be run here
         """
         return Listener(
             self._shell.host.name,
-            self._shell.argv(
-                _command({'listen': [list(ports), seconds]}, seconds)
-            ),
+            self._shell.argv(_command(seconds)),
+            _line({'listen': [list(ports), seconds]}),
         )
 
 
@@ -101,17 +104,25 @@ class Listener:
 
     :param host: its name
     :param argv: what opens them and says which
+    :param request: of the probe
     """
 
-    def __init__(self, host: str, argv: list[str]) -> None:
+    def __init__(self, host: str, argv: list[str], request: bytes) -> None:
         self._host = host
-        self._process = subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=shell.environment(),
-        )
+        try:
+            self._process = subprocess.Popen(
+                argv,
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=shell.environment(),
+            )
+        except OSError as error:
+            raise shell.cannot_run(argv[0], error) from error
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.write(request)
 
     def ports(self) -> list[int]:
         """Return the ports that were free.  May hang.
@@ -135,14 +146,15 @@ class Listener:
         shell.reap(self._process, 1.0)
 
 
-def _command(request: Json, seconds: float) -> list[str]:
+def _command(seconds: float) -> list[str]:
     """Return what runs the probe.
 
     :param seconds: in which it is done; it ends itself a little later
     """
-    return [
-        'python3',
-        '-c',
-        inspect.getsource(remote_probe),
-        json.dumps({**request, 'lifetime': math.ceil(seconds) + _MARGIN}),
-    ]
+    source = inspect.getsource(remote_probe)
+    return ['python3', '-c', source, str(math.ceil(seconds) + _MARGIN)]
+
+
+def _line(request: Json) -> bytes:
+    """Return a request as the probe reads it; an argument has a limit."""
+    return json.dumps(request).encode() + b'\n'

@@ -17,7 +17,6 @@ destination against that guest and the way to it from the source.
 """
 
 import collections.abc
-import contextlib
 import dataclasses
 import functools
 import time
@@ -75,13 +74,11 @@ class Hosts:
                 self._apply(item, first) for item in known.destinations
             ),
         )
-        with contextlib.ExitStack() as stack:
-            second = self._second(
-                known,
-                [item for item in known.destinations if item.name in names],
-                opened,
-                stack,
-            )
+        second = self._second(
+            known,
+            [item for item in known.destinations if item.name in names],
+            opened,
+        )
         return dataclasses.replace(
             known,
             source=self._apply(known.source, second),
@@ -197,7 +194,6 @@ class Hosts:
         known: facts.Facts,
         targets: list[facts.Host],
         opened: dict[str, libvirt.Connection],
-        stack: contextlib.ExitStack,
     ) -> dict[tuple[str, str], typing.Any]:
         domain, cpu, uuid = None, '', known.server.id
         if isinstance(known.source.libvirt, facts.Libvirt):
@@ -226,12 +222,8 @@ class Hosts:
                 tasks['shell', host.name] = self._rest(
                     shell, host.shell, domain, uuid
                 )
-        way = ways.task(
-            known.source, targets, self.shell, self.deadline, stack
-        )
-        if way is not None:
-            tasks['way', known.source.name] = way
-        return self._run(tasks)
+        way = ways.task(known.source, targets, self.shell, self.deadline)
+        return self._run(tasks, way)
 
     def _rest(
         self,
@@ -292,7 +284,7 @@ class Hosts:
         return found
 
     def _run(
-        self, tasks: dict[tuple[str, str], Task]
+        self, tasks: dict[tuple[str, str], Task], way: Task | None = None
     ) -> dict[tuple[str, str], typing.Any]:
         by_kind: dict[bool, dict[tuple[str, str], Task]] = {
             True: {},
@@ -307,6 +299,10 @@ class Hosts:
                 1: lambda: workers.run(
                     by_kind[False], self.deadline * 2 + 2, 64
                 ),
+                2: lambda: {
+                    ('way', name): seen
+                    for name, seen in (way() if way else {}).items()
+                },
             },
             self.deadline * 100,
         )
@@ -332,13 +328,13 @@ class Hosts:
             changes['shell'] = seen
         elif isinstance(seen, Exception):
             changes['shell'] = libvirt_channel.gap(seen)
-        for key, seen in results.items():
-            if key[0] == 'way' and key[1] != host.name:
-                changes['way'] = (
-                    seen.get(host.name, host.way)
-                    if isinstance(seen, dict)
-                    else libvirt_channel.gap(seen)
-                )
+        seen = results.get(('way', host.name))
+        if seen is not None:
+            changes['way'] = (
+                seen
+                if isinstance(seen, facts.Way)
+                else libvirt_channel.gap(seen)
+            )
         return dataclasses.replace(host, **changes)
 
 

@@ -14,7 +14,7 @@
 
 Sent through OpenSSH as an argument of ``python3``, so it uses the standard
 library of Python 3.9 alone and nothing of this package.  The request is
-one JSON argument, the answer one JSON object on standard output.  It
+a line of JSON on standard input, the answer one on standard output.  It
 reads; the one thing it makes, listening sockets to try the way between two
 hosts, ends by itself.  Values of options that are not asked for never
 leave the host, nor does a password in one; of the message queue only a
@@ -457,9 +457,10 @@ ACTIONS: dict[str, Action] = {
 }
 
 
-def main(request: Json) -> None:
+def main(lifetime: int) -> None:
     # Nothing may stay behind when the connection breaks.
-    signal.alarm(request.pop('lifetime'))
+    signal.alarm(lifetime)
+    request = json.loads(sys.stdin.readline())
     if 'listen' in request:
         listen(*request['listen'])
         return
@@ -474,4 +475,4 @@ def main(request: Json) -> None:
 
 
 if __name__ == '__main__':
-    main(json.loads(sys.argv[1]))
+    main(int(sys.argv[1]))

@@ -17,6 +17,7 @@ import contextlib
 import typing
 
 from osc_lab.access import host_shell
+from osc_lab import exceptions
 from osc_lab.migration import facts
 from osc_lab.migration import nova_options
 from osc_lab.migration import reach
@@ -26,6 +27,10 @@ from osc_lab import workers
 #: migration_port_min and migration_port_max); NBD takes one of them, too.
 DATA_PORTS = tuple(range(49152, 49216))
 
+#: Destinations that are tried at once: each takes two descriptors while it
+#: listens, and some time of the source.
+WIDTH = 64
+
 ShellOf = collections.abc.Callable[[facts.Host], host_shell.HostShell | None]
 
 
@@ -34,19 +39,50 @@ def task(
     targets: list[facts.Host],
     shell_of: ShellOf,
     deadline: float,
-    stack: contextlib.ExitStack,
-) -> collections.abc.Callable[[], dict[str, facts.Way]] | None:
+) -> collections.abc.Callable[[], dict[str, facts.Way | Exception]] | None:
     """Return what tries the way to each destination, None without a shell.
 
     :param deadline: seconds for each attempt
-    :param stack: closes what listens at the destinations meanwhile
     """
     shell = shell_of(source)
     if shell is None or not isinstance(source.shell, facts.Shell):
         return None
     options = nova_options.read(source.shell.options)
-    listening = _listeners(targets, shell_of, deadline, stack)
-    routes = {host.name: _route(host, options) for host in targets}
+    routes = {
+        host.name: _route(host, options)
+        for host in targets
+        if host.name != source.name
+    }
+
+    def attempt() -> dict[str, facts.Way | Exception]:
+        found: dict[str, facts.Way | Exception] = {}
+        waiting = [host for host in targets if host.name in routes]
+        while waiting:
+            batch = {host.name: routes[host.name] for host in waiting[:WIDTH]}
+            try:
+                with contextlib.ExitStack() as stack:
+                    listening = _listeners(
+                        waiting[:WIDTH], shell_of, deadline, stack
+                    )
+                    found |= _ask(
+                        shell, source.name, batch, listening, deadline
+                    )
+            except Exception as error:
+                # It is the source that does not answer.
+                return dict.fromkeys(routes, error) | found
+            del waiting[:WIDTH]
+        return found
+
+    return attempt
+
+
+def _ask(
+    shell: host_shell.HostShell,
+    origin: str,
+    routes: dict[str, tuple[str, str]],
+    listening: dict[str, list[int]],
+    deadline: float,
+) -> dict[str, facts.Way]:
     request: dict[str, typing.Any] = {
         'virsh': [
             [uri, deadline, secrets]
@@ -64,37 +100,29 @@ def task(
         for data in listening.get(name) or DATA_PORTS[:1]:
             wanted.append((name, data))
             request['connect'].append([address, data, deadline])
-
-    def ask() -> dict[str, facts.Way]:
-        answer = shell.ask(**request)
-        attempts: dict[tuple[str, int], typing.Any] = dict(
-            zip(wanted, answer['connect'], strict=True)
+    answer = shell.ask(**request)
+    attempts: dict[tuple[str, int], typing.Any] = dict(
+        zip(wanted, answer['connect'], strict=True)
+    )
+    found = {}
+    for index, (name, (uri, address)) in enumerate(routes.items()):
+        spoken, bare = answer['virsh'][2 * index : 2 * index + 2]
+        found[name] = facts.Way(
+            uri=uri,
+            libvirt=_attempt(origin, uri, spoken or attempts[name, 0]),
+            complete=spoken is not None,
+            unguarded=bool(bare) and bare['text'] == 'open',
+            host=_socket(uri)[0],
+            data_address=address,
+            data_resolved=answer['resolved'].get(address, ''),
+            data=tuple(
+                _attempt(origin, f'{address}:{port}', item)
+                for (where, port), item in attempts.items()
+                if where == name and port
+            ),
+            listening=bool(listening.get(name)),
         )
-        found = {}
-        for index, (name, (uri, address)) in enumerate(routes.items()):
-            spoken, bare = answer['virsh'][2 * index : 2 * index + 2]
-            found[name] = facts.Way(
-                uri=uri,
-                libvirt=_attempt(
-                    source.name,
-                    uri,
-                    spoken or attempts[name, 0],
-                ),
-                complete=spoken is not None,
-                unguarded=bool(bare) and bare['text'] == 'open',
-                host=_socket(uri)[0],
-                data_address=address,
-                data_resolved=answer['resolved'].get(address, ''),
-                data=tuple(
-                    _attempt(source.name, f'{address}:{port}', item)
-                    for (where, port), item in attempts.items()
-                    if where == name and port
-                ),
-                listening=bool(listening.get(name)),
-            )
-        return found
-
-    return ask
+    return found
 
 
 def _listeners(
@@ -109,9 +137,12 @@ def _listeners(
         shell = shell_of(host)
         if shell is None or not isinstance(host.shell, facts.Shell):
             continue
-        listener = shell.listen(
-            (DATA_PORTS[0], DATA_PORTS[1], DATA_PORTS[-1]), deadline * 3
-        )
+        try:
+            listener = shell.listen(
+                (DATA_PORTS[0], DATA_PORTS[1], DATA_PORTS[-1]), deadline * 3
+            )
+        except exceptions.AccessError:
+            continue
         stack.callback(listener.close)
         tasks[host.name] = listener.ports
     results = workers.run(tasks, deadline + 1)

@@ -441,16 +441,17 @@ def python39():
 
 
 class TestMain(ProbeTest):
-    """As it is sent: the source is an argument, and so is the request."""
+    """As it is sent: the source is an argument, the request a line."""
 
     def start(self, lifetime=60, **request):
-        request['lifetime'] = lifetime
-        return subprocess.Popen(
-            [python39(), '-c', source(), json.dumps(request)],
+        process = subprocess.Popen(
+            [python39(), '-c', source(), str(lifetime)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
+        print(json.dumps(request), file=process.stdin, flush=True)
+        return process
 
     def test_questions_at_once(self):
         with self.start(

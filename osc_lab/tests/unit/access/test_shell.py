@@ -227,20 +227,24 @@ class TestForward(ShellTest):
 class TestProbe(ShellTest):
     """What answers is the probe, or something else."""
 
-    def ask(self):
+    def ask(self, **request):
         found = self.settings()
         probe = host_shell.HostShell(found.host('cmp1'), found, ['/n.conf'])
         self.assertEqual(['/n.conf'], probe.configuration()['files'])
-        return probe.ask(resolved=['127.0.0.1'])
+        return probe.ask(resolved=['127.0.0.1'], **request)
 
     def test_answer(self):
         self.does('sys.exit(subprocess.call(["sh", "-c", sys.argv[-1]]))')
-        self.assertEqual({'127.0.0.1': '127.0.0.1'}, self.ask()['resolved'])
+        # An argument may have 128 KiB, a question about many hosts more.
+        paths = [f'/no/such/{number}/' + 'x' * 100 for number in range(2000)]
+        answer = self.ask(identities=paths)
+        self.assertEqual({'127.0.0.1': '127.0.0.1'}, answer['resolved'])
+        self.assertEqual(dict.fromkeys(paths, ''), answer['identities'])
 
     def lifetime(self):
         (argv,) = self.calls()
         (self.folder / 'calls').unlink()
-        return json.loads(shlex.split(argv[-1])[-1])['lifetime']
+        return int(shlex.split(argv[-1])[-1])
 
     def test_lives_as_long_as_somebody_waits(self):
         self.does('print("{}")')

@@ -32,7 +32,8 @@ case "$*" in
     *"$(cat "$0.fails") --"*) echo refused >&2; exit 255;;
     *'host2 --'*)
         command=$(printf %s "$command" | sed 's,/instances/,/other/,g')
-        sh -c "$command" | sed -u 's,/other/,/instances/,g'
+        sed -u 's,/instances/,/other/,g' | sh -c "$command" |
+            sed -u 's,/other/,/instances/,g'
         exit;;
 esac
 exec sh -c "$command"

@@ -1,0 +1,104 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The ways to many destinations, with a source that answers at once."""
+
+import testtools
+
+from osc_lab.access import ways
+from osc_lab import exceptions
+from osc_lab.migration import facts
+from osc_lab.tests.unit.migration import host_samples
+from osc_lab.tests.unit.migration import samples
+
+OPEN = {'text': 'open', 'seconds': 0.1}
+
+
+class Shells:
+    """The shells of all hosts.
+
+    :param fails: which question to the source gets no answer
+    :param full: the host to which nothing can be started any more
+    """
+
+    def __init__(self, fails=None, full=None):
+        self.fails, self.full = fails, full
+        self.asked, self.open, self.most = 0, 0, 0
+
+    def __call__(self, host):
+        return Shell(self, host.name)
+
+
+class Shell:
+    def __init__(self, shells, name):
+        self.shells, self.name = shells, name
+
+    def listen(self, ports, seconds):
+        if self.name == self.shells.full:
+            raise exceptions.AccessError('Too many open files')
+        self.shells.open += 1
+        self.shells.most = max(self.shells.most, self.shells.open)
+        return self
+
+    def ports(self):
+        return [49152]
+
+    def close(self):
+        self.shells.open -= 1
+
+    def ask(self, virsh, resolved, connect):
+        self.shells.asked += 1
+        if self.shells.asked == self.shells.fails:
+            raise exceptions.AccessError('gone')
+        return {
+            'virsh': [OPEN for _item in virsh],
+            'resolved': {},
+            'connect': [OPEN for _item in connect],
+        }
+
+
+class TestMany(testtools.TestCase):
+    def found(self, **shells):
+        self.shells = Shells(**shells)
+        source, *targets = (
+            samples.host(f'h{number}', shell=host_samples.shell())
+            for number in range(131)
+        )
+        # The source is a destination, too, when nobody named one.
+        found = ways.task(source, [source, *targets], self.shells, 1)()
+        self.assertEqual({host.name for host in targets}, found.keys())
+        self.assertEqual(0, self.shells.open)
+        return found
+
+    def test_some_at_once(self):
+        for way in self.found().values():
+            self.assertIsInstance(way, facts.Way)
+            self.assertTrue(way.listening)
+        self.assertEqual(3, self.shells.asked)
+        self.assertEqual(ways.WIDTH, self.shells.most)
+
+    def test_source_that_is_gone_meanwhile(self):
+        found = list(self.found(fails=2).values())
+        self.assertEqual(2, self.shells.asked)
+        self.assertEqual(
+            ways.WIDTH, sum(isinstance(item, facts.Way) for item in found)
+        )
+        self.assertEqual(
+            {'gone'},
+            {str(item) for item in found if isinstance(item, Exception)},
+        )
+
+    def test_destination_where_nothing_can_listen(self):
+        found = self.found(full='h2')
+        self.assertEqual(
+            ['h2'], [name for name, way in found.items() if not way.listening]
+        )
