@@ -99,30 +99,84 @@ class Rest:
         key: str,
         microversion: str | None = None,
         limit: int | None = None,
+        marker: str = 'id',
+        needed: str = 'id',
         **params: typing.Any,
     ) -> collections.abc.Iterator[dict[str, typing.Any]]:
         """Yield the items of a collection; one page is held at a time.
 
         :param key: name of the list in the body
         :param limit: items of a page; the service's own maximum counts
+        :param marker: what of the last item names the next page
+        :param needed: what each item has
+        :raises ServiceError: for an error, or what is no such list
         """
         query = dict(params)
         if limit:
             query['limit'] = limit
+        # What the page came behind, and its own items.
+        markers: list[typing.Any] = [None]
+        seen: set[typing.Any] = set()
         while True:
-            body = self.get(url, microversion, **query)
-            items = body.get(key)
-            if not isinstance(items, list):
-                raise self._odd(url)
-            for item in items:
-                if not isinstance(item, dict) or 'id' not in item:
-                    raise self._odd(url)
-                yield item
+            last = markers[-1]
+            body = self._page(url, microversion, query, markers)
+            items = self._items(url, body.get(key), needed)
             singular = key[:-1] if key.endswith('s') else key
-            links = body.get(f'{singular}_links') or body.get(f'{key}_links')
-            if not items or not has_next(links):
+            # Neutron links the page before as well.
+            more = has_next(
+                body.get(f'{singular}_links') or body.get(f'{key}_links')
+            )
+            ids = [item.get(marker) for item in items]
+            fresh = [
+                item
+                for item, name in zip(items, ids, strict=True)
+                if str(name) not in seen
+            ]
+            if items and more and (ids[-1] is None or not fresh):
+                # It would go on like this for ever.
+                raise self._odd(url)
+            yield from fresh
+            if not items or not more:
                 return
-            query['marker'] = items[-1]['id']
+            if markers[-1] == last:
+                # What was before this page comes no more.
+                seen.clear()
+            seen.update(map(str, ids))
+            markers = [markers[-1], *ids]
+
+    def _page(
+        self,
+        url: str,
+        microversion: str | None,
+        query: dict[str, typing.Any],
+        markers: list[typing.Any],
+    ) -> dict[str, typing.Any]:
+        """Return the page behind the last marker that is still there.
+
+        :param markers: those that are gone are taken away, and more with
+            each attempt: much may have been deleted
+        """
+        step = 1
+        while True:
+            query['marker'] = markers[-1]
+            try:
+                # What is None is not sent.
+                return self.get(url, microversion, **query)
+            except exceptions.ServiceError as error:
+                # Nova says 400.
+                if error.status not in (400, 404) or len(markers) == 1:
+                    raise
+            del markers[max(1, len(markers) - step) :]
+            step *= 2
+
+    def _items(
+        self, url: str, items: typing.Any, needed: str
+    ) -> list[dict[str, typing.Any]]:
+        if not isinstance(items, list) or not all(
+            isinstance(item, dict) and needed in item for item in items
+        ):
+            raise self._odd(url)
+        return items
 
     def _repeat(
         self,

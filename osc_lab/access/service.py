@@ -17,6 +17,7 @@ for depends on a field, and that field on a version.
 """
 
 import collections.abc
+import itertools
 import time
 import typing
 
@@ -27,6 +28,9 @@ from osc_lab.i18n import _
 
 Version = tuple[int, int]
 Json = dict[str, typing.Any]
+
+#: Items of a page: what Nova gives at most by default (max_limit).
+_PAGE = 1000
 
 
 class Service(rest.Rest):
@@ -93,10 +97,7 @@ class Service(rest.Rest):
         :param needed: what each of them has
         :raises ServiceError: for an error, or an answer without it
         """
-        items = list(self.listed(path, key, **params))
-        if not all(needed in item for item in items):
-            raise self._odd(path)
-        return items
+        return list(self.listed(path, key, needed=needed, **params))
 
     def maybe(
         self,
@@ -118,33 +119,15 @@ class Service(rest.Rest):
         path: str,
         key: str,
         version: Version | None = None,
-        marker: str = 'id',
         most: int | None = None,
         **params: typing.Any,
     ) -> collections.abc.Iterator[Json]:
-        """Yield the items of a list, page by page.
+        """Yield the items of a list, as pages() does.
 
-        :param marker: what of the last item names the next page
         :param most: stop after so many
         """
-        params['limit'] = 1000
-        count = 0
-        while True:
-            body = self.get(path, text(version), **params)
-            items = body.get(key)
-            if not isinstance(items, list):
-                raise self._odd(path)
-            for item in items:
-                if not isinstance(item, dict):
-                    raise self._odd(path)
-                yield item
-                count += 1
-                if most is not None and count >= most:
-                    return
-            # Neutron links the page before as well.
-            if not items or not rest.has_next(body.get(f'{key}_links')):
-                return
-            params['marker'] = items[-1].get(marker)
+        found = self.pages(path, key, text(version), _PAGE, **params)
+        return itertools.islice(found, most)
 
     def post(
         self, path: str, body: Json, version: Version | None = None

@@ -164,6 +164,62 @@ class TestPages(RestTest):
             [1], self.pages({'things': [{'id': 1}], 'thing_links': links})
         )
 
+    def test_marker_that_is_ignored(self):
+        """The same page would come for ever."""
+        more = [{'rel': 'next', 'href': 'x'}]
+        body = {'things': [{'id': 1}, {'id': 2}], 'things_links': more}
+        found = self.rest.pages('/x', 'things')
+        self.http.get(URL + '/x', json=body)
+        self.assertEqual([1, 2], [next(found)['id'], next(found)['id']])
+        self.refused(next, found)
+
+    def left(self, gone, status=404, size=16):
+        """Read 64 things, of which some are deleted after the first page."""
+        things = list(range(64))
+
+        def answer(request, context):
+            marker = int(request.qs.get('marker', ['-1'])[0])
+            if marker >= 0 and marker not in things:
+                context.status_code = status
+                return {}
+            found = [item for item in things if item > marker]
+            links = [{'rel': 'next'}] if found[size:] else []
+            return {
+                'things': [{'id': item} for item in found[:size]],
+                'things_links': links,
+            }
+
+        self.http.get(URL + '/x', json=answer)
+        found = []
+        for item in self.rest.pages('/x', 'things'):
+            found.append(item['id'])
+            if len(found) == size:
+                things[:] = [item for item in things if item not in gone]
+        return found
+
+    def test_marker_that_is_gone(self):
+        """What is deleted meanwhile takes no other item with it."""
+        for gone in ({15}, {14, 15, 16}, set(range(9, 20)), set(range(40))):
+            for status in (400, 404):
+                expected = [
+                    item for item in range(64) if item < 16 or item not in gone
+                ]
+                self.assertEqual(expected, self.left(gone, status))
+
+    def test_refusal_is_not_repeated(self):
+        self.refused(self.left, {15}, 403)
+
+        def answer(request, context):
+            context.status_code = 400 if 'marker' in request.qs else 200
+            return {'things': [{'id': 1}], 'things_links': [{'rel': 'next'}]}
+
+        self.http.get(URL + '/x', json=answer)
+        before = self.http.call_count
+        found = self.rest.pages('/x', 'things')
+        # The page came again, and it is no end.
+        self.refused(list, found)
+        self.assertLess(self.http.call_count - before, 5)
+
     def test_odd_bodies(self):
         for body in ({}, {'things': {}}, {'things': ['x']}, {'things': [{}]}):
             self.refused(self.pages, body)

@@ -138,11 +138,13 @@ class TestService(ServiceTest):
 
     def test_pages_by_another_marker(self):
         more = {'xs_links': [{'rel': 'next'}]}
-        first = {'xs': [{'uuid': 'a'}, {'uuid': 'b'}], **more}
-        found = self.listed(first, {'xs': [{'uuid': 'c'}]}, marker='uuid')
-        self.assertEqual(['a', 'b', 'c'], [item['uuid'] for item in found])
+        first, second, last = ({'id': n, 'uuid': f'u{n}'} for n in range(3))
+        found = self.listed(
+            {'xs': [first, second], **more}, {'xs': [last]}, marker='uuid'
+        )
+        self.assertEqual([first, second, last], found)
         query = self.http.last_request.qs
-        self.assertEqual((['b'], ['1000']), (query['marker'], query['limit']))
+        self.assertEqual((['u1'], ['1000']), (query['marker'], query['limit']))
 
     def test_pages_end(self):
         more = {'xs_links': [{'rel': 'next'}]}
