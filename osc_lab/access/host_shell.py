@@ -32,6 +32,9 @@ Json = dict[str, typing.Any]
 #: Seconds that the probe may go on after nobody waits for it any more.
 _MARGIN = 5
 
+#: Bytes of the line that names some ports.
+_LINE = 4096
+
 
 class HostShell:
     """The probe on one host.
@@ -117,6 +120,7 @@ class Listener:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env=shell.environment(),
+                start_new_session=True,
             )
         except OSError as error:
             raise shell.cannot_run(argv[0], error) from error
@@ -131,7 +135,9 @@ class Listener:
         """
         assert self._process.stdout is not None
         try:
-            found = json.loads(self._process.stdout.readline())['listening']
+            found = json.loads(self._process.stdout.readline(_LINE))[
+                'listening'
+            ]
             return [int(port) for port in found]
         except (ValueError, KeyError, TypeError) as error:
             raise exceptions.AccessError(

@@ -17,10 +17,12 @@ one on the other side.  OpenSSH brings the user's configuration, agent
 and jump hosts; it never asks, and it never accepts an unknown host key.
 """
 
+import atexit
 import collections.abc
 import contextlib
 import dataclasses
 import os
+import selectors
 import shlex
 import socket
 import subprocess
@@ -31,6 +33,21 @@ import typing
 from osc_lab import channels
 from osc_lab import exceptions
 from osc_lab.i18n import _
+
+#: Bytes of an answer: the files and log lines of a host have some MB.
+_MOST = 16 << 20
+_CHUNK = 1 << 16
+
+#: They are in a session of their own, and nobody else would end them where
+#: a thread was left behind that waits for them.
+_RUNNING: 'set[subprocess.Popen[bytes]]' = set()
+
+
+@atexit.register
+def _end_all() -> None:
+    for process in list(_RUNNING):
+        process.kill()
+
 
 #: Exit status of OpenSSH itself, see ssh(1), EXIT STATUS.
 _SSH_FAILED = 255
@@ -144,30 +161,50 @@ class Shell:
             the command failed and ``check`` is set
         """
         limit = timeout or self._deadline + 1
+        argv = self.argv(command)
         try:
-            done = subprocess.run(
-                self.argv(command),
-                input=stdin,
-                capture_output=True,
-                timeout=limit,
-                check=False,
+            # Ctrl-C is for us alone: what it ends may have to be undone.
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 env=environment(),
+                start_new_session=True,
             )
-        except subprocess.TimeoutExpired as error:
-            raise exceptions.AccessError(
-                _('%(host)s did not answer within %(limit)g s')
-                % {'host': self.host.name, 'limit': limit},
-                _('Check the host, or give it longer: --host-timeout.'),
-            ) from error
         except OSError as error:
-            raise cannot_run(self.argv(command)[0], error) from error
+            raise cannot_run(argv[0], error) from error
+        stdout, stderr = self._talk(process, stdin, limit)
         answer = Answer(
-            done.returncode,
-            done.stdout,
-            done.stderr.decode('utf-8', 'replace').strip(),
+            process.returncode,
+            stdout,
+            stderr.decode('utf-8', 'replace').strip(),
         )
         self._check(command, answer, check)
         return answer
+
+    def _talk(
+        self, process: 'subprocess.Popen[bytes]', stdin: bytes, limit: float
+    ) -> tuple[bytes, bytes]:
+        _RUNNING.add(process)
+        with process:
+            try:
+                return _exchange(process, stdin, limit)
+            except (TimeoutError, subprocess.TimeoutExpired) as error:
+                raise exceptions.AccessError(
+                    _('%(host)s did not answer within %(limit)g s')
+                    % {'host': self.host.name, 'limit': limit},
+                    _('Check the host, or give it longer: --host-timeout.'),
+                ) from error
+            except OverflowError as error:
+                raise exceptions.AccessError(
+                    _('%(host)s answered with more than %(most)d MiB')
+                    % {'host': self.host.name, 'most': _MOST >> 20},
+                    _('Try it by hand: %s') % shlex.join(self.argv(['true'])),
+                ) from error
+            finally:
+                process.kill()
+                _RUNNING.discard(process)
 
     def _check(
         self,
@@ -263,6 +300,7 @@ class Shell:
                     timeout=self._deadline,
                     check=False,
                     env=environment(),
+                    start_new_session=True,
                 )
 
     def _wait_for(self, path: str, ssh: 'subprocess.Popen[bytes]') -> None:
@@ -282,6 +320,47 @@ class Shell:
                     _('Check the host, or use --host-timeout.'),
                 )
             time.sleep(0.02)
+
+
+def _exchange(
+    process: 'subprocess.Popen[bytes]', stdin: bytes, seconds: float
+) -> tuple[bytes, bytes]:
+    """Return what a process writes until it ends, of errors the last.
+
+    :raises TimeoutError: when it takes longer, or TimeoutExpired
+    :raises OverflowError: when it writes more than anything needs
+    """
+    assert process.stdin and process.stdout and process.stderr
+    limit = time.monotonic() + seconds
+    output, errors = bytearray(), bytearray()
+    with selectors.PollSelector() as selector:
+        os.set_blocking(process.stdin.fileno(), False)
+        selector.register(process.stdin, selectors.EVENT_WRITE)
+        selector.register(process.stdout, selectors.EVENT_READ, output)
+        selector.register(process.stderr, selectors.EVENT_READ, errors)
+        while selector.get_map():
+            left = limit - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            for key, _events in selector.select(left):
+                if key.data is None:
+                    try:
+                        stdin = stdin[os.write(key.fd, stdin) :]
+                    except BrokenPipeError:
+                        stdin = b''
+                    if not stdin:
+                        selector.unregister(process.stdin)
+                        process.stdin.close()
+                    continue
+                chunk = os.read(key.fd, _CHUNK)
+                key.data.extend(chunk)
+                if not chunk:
+                    selector.unregister(key.fileobj)
+            if len(output) > _MOST:
+                raise OverflowError
+            del errors[:-_CHUNK]
+    process.wait(max(0.0, limit - time.monotonic()))
+    return bytes(output), bytes(errors)
 
 
 def reap(process: 'subprocess.Popen[bytes]', seconds: float) -> None:

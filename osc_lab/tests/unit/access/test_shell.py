@@ -12,12 +12,15 @@
 
 """The shell channel, with a stand-in for OpenSSH, and on this machine."""
 
+import contextlib
 import errno
 import json
 import os
 import pathlib
+import re
 import shlex
 import stat
+import subprocess
 import sys
 import time
 
@@ -45,6 +48,19 @@ with socket.socket(socket.AF_UNIX) as listener:
     listener.bind(path)
     listener.listen()
     sys.stdin.read()
+"""
+
+
+#: Ends while a thread of it waits for a host.
+LEAVES = """
+import os, sys, threading, time
+from osc_lab.access import shell
+from osc_lab import channels
+found = channels.Channels(ssh='{host}', deadline=50)
+there = shell.Shell(found.host('cmp1'), found)
+threading.Thread(target=there.run, args=[['x']], daemon=True).start()
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.02)
 """
 
 
@@ -135,6 +151,53 @@ class TestRun(ShellTest):
         self.fails('x failed on cmp1: status 4', check=True)
         self.does('sys.exit("what went wrong")')
         self.fails('x failed on cmp1: what went wrong', check=True)
+
+    def test_interrupt_of_the_terminal_is_for_us_alone(self):
+        self.does('print(os.getsid(0) == os.getpid())')
+        self.assertEqual('True\n', self.shell().run(['x']).text)
+
+    def test_input_that_nobody_reads(self):
+        self.does('sys.exit(0)')
+        self.assertEqual(0, self.shell().run(['x'], b'x' * 1000000).status)
+        there = self.shell(ssh='local')
+        data = os.urandom(1000000)
+        self.assertEqual(data, there.run(['cat'], data).stdout)
+
+    def test_more_than_anything_needs(self):
+        self.does(
+            'data = b"x" * 65536\n'
+            'while True:\n'
+            '    sys.stdout.buffer.write(data)\n'
+        )
+        self.fails('cmp1 answered with more than 16 MiB')
+        self.does('sys.stderr.write("x" * (1 << 20) + "\\nlast"); sys.exit(1)')
+        answer = self.shell().run(['x'])
+        self.assertLess(len(answer.stderr), 100000)
+        self.assertEqual('last', shell.last(answer.stderr))
+
+    def test_nothing_goes_on_without_us(self):
+        """Not even what a thread waits for that was left behind."""
+        self.does(
+            'import signal\n'
+            'signal.signal(signal.SIGTERM, signal.SIG_IGN)\n'
+            '(here / "pid.new").write_text(str(os.getpid()))\n'
+            '(here / "pid.new").rename(here / "pid")\n'
+            'time.sleep(60)'
+        )
+        subprocess.run(
+            [sys.executable, '-c', LEAVES, str(self.folder / 'pid')],
+            timeout=60,
+            check=True,
+        )
+        status = pathlib.Path(
+            '/proc', (self.folder / 'pid').read_text(), 'status'
+        )
+        limit = time.monotonic() + 20
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            # Somebody may still have to ask how it ended.
+            while not re.search(r'State:\s+[ZX]', status.read_text()):
+                self.assertLess(time.monotonic(), limit)
+                time.sleep(0.02)
 
     def test_no_program(self):
         self.fails(
@@ -295,6 +358,10 @@ class TestProbe(ShellTest):
             exceptions.AccessError, self.listener().ports
         )
         self.assertIn('Nothing could listen on cmp1', str(error))
+
+    def test_listener_that_writes_without_an_end(self):
+        self.does('while True: sys.stdout.write("x" * 65536)')
+        self.assertRaises(exceptions.AccessError, self.listener().ports)
 
     def test_listener_that_does_not_end(self):
         self.does('print(flush=True); time.sleep(60)')
