@@ -16,9 +16,11 @@
 import copy
 import unicodedata
 
+import hypothesis
 from hypothesis import strategies as st
 
 from osc_lab import exceptions
+from osc_lab.tests import thorough
 
 #: Any text, a lone surrogate included: files and arguments may hold one.
 TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
@@ -77,6 +79,22 @@ def attempt(function, *args):
         assert not moves_terminals(error), repr(str(error))
         assert '\n' not in str(error), repr(str(error))
         return False, error
+
+
+def share(strategy, function):
+    """Return which part of many values was good, from 0 to 1.
+
+    :raises AssertionError: as :func:`attempt` does
+    """
+    good = []
+
+    @thorough.prop()
+    @hypothesis.given(strategy)
+    def one(value):
+        good.append(attempt(function, value)[0])
+
+    one()
+    return sum(good) / len(good)
 
 
 @st.composite

@@ -11,7 +11,7 @@
 # under the License.
 
 
-"""What services and hosts send, whole, spoiled and endless."""
+"""What services and daemons send, whole, spoiled and endless."""
 
 import argparse
 import datetime
@@ -24,14 +24,11 @@ import hypothesis
 from hypothesis import strategies as st
 import testtools
 
-from osc_lab.access import certificates
-from osc_lab.access import disk
 from osc_lab.access import host_config
 from osc_lab.access import jsonrpc
 from osc_lab.access import ovsdb
 from osc_lab.access import rest
 from osc_lab.access import settings
-from osc_lab.access import shell
 from osc_lab import channels
 from osc_lab import exceptions
 from osc_lab.mirroring import targets
@@ -204,122 +201,6 @@ class TestRows(testtools.TestCase):
             lambda: database.overlays('gre', '192.0.2.9'),
         ):
             strings.attempt(ask)
-
-
-def answer(data, status=0):
-    return types.SimpleNamespace(
-        run=lambda *args, **kwargs: shell.Answer(status, data, ''),
-        host=types.SimpleNamespace(name='cmp1'),
-    )
-
-
-CONF = st.one_of(
-    strings.TEXT,
-    st.text('[]=\n #;abkey_\\\t\0é', max_size=200),
-    st.lists(
-        st.sampled_from(
-            ['[key_manager]', 'fixed_key = 00', ' more', 'a: b', '[', '=', '']
-        ),
-        max_size=9,
-    ).map('\n'.join),
-)
-
-
-class TestHosts(testtools.TestCase):
-    @thorough.prop()
-    @hypothesis.given(CONF)
-    def test_configuration(self, text):
-        try:
-            found = host_config.parse(text)
-        except ValueError as error:
-            # Nothing of the file: it may be the line with the key.
-            self.assertRegex(str(error), r'^line [0-9]+\Z')
-            return
-        for (section, key), value in found.items():
-            for item in (section, key, value):
-                self.assertIsInstance(item, str)
-
-    def test_configuration_of_many_megabytes(self):
-        for text in (
-            'x = ' + 'y' * 10 * MEBI,
-            '[a]\n' * MEBI,
-            'x = y\n' * (200 * 1024),
-        ):
-            began = time.process_time()
-            host_config.parse(text)
-            self.assertLess(time.process_time() - began, 4 * thorough.HANG)
-
-    @thorough.prop()
-    @hypothesis.given(
-        st.one_of(
-            st.binary(max_size=100),
-            st.lists(
-                st.sampled_from(
-                    [
-                        *(b'file root 640 1 4 /a b', b'[a]', b'x=y', b'end'),
-                        *(
-                            b'file \xff 9 1 -4 /a',
-                            b'file a x y z /',
-                            b'[',
-                            b'',
-                        ),
-                        b'unreadable 0 0 0 0 /a',
-                        b'file a 640 \xc2\xb2 \xc2\xb2 /',
-                    ]
-                ),
-                max_size=6,
-            ).map(b'\n'.join),
-        )
-    )
-    def test_files(self, data):
-        strings.attempt(host_config._read, answer(data), ['/a'])
-
-    @thorough.prop()
-    @hypothesis.given(
-        st.lists(
-            st.one_of(
-                strings.HOSTILE,
-                st.sampled_from(['now 5', 'now ²', '3 nova-compute', '² x']),
-            ),
-            max_size=5,
-        )
-    )
-    def test_processes(self, lines):
-        text = '\n'.join(lines).encode('utf-8', 'surrogatepass')
-        strings.attempt(host_config._processes, answer(text))
-
-    @thorough.prop()
-    @hypothesis.given(
-        st.one_of(
-            st.binary(max_size=60),
-            strings.TEXT.map(lambda text: text.encode('utf-8', 'replace')),
-            strings.spoiled(
-                {
-                    'return': [
-                        {
-                            'qdev': '/a/x',
-                            'inserted': {'image': {'virtual-size': 5}},
-                        }
-                    ]
-                }
-            ).map(lambda found: json.dumps(found).encode()),
-        )
-    )
-    def test_what_libvirt_and_qemu_say(self, data):
-        host = disk.Host(answer(data), 'server')
-        strings.attempt(host._disk, 'v')
-        strings.attempt(host._guest_size, 'x')
-        strings.attempt(host._size, '/a')
-        strings.attempt(host._io, 'x', 'flush')
-
-    @thorough.prop()
-    @hypothesis.given(
-        strings.spoiled(
-            {path: {'pem': '-', 'changed': 1.0} for path in certificates.PATHS}
-        )
-    )
-    def test_certificates(self, files):
-        strings.attempt(certificates.read, files)
 
 
 class TestServices(testtools.TestCase):
