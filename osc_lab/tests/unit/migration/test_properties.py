@@ -47,6 +47,14 @@ LINES = st.one_of(
     ),
 )
 
+#: What libvirt said about another host, whatever its name is.
+FAILURES = strings.HOSTILE.map(
+    lambda host: (
+        f"libvirtError: unable to connect to server at '{host}:16509': "
+        'Connection refused'
+    )
+)
+
 
 class TestXml(testtools.TestCase):
     @thorough.prop()
@@ -61,10 +69,13 @@ class TestXml(testtools.TestCase):
 
 class TestLogs(testtools.TestCase):
     @thorough.prop()
-    @hypothesis.given(st.lists(LINES, max_size=4), strings.HOSTILE)
-    def test_lines(self, lines, text):
+    @hypothesis.given(st.lists(LINES, max_size=4), FAILURES, strings.HOSTILE)
+    def test_lines(self, lines, failure, text):
+        lines.append(failure)
         said = explain.reasons(None, lines)
-        for item in explain.findings(text, said, {}):
+        found = explain.findings(text, said, {})
+        self.assertIn('libvirt-listen', [item.check for item in found])
+        for item in found:
             for cell in finding.row(item):
                 self.assertEqual(set(), strings.moves_terminals(cell))
         explain.refusal(text)
