@@ -57,18 +57,8 @@ def subjects(check, facts):
     return names | {facts.source.name}
 
 
-class CasesTest(testtools.TestCase):
-    """Judges facts by a table.
-
-    ``CASES`` are rows of :class:`Case`; ``ALL`` are the checks that find
-    nothing in what ``CLEAN()`` returns; those of ``TWICE`` look at a host
-    from two places, and one of them may be fine.
-    """
-
-    CASES = ()
-    ALL = ()
-    TWICE = ()
-    CLEAN = None
+class Judge(testtools.TestCase):
+    """Judges facts."""
 
     def judge(self, check, facts):
         """Return the findings, each of which is whole."""
@@ -87,7 +77,22 @@ class CasesTest(testtools.TestCase):
             )
         return found
 
+
+class CasesTest(Judge):
+    """Judges facts by a table.
+
+    ``CASES`` are rows of :class:`Case`; ``ALL`` are the checks that find
+    nothing in what ``CLEAN()`` returns; those of ``TWICE`` look at a host
+    from two places, and one of them may be fine.
+    """
+
+    CASES = ()
+    ALL = ()
+    TWICE = ()
+    CLEAN = None
+
     def test_causes(self):
+        self.assertTrue(self.CASES)
         for row in self.CASES:
             case = Case(*row)
             check = case.check()
@@ -113,6 +118,7 @@ class CasesTest(testtools.TestCase):
                 self.assertEqual(bad, told, where)
 
     def test_clean(self):
+        self.assertTrue(self.ALL)
         for check in self.ALL:
             findings = self.judge(check(), type(self).CLEAN())
             self.assertEqual(
@@ -127,6 +133,7 @@ class HostCasesTest(CasesTest):
     CLEAN = host_samples.pair
 
     def test_without_channels_nothing_is_said_to_be_fine(self):
+        self.assertTrue(self.ALL)
         for check in self.ALL:
             for item in self.judge(check(), samples.clean()):
                 self.assertEqual('skipped', item.result, item)

@@ -454,7 +454,7 @@ class TestChecks(check_cases.CasesTest):
     CLEAN = samples.clean
 
 
-class TestCapacity(check_cases.CasesTest):
+class TestCapacity(check_cases.Judge):
     def lacks(self, inventories, demand=None, traits=(), **service):
         found = samples.clean(
             candidates=frozenset(),
