@@ -159,7 +159,7 @@ class ServerFeatures(base.ServerCheck):
                     'live_migratable can travel; look there.'
                 ),
             )
-        if blocked or risky:
+        if blocked:
             return
         unseen = (
             base.gap_of(_image(facts)),
@@ -167,7 +167,7 @@ class ServerFeatures(base.ServerCheck):
             base.gap_of(facts.network),
         )
         gaps = [gap for gap in unseen if gap]
-        if not gaps:
+        if not gaps and not risky:
             yield self.answer(
                 server.name, base.OK, _('Nothing that cannot travel.')
             )

@@ -163,6 +163,16 @@ CASES = (
     ),
     (
         server.ServerFeatures,
+        samples.dataclasses.replace(
+            samples.flavor(pci_passthrough__alias='x:1'), network=GAP
+        ),
+        ['warning', 'unknown'],
+        'does not answer',
+        {},
+        'live_migratable can travel; look there.',
+    ),
+    (
+        server.ServerFeatures,
         samples.server(shares=('x',)),
         ['failed'],
         'Attached shares: 1',
