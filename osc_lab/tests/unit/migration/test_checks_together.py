@@ -61,6 +61,29 @@ ANSWERED = {
     ('server-features', 'numa-and-sriov'): 'the guest shows it, not the image',
 }
 
+#: Of each check and another: why it takes a defect for less beside one of
+#: the other, though never for none.
+MILDER = {
+    ('aggregates-and-zone', 'aggregates-and-zone'): 'another zone is asked',
+    ('cpu', 'guest-devices'): 'nobody sees the CPU of the guest',
+    ('cpu', 'migration-storage'): 'nobody sees the CPU of the guest',
+    ('destination-capacity', 'destination-capacity'): 'see the other check',
+    ('destination-capacity', 'destination-service'): 'see the other check',
+    ('guest-devices', 'guest-devices'): 'its pci alias may let it travel',
+    ('guest-devices', 'numa-and-sriov'): 'Nova unplugs the port',
+    ('guest-devices', 'server-features'): 'its pci alias may let it travel',
+    ('host-memory', 'host-memory'): 'huge pages are counted apart',
+    ('libvirt-auth', 'libvirt-listen'): 'who is not reached asks nobody',
+    ('libvirt-auth', 'libvirt-tls'): 'who is not reached asks nobody',
+    ('libvirt-tls', 'libvirt-tls'): 'other certificates, other options',
+    ('mirrors', 'mirrors'): 'they were not looked for',
+    ('numa-and-sriov', 'numa-and-sriov'): 'nobody sees that it is asked',
+    ('numa-and-sriov', 'server-features'): 'nobody sees that it is asked',
+}
+
+#: How bad what is found is; what nobody sees may be as bad as it gets.
+BAD = {'ok': 0, 'skipped': 1, 'warning': 2, 'unknown': 3, 'failed': 3}
+
 
 class Conflict(Exception):
     """Two causes change the same fact in two ways."""
@@ -154,6 +177,21 @@ def nova_tells(item, facts):
         and isinstance(there, facts_.Gap)
         and not there.asked
     )
+
+
+def unasked(facts):
+    """Return the channels that are not set, to both hosts."""
+    return {
+        (host.name, name)
+        for host in (facts.source, *facts.destinations)
+        for name in ('guest', 'libvirt', 'shell')
+        if isinstance(found := getattr(host, name), facts_.Gap)
+        and not found.asked
+    }
+
+
+def worst(findings):
+    return max((BAD[item.result] for item in findings), default=-1)
 
 
 def with_server(found, **changes):
@@ -301,21 +339,36 @@ class TestTogether(testtools.TestCase):
                 both = merged(clean, one.facts, other.facts)
             except Conflict:
                 continue
+            known = [
+                pair
+                for pair in ((one, other), (other, one))
+                if self.answers(*pair, both)
+            ]
+            if not known:
+                continue
             with pairs.one():
-                self.seen(one, other, both)
-                self.seen(other, one, both)
+                for pair in known:
+                    self.seen(*pair, both)
         self.assertLess(20_000, pairs.tried)
 
-    def seen(self, item, beside, both):
+    def answers(self, item, beside, both):
+        """Return whether a check has still to see its defect."""
         if (item.id, beside.id) in ANSWERED or nova_tells(item, both):
-            return
+            return False
         before = disks(item.facts)
-        if item.id in OF_DISKS and any(
-            known not in before for known in disks(both)
+        return item.id not in OF_DISKS or all(
+            known in before for known in disks(both)
+        )
+
+    def seen(self, item, beside, both):
+        found, text = item.judged(both), f'{item} beside {beside}'
+        self.assertNotIn(worst(found), (-1, BAD['ok']), text)
+        if (item.id, beside.id) in MILDER or unasked(both) - unasked(
+            item.facts
         ):
             return
-        results = {finding.result.value for finding in item.judged(both)}
-        self.assertNotEqual({'ok'}, results, f'{item} beside {beside}')
+        alone = worst(item.judged(item.facts))
+        self.assertLessEqual(alone, worst(found), text)
 
     def test_clean(self):
         checks = registry.load().checks
