@@ -57,7 +57,70 @@ class TestSample(testtools.TestCase):
 
         short = watch.sample(12.2, running(), job).line(800, 79)
         self.assertEqual(line.partition(', about')[0], short)
-        self.assertEqual('12 s', watch.sample(12.2, None).line(None, 4))
+        self.assertEqual(
+            line, watch.sample(12.2, running(), job).line(800, len(line))
+        )
+        for width, short in ((6, '12 s'), (4, '12 s'), (3, '12 ')):
+            found = watch.sample(12.2, None).line(None, width)
+            self.assertEqual(short, found)
+
+    def test_numbers_of_libvirt(self):
+        """What it does not tell is none, or the page of most machines."""
+        job = {
+            'memory_iteration': 3,
+            'memory_total': 9,
+            'memory_processed': 4,
+            'memory_remaining': 5,
+            'memory_bps': 2,
+            'memory_dirty_rate': 3,
+            'downtime': 8,
+        }
+        phase = 'memory iteration 3'
+        for more, rate in (
+            ({}, 3 * 4096),
+            ({'memory_page_size': 8192}, 24576),
+        ):
+            self.assertEqual(
+                watch.Sample(1, phase, 4, 5, 9, 2.0, float(rate), 8, 3),
+                watch.sample(1, running(), {**job, **more}),
+            )
+        none = (None,) * 4
+        for job, found in (
+            ({'disk_total': 9}, ('disk copy', 0, 0, 9, *none)),
+            (
+                {'memory_total': 9, 'memory_iteration': 1},
+                ('memory iteration 1', 0, 0, 9, *none[1:], 1),
+            ),
+            ({'memory_total': 9}, ('starting', *none, *none[1:])),
+            ({'memory_iteration': 3}, ('starting', *none, *none[1:])),
+        ):
+            self.assertEqual(
+                watch.Sample(1, *found), watch.sample(1, running(), job)
+            )
+
+    def test_numbers_of_nova(self):
+        none = (None,) * 7
+        silent = record.record({'id': 1, 'status': 'running'})
+        self.assertEqual(
+            watch.Sample(7, 'running', *none), watch.sample(7, silent)
+        )
+        memory = {
+            f'memory_{part}_bytes': size
+            for part, size in (
+                ('total', 9),
+                ('processed', 4),
+                ('remaining', 5),
+            )
+        }
+        found = record.record({'id': 1, 'status': 'running'}, memory)
+        self.assertEqual(
+            watch.Sample(7, 'running', 4, 5, 9, *none[:4]),
+            watch.sample(7, found),
+        )
+
+    def test_a_mebibyte(self):
+        found = watch.Sample(1, 'x', MIB, None, MIB)
+        self.assertEqual('1 s, x, 0 of 1 MiB left, 1 MiB sent', found.line())
 
     def test_job_that_is_over(self):
         self.assertEqual(
@@ -103,7 +166,7 @@ class TestSample(testtools.TestCase):
 class TestPeak(testtools.TestCase):
     def test_nothing_is_counted_twice(self):
         peak = watch.Peak()
-        self.assertEqual(0, peak.bytes)
+        self.assertEqual((0, 0), (peak.bytes, peak.iterations))
         for phase, sent in (
             ('disk copy', 10),
             ('memory iteration 1', 100),
@@ -111,7 +174,7 @@ class TestPeak(testtools.TestCase):
             ('running', 140),
         ):
             peak.take(watch.Sample(1, phase, processed=sent))
-        self.assertEqual(160, peak.bytes)
+        self.assertEqual((160, 0), (peak.bytes, peak.iterations))
         peak.take(watch.Sample(2, 'running', processed=170))
         self.assertEqual(170, peak.bytes)
 
@@ -165,10 +228,48 @@ class TestStall(testtools.TestCase):
         self.assertEqual(10, self.moment(samples))
         self.assertIsNone(self.moment([(at, 1, None) for at in range(20)]))
 
-    def test_another_phase_begins_anew(self):
+    def test_window(self):
+        """Without another wish, forty seconds."""
+        stall = watch.Stall()
+        found = [
+            stall.stands_still(watch.Sample(at, 'memory', remaining=100))
+            for at in (0, 39.9, 40)
+        ]
+        self.assertEqual([False, False, True], found)
+
+    def test_noise(self):
+        """Four percent less are none, and a bit more are."""
+        for left, moment in ((96, 10), (95, None)):
+            samples = [(0, 1, 100), (8, 2, left), (10, 2, 90)]
+            self.assertEqual(moment, self.moment(samples))
+
+    def test_a_round_that_begins_where_the_last_one_ended(self):
+        samples = [(0, 1, 100), (4, 1, 90), (5, 2, 100), (9, 2, 60)]
+        self.assertIsNone(self.moment([*samples, (15, 3, 50)]))
+        self.assertEqual(15, self.moment([*samples, (15, 2, 50)]))
+
+    def test_a_round_that_pauses(self):
+        samples = [(0, 1, 100), (1, 1, 100), (5, 1, 98), (12, 1, 97)]
+        self.assertIsNone(self.moment(samples, numbered=False))
+
+    def test_rounds_of_a_phase(self):
         stall = watch.Stall(10)
-        for elapsed, phase in ((0, 'disk copy'), (9, 'memory iteration 1')):
-            sample = watch.Sample(elapsed, phase, remaining=100)
-            self.assertFalse(stall.stands_still(sample))
-        sample = watch.Sample(18, 'memory iteration 1', remaining=100)
-        self.assertFalse(stall.stands_still(sample))
+        found = [
+            stall.stands_still(
+                watch.Sample(
+                    at, f'memory iteration {at}', remaining=9, iteration=at
+                )
+            )
+            for at in (1, 6, 11)
+        ]
+        self.assertEqual([False, False, True], found)
+
+    def test_another_phase_begins_anew(self):
+        for first, then in (
+            ('disk copy', 'memory iteration 1'),
+            ('preparing', 'running'),
+        ):
+            stall = watch.Stall(10)
+            for elapsed, phase in ((0, first), (9, then), (18, then)):
+                sample = watch.Sample(elapsed, phase, remaining=100)
+                self.assertFalse(stall.stands_still(sample))
