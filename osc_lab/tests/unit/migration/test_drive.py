@@ -65,6 +65,11 @@ class Nova:
         self.asked = []
         self.meant = set()
 
+    def _ask(self, what, server_id, migration_id):
+        assert server_id == 's1', server_id
+        self.asked.append(what)
+        self.meant.add(migration_id)
+
     def _next(self, answers):
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if isinstance(answer, BaseException):
@@ -78,28 +83,30 @@ class Nova:
         return 'req-1'
 
     def migrations(self, most=1000, **filters):
+        assert filters['instance_uuid'] == 's1', filters
+        assert isinstance(most, int)
         found = self._next(self.records)
         if not isinstance(found, list):
             found = [found] if found else []
         return iter(found)
 
     def progress(self, server_id):
-        return None
+        assert server_id == 's1', server_id
 
     def abort(self, server_id, migration_id):
-        self.asked.append('abort')
-        self.meant.add(migration_id)
+        self._ask('abort', server_id, migration_id)
         return self.abortable
 
     def force_complete(self, server_id, migration_id):
-        self.asked.append('force')
-        self.meant.add(migration_id)
+        self._ask('force', server_id, migration_id)
         return self.forcible
 
     def action(self, server_id, request_id):
+        assert (server_id, request_id) == ('s1', 'req-1')
         return self._next(self.actions)
 
     def server(self, reference):
+        assert reference == 's1', reference
         return self._next(self.servers)
 
 
@@ -120,7 +127,8 @@ class DriveTest(testtools.TestCase):
         assert self.now < 10_000
 
     def _monotonic(self):
-        return self.now
+        # Clocks of this kind begin anywhere.
+        return 1000.0 + self.now
 
     def driver(self, nova, **changes):
         return drive.Driver(nova, self.said.append, **changes)
@@ -271,6 +279,67 @@ class TestFollow(DriveTest):
             self.follow(nova, progress=seen.append)
             self.assertEqual(expected, seen[-2].remaining)
 
+    def test_what_libvirt_tells_of_the_way(self):
+        nova = Nova(*[migration('running')] * 4, migration('completed'))
+        jobs = [
+            {},
+            {'memory_total': 9, 'memory_iteration': 1, 'memory_processed': 5},
+            {'disk_total': 9, 'disk_remaining': 1},
+            {},
+        ]
+        seen = []
+        found = self.follow(
+            nova, job=lambda: jobs[len(seen)], progress=seen.append
+        )
+        self.assertEqual((5, 1), (found.sent_bytes, found.iterations))
+        self.assertEqual(
+            [
+                (0.0, 'running'),
+                (1.0, 'memory iteration 1'),
+                (2.0, 'ending'),
+                (3.0, 'post'),
+                (4.0, 'completed'),
+            ],
+            [(sample.elapsed, sample.phase) for sample in seen],
+        )
+
+    def test_the_last_word_of_nova(self):
+        """What was cancelled becomes an error a moment later."""
+        found = self.follow(Nova(migration('cancelled'), migration('error')))
+        self.assertEqual('error', found.record.status)
+
+    def test_nobody_saw_the_server_afterwards(self):
+        nova = Nova(migration('completed'))
+        nova.servers = [exceptions.ServiceError('gone')]
+        found = self.follow(nova)
+        self.assertEqual(self.before, found.after)
+
+    def test_overtaken(self):
+        server = self.before
+        self.assertIs(False, drive.overtaken(Nova(None), server, None))
+        record = record_.record(migration('completed'))
+        self.assertIs(False, drive.overtaken(Nova(None), server, record))
+
+    def test_what_is_completed_is_not_awaited(self):
+        nova = Nova(migration('completed'))
+        nova.servers = [samples.server(host='c').server]
+        self.assertEqual('c', self.follow(nova).after.host)
+        self.assertEqual(0.0, self.now)
+
+    def test_seconds_of_a_look(self):
+        """What is left of the time limit, and never hardly any."""
+        limits = []
+
+        def call(look, seconds):
+            limits.append(seconds)
+            return look()
+
+        self.useFixture(
+            fixtures.MonkeyPatch('osc_lab.migration.drive.workers.call', call)
+        )
+        self.follow(Nova(migration('running')), timeout=6.5)
+        self.assertEqual([6.5, 5.5, *[5.0] * 6], limits)
+
     def test_answer_that_was_lost(self):
         nova = Nova(migration('completed'))
         nova.actions = [AssertionError('no request has no name')]
@@ -394,6 +463,24 @@ class TestFollow(DriveTest):
         )
         return self.said[-1]
 
+    def test_abort_that_fails_otherwise(self):
+        for error, words in (
+            (exceptions.AccessError('odd'), 'Nova did not take the request'),
+            (
+                exceptions.ServiceError('silence', status=504),
+                'Nobody knows whether Nova took the request',
+            ),
+        ):
+            nova = Nova(
+                *(migration('running'), KeyboardInterrupt()),
+                *([migration('running')] * 3),
+                migration('cancelled'),
+            )
+            nova.abort = mock.Mock(side_effect=[error, True])
+            self.said.clear()
+            self.follow(nova)
+            self.assertEqual(f'{words}: {error}', self.said[1])
+
     def test_abort_whose_answer_was_lost(self):
         records = [KeyboardInterrupt()]
         found = self.lost_abort(True, records=records)
@@ -433,6 +520,7 @@ class TestFollow(DriveTest):
         nova = Nova(migration('failed'))
         nova.servers = [busy, idle, broken]
         self.assertEqual(broken, self.follow(nova).after)
+        self.assertEqual(2.0, self.now)
         nova.servers = [busy, idle]
         self.now = 0.0
         self.assertEqual(idle, self.follow(nova).after)
@@ -449,14 +537,17 @@ class TestStall(DriveTest):
         nova = Nova(*[migration('running')] * 60, migration('completed'))
         job = {'memory_iteration': 2}
         job |= dict.fromkeys(('memory_total', 'memory_remaining'), 2**30)
-        found = self.follow(
-            nova, job=lambda: job, stall_window=40.0, **changes
-        )
+        found = self.follow(nova, job=lambda: job, **changes)
         self.assertTrue(found.stalled)
         self.assertEqual(
             'What remains has not become less for 40 seconds.', self.said[0]
         )
         return nova
+
+    def test_words(self):
+        self.assertEqual(
+            ['report', 'abort', 'force-complete'], list(drive.OnStall)
+        )
 
     def test_report(self):
         self.assertEqual([], self.stalled().asked)
@@ -467,7 +558,7 @@ class TestStall(DriveTest):
 
     def test_force(self):
         nova = self.stalled(on_stall=drive.OnStall.FORCE)
-        self.assertEqual(['force'], nova.asked)
+        self.assertEqual((['force'], {7}), (nova.asked, nova.meant))
         self.assertIn('by post-copy, or a pause', self.said[-1])
 
     def test_it_must_not_be_forced(self):
