@@ -54,13 +54,64 @@ class TestCreate(testtools.TestCase):
             [(item[0], item[1]) for item in change['mutations']],
         )
 
-    def test_guards_the_mirrors_that_were_seen(self):
+    def test_guards_what_was_seen(self):
+        """The mirrors of the bridge, and that the port is the same row."""
         operations = create(mirrors=(samples.mirror(False, uuid='theirs'),))
-        guard = operations[0]
-        self.assertEqual(('wait', '=='), (guard['op'], guard['until']))
+        bridge = [['_uuid', '==', ['uuid', 'row-bridge']]]
+        guard = {'op': 'wait', 'until': '==', 'timeout': 0}
         self.assertEqual(
-            [{'mirrors': ['set', [['uuid', 'theirs']]]}], guard['rows']
+            [
+                {
+                    **guard,
+                    'table': 'Bridge',
+                    'where': bridge,
+                    'columns': ['mirrors'],
+                    'rows': [{'mirrors': ['set', [['uuid', 'theirs']]]}],
+                },
+                {
+                    **guard,
+                    'table': 'Port',
+                    'where': [['_uuid', '==', ['uuid', 'row-port']]],
+                    'columns': ['name'],
+                    'rows': [{'name': 'tapone'}],
+                },
+            ],
+            operations[:2],
         )
+        self.assertEqual(
+            [bridge],
+            [item['where'] for item in operations[2:] if 'where' in item],
+        )
+
+    def test_rows_refer_to_each_other(self):
+        operations = create()
+        self.assertEqual(
+            ['interface', 'port', 'mirror'],
+            [item['uuid-name'] for item in operations[2:5]],
+        )
+        self.assertEqual(
+            ['named-uuid', 'interface'], row(operations, 'Port')['interfaces']
+        )
+        self.assertEqual(
+            [
+                ['ports', 'insert', ['named-uuid', 'port']],
+                ['mirrors', 'insert', ['named-uuid', 'mirror']],
+            ],
+            operations[5]['mutations'],
+        )
+        for table in ('Interface', 'Port'):
+            self.assertEqual('tpm0123456789', row(operations, table)['name'])
+
+    def test_says_who_does_what(self):
+        for verb, operations in (
+            ('create', create()),
+            ('delete', transaction.remove('b', ['m'], ['p'], 'me')),
+        ):
+            comment = {
+                'op': 'comment',
+                'comment': f'osc-lab: port mirror {verb} by me',
+            }
+            self.assertEqual(comment, operations[-1])
 
     def test_directions(self):
         source, target = 'select_src_port', 'select_dst_port'
@@ -71,6 +122,8 @@ class TestCreate(testtools.TestCase):
         ):
             mirror = row(create(direction=direction), 'Mirror')
             self.assertEqual(columns, {source, target} & set(mirror))
+            for column in columns:
+                self.assertEqual(['uuid', 'row-port'], mirror[column])
 
     def test_what_is_cut_and_what_is_left_out(self):
         mirror = row(create(filter='icmp', snaplen=96), 'Mirror')
@@ -83,10 +136,11 @@ class TestCreate(testtools.TestCase):
         for to in ('interface', 'gre:192.0.2.1', 'vlan:5'):
             operations = create(to)
             for table in ('Interface', 'Port', 'Mirror'):
-                ids = dict(row(operations, table)['external_ids'][1])
-                self.assertEqual(samples.marked().id, ids[marks.ID])
-                self.assertNotIn('ovn-owned', ids)
-                self.assertNotIn('iface-id', ids)
+                ids = row(operations, table)['external_ids']
+                self.assertEqual('map', ids[0])
+                self.assertEqual(
+                    marks.encode(samples.marked(target=to)), dict(ids[1])
+                )
 
     def test_outputs(self):
         output = model.Port('row-watch', 'watch')
@@ -104,23 +158,47 @@ class TestCreate(testtools.TestCase):
                 1, len({'output_port', 'output_vlan'} & set(mirror))
             )
 
-    def test_device_is_like_the_port(self):
-        operations = create()
-        interface = row(operations, 'Interface')
-        self.assertEqual('internal', interface['type'])
-        self.assertEqual(1450, interface['mtu_request'])
-        port = row(operations, 'Port')
-        self.assertEqual(7, port['tag'])
-        # What a host that starts anew removes, see ovs-ctl(8).
-        self.assertEqual(
-            ['map', [['transient', 'true']]], port['other_config']
-        )
-
-    def test_erspan_index_is_written_as_the_switch_reads_it(self):
-        options = dict(
-            row(create('erspan:192.0.2.1:102'), 'Interface')['options'][1]
-        )
-        self.assertEqual(102, int(options['erspan_idx'], 16))
+    def test_devices(self):
+        """What is made for each target: type, options, MTU and VLAN."""
+        there = {'remote_ip': '192.0.2.1'}
+        for to, *expected in (
+            ('interface', 'internal', None, 1450, 7),
+            ('gre:192.0.2.1', 'gre', there, None, 7),
+            ('gre:192.0.2.1:9', 'gre', {**there, 'key': '9'}, None, 7),
+            ('vxlan:192.0.2.1:5', 'vxlan', {**there, 'key': '5'}, None, 7),
+            (
+                # The session has 10 bits; the index is read as hexadecimal.
+                *('erspan:192.0.2.1:1026', 'erspan'),
+                {
+                    **there,
+                    'erspan_ver': '1',
+                    'erspan_idx': '0x402',
+                    'key': '2',
+                },
+                *(None, 7),
+            ),
+            ('vlan:9', 'internal', None, None, None),
+            ('port:watch', 'internal', None, None, None),
+        ):
+            output = model.Port('row-watch', 'watch')
+            operations = create(to, output=output if 'port:' in to else None)
+            interface = row(operations, 'Interface')
+            port = row(operations, 'Port')
+            options = interface.get('options')
+            self.assertEqual(
+                expected,
+                [
+                    interface['type'],
+                    options and dict(options[1]),
+                    interface.get('mtu_request'),
+                    port.get('tag'),
+                ],
+                to,
+            )
+            # What a host that starts anew removes, see ovs-ctl(8).
+            self.assertEqual(
+                ['map', [['transient', 'true']]], port['other_config']
+            )
 
     def test_is_json_with_any_name(self):
         for name in samples.HOSTILE:
@@ -133,6 +211,7 @@ class TestRemove(testtools.TestCase):
     def test_takes_what_is_named_and_no_more(self):
         (change, _comment) = transaction.remove('b', ['m'], ['p', 'q'], 'me')
         self.assertEqual([['_uuid', '==', ['uuid', 'b']]], change['where'])
+        self.assertEqual(('mutate', 'Bridge'), (change['op'], change['table']))
         self.assertEqual(
             [
                 ['mirrors', 'delete', ['set', [['uuid', 'm']]]],
@@ -150,47 +229,87 @@ class TestCommands(testtools.TestCase):
             )[0]
             words = shlex.split(command)
             (word,) = [w for w in words if w.startswith('name="')]
-            plain = word.removeprefix('name=')[1:-1]
-            self.assertEqual(
-                name, plain.replace('\\"', '"').replace('\\\\', '\\')
-            )
+            # As ovs-vsctl reads it: quoted as in JSON.
+            quoted = word.removeprefix('name=')
+            self.assertEqual(name, json.loads(quoted, strict=False))
 
-    def test_shell_lines_only_for_a_device(self):
-        for to, count in (('interface', 3), ('gre:192.0.2.1', 1)):
-            self.assertEqual(
-                count,
-                len(
-                    transaction.create_commands(
-                        samples.attachment(), samples.wish(to)
-                    )
+    def commands(self, wish, found=None):
+        """Return the words of each part of the commands."""
+        first, *rest = transaction.create_commands(
+            found or samples.attachment(), wish
+        )
+        marked = {
+            'external_ids:osc-lab-owner="osc-lab"',
+            'external_ids:osc-lab-id="mirror-id"',
+        }
+        parts = []
+        for part in f' {first} '.split(' -- '):
+            words = shlex.split(part)
+            if 'create' in words:
+                self.assertEqual(marked, marked & set(words))
+            parts.append(' '.join(w for w in words if w not in marked))
+        return [*parts, *rest]
+
+    def test_words(self):
+        device = 'name=tpm0123456789'
+        interface = f'--id=@interface create Interface {device} type='
+        port = f'--id=@port create Port {device} interfaces=@interface '
+        source = '--id=@source get Port row-port'
+        mirror = '--id=@mirror create Mirror name="m" select_'
+        add = [
+            'add Bridge row-bridge ports @port',
+            'add Bridge row-bridge mirrors @mirror',
+        ]
+        up = 'ip link set dev tpm0123456789 '
+        for wish, *expected in (
+            (
+                samples.wish(),
+                f'{interface}internal mtu_request=1450',
+                f'{port}tag=7 other_config:transient=true',
+                source,
+                f'{mirror}src_port=@source select_dst_port=@source '
+                'output_port=@port',
+                *add,
+                *(f'{up}addrgenmode none', f'{up}up'),
+            ),
+            (
+                samples.wish('vlan:9', 'in', snaplen=96, filter='icmp'),
+                f'{interface}internal',
+                f'{port}other_config:transient=true',
+                source,
+                f'{mirror}dst_port=@source output_vlan=9 snaplen=96 '
+                'filter="icmp"',
+                *add,
+            ),
+            (
+                samples.wish(
+                    'port:out0', 'out', output=model.Port('row-out', 'out0')
                 ),
-            )
-
-    def test_each_column_has_its_word(self):
-        output = model.Port('row-out', 'out0')
-        for wish, words in (
-            (
-                samples.wish('vlan:9', snaplen=96, filter='icmp'),
-                ('output_vlan=9', 'snaplen=96', 'filter="icmp"'),
+                f'{interface}internal',
+                f'{port}other_config:transient=true',
+                source,
+                '--id=@output get Port row-out',
+                f'{mirror}src_port=@source output_port=@output',
+                *add,
             ),
             (
-                samples.wish('port:out0', output=output),
-                ('--id=@output', 'row-out', 'output_port=@output'),
-            ),
-            (
-                samples.wish('erspan:192.0.2.1:10'),
-                ('options:erspan_idx="0xa"', 'output_port=@port'),
+                samples.wish('erspan:192.0.2.1:10', 'out'),
+                f'{interface}erspan options:remote_ip="192.0.2.1" '
+                'options:erspan_ver="1" options:erspan_idx="0xa" '
+                'options:key="10"',
+                f'{port}tag=7 other_config:transient=true',
+                source,
+                f'{mirror}src_port=@source output_port=@port',
+                *add,
             ),
         ):
-            line = transaction.create_commands(samples.attachment(), wish)[0]
-            for word in words:
-                self.assertIn(word, shlex.split(line))
+            self.assertEqual(['ovs-vsctl', *expected], self.commands(wish))
 
     def test_a_port_without_vlan_or_mtu(self):
         found = samples.attachment(mtu=None)
         found = dataclasses.replace(
             found, port=dataclasses.replace(found.port, tag=None)
         )
-        (line, *_more) = transaction.create_commands(found, samples.wish())
+        line = ' '.join(self.commands(samples.wish(), found))
         for word in ('tag=', 'mtu_request='):
             self.assertNotIn(word, line)
