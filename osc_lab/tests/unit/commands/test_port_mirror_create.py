@@ -64,20 +64,6 @@ class TestCreate(mirrors.MirrorTest):
         self.assertEqual(before, self.database.rows())
         self.assertIn('.timer', self.calls.read_text())
 
-    def test_second_one_is_the_first(self):
-        made = self.create('--name', 'mine')
-        out, err = self.run_command(
-            'create', 'one', '--name', 'mine', '-f', 'json'
-        )
-        self.assertEqual(made['id'], json.loads(out)['id'])
-        self.assertIn('exists already', err)
-        self.assertEqual(1, len(self.ours()['Mirror']))
-        _out, err = self.run_command(
-            *('create', 'one', '--name', 'mine', '--direction', 'in'),
-            status=3,
-        )
-        self.assertIn('different mirror named mine', err)
-
     def test_dry_run(self):
         before = self.database.rows()
         made = self.create('--dry-run')
@@ -181,89 +167,6 @@ class TestCreate(mirrors.MirrorTest):
         status, _out, err = shell.run('port', 'mirror', 'create', 'one')
         self.assertEqual(1, status)
         self.assertIn('There is no way to the OVSDB of host1', err)
-
-    def test_an_output_that_carries_traffic(self):
-        self.database.plug(self.bridge, 'out0', statistics={'rx_packets': 1})
-        self.useFixture(
-            fixtures.MonkeyPatch(
-                'osc_lab.access.ovsdb.Database.statistics_interval',
-                lambda _self: 0.1,
-            )
-        )
-
-        def traffic(operations):
-            for row in self.database.tables['Interface'].values():
-                if row['name'] == 'out0':
-                    row['statistics']['rx_packets'] += 1
-
-        self.database.before = traffic
-        _out, err = self.run_command(
-            *('create', 'one', '--to', 'port:out0', '--wait', '0'), status=3
-        )
-        self.assertIn('it carries traffic', err)
-        self.database.before = lambda operations: None
-        self.create('--to', 'port:out0')
-        self.assert_kept_output('out0')
-
-    def assert_kept_output(self, name):
-        (mirror,) = self.ours()['Mirror']
-        ((_kind, output),) = mirror['output_port']
-        self.assertEqual(name, self.database.tables['Port'][output]['name'])
-
-    def test_a_vlan_in_use(self):
-        _out, err = self.run_command(
-            'create', 'one', '--to', 'vlan:3', '--wait', '0', status=3
-        )
-        self.assertIn('VLAN 3 of br-int is in use by tapone', err)
-        self.create('--to', 'vlan:4')
-
-    def test_a_tunnel_to_a_node_of_the_overlay(self):
-        there = {'remote_ip': '192.0.2.9'}
-        overlay = self.database.bridge('br-tun')
-        for name, kind, options in (
-            ('vxlan-1', 'vxlan', {**there, 'in_key': 'flow'}),
-            ('gre-1', 'gre', {**there, 'key': 'flow'}),
-            ('gre-2', 'gre', {'remote_ip': '192.0.2.8', 'key': '7'}),
-        ):
-            self.database.plug(overlay, name, type=kind, options=options)
-        before = self.database.rows()
-        for to, name in (
-            ('vxlan:192.0.2.9', 'vxlan-1'),
-            ('gre:192.0.2.9:7', 'gre-1'),
-        ):
-            _out, err = self.run_command(
-                'create', 'one', '--to', to, '--wait', '0', status=3
-            )
-            self.assertIn(f'The tunnel {name} to 192.0.2.9', err)
-        self.assertEqual(before, self.database.rows())
-        for to in ('erspan:192.0.2.9', 'vxlan:192.0.2.8', 'gre:192.0.2.8:9'):
-            self.create('--to', to)
-
-    def test_a_vlan_that_goes_to_vms(self):
-        database, words = self.database, ('create', 'one', '--wait', '0')
-        for name, bridge, ids in (
-            # No port of Neutron, and one on another bridge.
-            ('far0', self.bridge, {}),
-            ('taptwo', database.bridge('br-two'), {'iface-id': 'two'}),
-        ):
-            database.plug(bridge, name, external_ids=ids)
-        self.run_command(*words, '--to', 'vlan:4')
-        late = database.plug(
-            self.bridge, 'taplate', external_ids={'iface-id': 'late'}
-        )
-        before = database.rows()
-        _out, err = self.run_command(*words, '--to', 'vlan:5', status=3)
-        self.assertIn('of their own: taplate.', err)
-        database.tables['Port'][late]['trunks'] = [7]
-        self.run_command(*words, '--to', 'vlan:5')
-        # As OVN leaves its ports; what is asked does not grow with them.
-        database.tables['Port'] = before['Port']
-        database.tables['Port'][self.tap]['tag'] = []
-        database.before = lambda operations: self.assertNotIn(
-            'trunks', [where[0] for o in operations for where in o['where']]
-        )
-        _out, err = self.run_command(*words, '--to', 'vlan:6', status=3)
-        self.assertIn('of their own: tapone.', err)
 
     def test_an_old_switch(self):
         _out, err = self.run_command(
@@ -375,19 +278,6 @@ class TestCreate(mirrors.MirrorTest):
         self.assertIn('was removed again', err)
         self.database.before = lambda operations: None
         self.assert_none()
-
-    def test_a_port_that_was_made_anew(self):
-        made = self.create()
-        self.database.unplug(self.tap)
-        self.database.plug(
-            self.bridge, 'tapone', external_ids={'iface-id': mirrors.PORT}
-        )
-        (row,) = self.json('list')
-        self.assertEqual('blind', row['Health'])
-        again = self.create()
-        self.assertNotEqual(made['id'], again['id'])
-        (row,) = self.json('list')
-        self.assertEqual('idle', row['Health'])
 
     def test_no_guard(self):
         (self.folder / 'calls.noguard').touch()
