@@ -85,11 +85,13 @@ class TestRecords(testtools.TestCase):
         )
 
     def test_refuses_records_that_cannot_be(self):
+        """tcpdump keeps no more than 262,144 bytes of a packet."""
+        largest = record(1 << 18)
         records = capture.Records(1 << 30)
-        bad = struct.pack('<IIII', 1, 2, 1 << 30, 1 << 30)
-        self.assertRaises(
-            exceptions.OperationFailed, records.feed, HEADER + bad
-        )
+        self.assertEqual(HEADER + largest, records.feed(HEADER + largest))
+        longer = (1 << 18) + 1
+        bad = struct.pack('<IIII', 1, 2, longer, longer)
+        self.assertRaises(exceptions.OperationFailed, records.feed, bad)
 
 
 class TestCommand(testtools.TestCase):
