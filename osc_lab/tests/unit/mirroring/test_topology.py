@@ -10,13 +10,16 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+import dataclasses
 import re
 
 import testtools
 
 from osc_lab import exceptions
+from osc_lab.mirroring import marks
 from osc_lab.mirroring import model
 from osc_lab.mirroring import topology
+from osc_lab.tests.unit.mirroring import samples
 
 ID = '11111111-2222-3333-4444-555555555555'
 INT = model.Bridge('b-int', 'br-int', 'netdev', 'secure', ('m1', 'm2'))
@@ -139,6 +142,70 @@ web (port, {ID}, server srv, host host1)
       `- int-br-x (patch to nowhere)
 """,
             topology.text(draw()),
+        )
+
+    def test_labels(self):
+        """Mirrors, a port of ours, and what is wrong with an interface."""
+        bridge = model.Bridge('b', 'br', fail_mode='secure')
+        where = {'bridge': 'br', 'bridge_uuid': 'b'}
+        taken = marks.encode(samples.marked())
+        broken = dataclasses.replace(
+            plug('eth1', bridge, 'system').interface,
+            ofport=None,
+            link_state='down',
+            error='no such device',
+        )
+        output = plug('tpm0123456789', bridge, 'internal')
+        facts = topology.Facts(
+            (
+                model.Attachment(
+                    model.Interface('i1', 'tap1', ofport=5),
+                    model.Port('p1', 'tap1'),
+                    bridge,
+                ),
+            ),
+            (
+                topology.Plug(broken, model.Port('p', 'eth1', 9), bridge),
+                dataclasses.replace(
+                    output,
+                    port=dataclasses.replace(output.port, external_ids=taken),
+                ),
+                plug('tap1', model.Bridge('b-other', 'other'), 'internal'),
+            ),
+            (
+                model.Mirror('m1', 'sent', **where, select_src=('p1',)),
+                model.Mirror(
+                    *('m2', 'all'),
+                    **where,
+                    select_all=True,
+                    output_vlan=0,
+                ),
+                model.Mirror(
+                    *('m3', 'ours'),
+                    **where,
+                    select_src=('p1', 'p9'),
+                    select_dst=('p1',),
+                    output_port='p-tpm0123456789',
+                    output_name='tpm0123456789',
+                    output_vlan=7,
+                    external_ids=taken,
+                ),
+                model.Mirror('m4', 'others', **where, select_src=('p9',)),
+                model.Mirror('m5', 'far', bridge_uuid='x', select_all=True),
+            ),
+        )
+        port = model.NeutronPort('p', mac='fa:16', moving_to='host2')
+        self.assertEqual(
+            """\
+fa:16 (port, p, host host1, moving to host2)
+`- tap1 (system, ofport 5)
+   `- br (bridge, secure)
+      |- mirror sent (out, unknown) to nowhere
+      |- mirror all (both, unknown) to VLAN 0
+      |- mirror ours (both, osc-lab) to tpm0123456789
+      `- eth1 (system, link down, no such device) [VLAN 9]
+""",
+            topology.text(topology.graph(port, 'host1', facts)),
         )
 
     def test_many_tunnels_are_counted(self):
