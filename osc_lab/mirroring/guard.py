@@ -20,7 +20,12 @@ systemd runs, else as a process that ends by itself.
 The scripts are constants; values reach them as arguments.
 """
 
+import re
+
 from osc_lab.mirroring import marks
+
+#: The number of a process; other digits than these are none of one.
+_PROCESS = re.compile('[0-9]+')
 
 #: Arguments: id, UUID of the bridge, option --db of ovs-vsctl or ''.
 #: Its only chance may fall into a restart of ovsdb-server, so it waits.
@@ -130,7 +135,9 @@ def stop(mirror_id: str, guard: str) -> list[str]:
     kind, _space, process = guard.partition(' ')
     if kind == 'systemd':
         process = '0'
-    return _sh(_STOP, mirror_id, process if process.isdigit() else '')
+    if not _PROCESS.fullmatch(process):
+        process = ''
+    return _sh(_STOP, mirror_id, process)
 
 
 def bring_up(device: str) -> list[str]:
@@ -147,7 +154,7 @@ def known(text: str) -> str:
     """Return what a guard printed, or '' when it is no answer of ours."""
     text = text.strip()
     kind, _space, process = text.partition(' ')
-    if text == 'systemd' or (kind == 'pid' and process.isdigit()):
+    if text == 'systemd' or (kind == 'pid' and _PROCESS.fullmatch(process)):
         return text
     return ''
 

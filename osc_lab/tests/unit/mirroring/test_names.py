@@ -20,11 +20,8 @@ import testtools
 from osc_lab import exceptions
 from osc_lab.mirroring import amounts
 from osc_lab.mirroring import guard
-from osc_lab.mirroring import health
-from osc_lab.mirroring import marks
 from osc_lab.mirroring import model
 from osc_lab.mirroring import names
-from osc_lab.mirroring import table
 from osc_lab.mirroring import targets
 from osc_lab.tests.unit.mirroring import samples
 
@@ -129,47 +126,14 @@ class TestGuard(testtools.TestCase):
             ('systemd\n', 'systemd'),
             ('pid 12\n', 'pid 12'),
             ('pid x', ''),
+            ('pid \u0661', ''),
             ('', ''),
             ('pid 1; rm', ''),
         ):
             self.assertEqual(expected, guard.known(text))
 
     def test_all_are_looked_at_when_the_process_is_not_known(self):
-        self.assertEqual('', guard.stop('id', 'pid x')[-1])
-        self.assertEqual('', guard.stop('id', '')[-1])
+        for text in ('pid x', 'pid \u0661', ''):
+            self.assertEqual('', guard.stop('id', text)[-1])
         self.assertEqual('7', guard.stop('id', 'pid 7')[-1])
         self.assertEqual('0', guard.stop('id', 'systemd')[-1])
-
-
-class TestTable(testtools.TestCase):
-    def test_nothing_raw_reaches_a_terminal(self):
-        for name in samples.HOSTILE:
-            ids = marks.encode(
-                samples.marked(port_name=name, server_name=name, creator=name)
-            )
-            mirror = samples.mirror(
-                name=name, external_ids=ids, output_name=name, filter=name
-            )
-            (entry,) = health.entries(name, [mirror], [], samples.NOW, {})
-            cells = (*table.row(entry, samples.NOW, True), *table.show(entry))
-            for cell in cells:
-                if isinstance(cell, str):
-                    self.assertEqual(exceptions.printable(cell), cell)
-
-    def test_widths(self):
-        mirror = samples.mirror()
-        (entry,) = health.entries('cmp1', [mirror], [], samples.NOW, {})
-        for long, columns in ((False, table.LIST), (True, table.LONG)):
-            for cells in (
-                table.row(entry, samples.NOW, long),
-                table.unreachable('cmp1', long),
-            ):
-                self.assertEqual(len(columns), len(cells))
-        self.assertEqual(len(table.SHOW), len(table.show(entry)))
-
-    def test_found_by_name_and_ids(self):
-        mirror = samples.mirror()
-        (entry,) = health.entries('cmp1', [mirror], [], samples.NOW, {})
-        for text in ('m', 'row-mirror', 'mirror-id'):
-            self.assertTrue(table.matches(entry, text))
-        self.assertFalse(table.matches(entry, 'row'))

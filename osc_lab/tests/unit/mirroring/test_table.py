@@ -251,7 +251,9 @@ class TestPlan(testtools.TestCase):
 
     def test_what_would_be_made(self):
         plan = self.plan(rate=maker.Rate(1.26, 99.7))
-        operations = json.loads(plan.pop('transaction'))
+        text = plan.pop('transaction')
+        self.assertEqual(['[', ' {'], text.splitlines()[:2])
+        operations = json.loads(text)
         self.assertIn('port mirror create by me', operations[-1]['comment'])
         commands = plan.pop('commands').splitlines()
         self.assertEqual(
@@ -334,6 +336,7 @@ class TestPick(testtools.TestCase):
             error = self.assertRaises(exceptions.NotFound, self.pick, wanted)
             self.assertIn(f'"{wanted}"', str(error))
             self.assertNotIn('answer', str(error))
+            self.assertIn('"openstack port mirror list"', str(error))
         error = self.assertRaises(
             exceptions.NotFound, self.pick, 'x', ['cmp8', 'cmp9']
         )
@@ -348,6 +351,7 @@ class TestPick(testtools.TestCase):
             exceptions.NotFound, self.pick, 'm', (), elsewhere
         )
         self.assertIn('3 mirrors "m", on cmp1, cmp2', str(error))
+        self.assertIn('port mirror list --long', str(error))
 
 
 class TestSeconds(testtools.TestCase):
@@ -358,3 +362,19 @@ class TestSeconds(testtools.TestCase):
             (89.6, (90, '1m 30s')),
         ):
             self.assertEqual(expected, read(table.Seconds(value)))
+
+
+class TestNames(testtools.TestCase):
+    def test_nothing_raw_reaches_a_terminal(self):
+        for name in samples.HOSTILE:
+            ids = marks.encode(
+                samples.marked(port_name=name, server_name=name, creator=name)
+            )
+            mirror = samples.mirror(
+                name=name, external_ids=ids, output_name=name, filter=name
+            )
+            (entry,) = health.entries(name, [mirror], [], samples.NOW, {})
+            cells = (*table.row(entry, samples.NOW, True), *table.show(entry))
+            for cell in cells:
+                if isinstance(cell, str):
+                    self.assertEqual(exceptions.printable(cell), cell)
