@@ -309,9 +309,8 @@ def _linux(
 
 def _interface(interface: model.Interface) -> str:
     words = [interface.type or 'system']
-    ends = [interface.options.get(k) for k in ('local_ip', 'remote_ip')]
     if interface.type in TUNNELS:
-        words.append(_('to %s') % (ends[1] or '?'))
+        words.append(_('to %s') % interface.options.get('remote_ip', '?'))
     if interface.ofport is not None:
         words.append(f'ofport {interface.ofport}')
     if interface.mtu:

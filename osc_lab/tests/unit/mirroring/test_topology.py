@@ -67,7 +67,7 @@ def draw(name='web', **kwargs):
 class TestTrunk(testtools.TestCase):
     """A trunk with one subport, beside the trunk of another server."""
 
-    def draw(self, *names):
+    def draw(self, *names, without=()):
         """Return the way of the port whose interfaces have these names."""
         tbr, other = model.Bridge('b-t', 'tbr-1'), model.Bridge('b-o', 'tbr-2')
         plugs = {
@@ -93,7 +93,11 @@ class TestTrunk(testtools.TestCase):
                         model.Attachment(f.interface, f.port, f.bridge)
                         for f in found
                     ),
-                    tuple(plugs.values()),
+                    tuple(
+                        item
+                        for name, item in plugs.items()
+                        if name not in without
+                    ),
                     (),
                 ),
             )
@@ -125,6 +129,26 @@ sub (port, sub, host host1)
          `- br-int (bridge, netdev, secure) [VLAN 7] (see above)
 """,
             self.draw('spi'),
+        )
+
+    def test_what_ends_early(self):
+        """Nothing is behind a patch, or no device on the bridge of it."""
+        self.assertEqual(
+            """\
+sub (port, sub, host host1)
+`- br-int (bridge, netdev, secure) [VLAN 8]
+""",
+            self.draw('spi', without=('tap1', 'spt', 'tpi', 'tpi2')),
+        )
+        self.assertEqual(
+            """\
+sub (port, sub, host host1)
+`- tbr-1 (bridge)
+   |- spt = spi (patch) [VLAN 101]
+   |  `- br-int (bridge, netdev, secure) [VLAN 8]
+   `- tpt (patch to nowhere)
+""",
+            self.draw('spi', without=('tap1', 'tpi', 'tpi2')),
         )
 
 
@@ -173,6 +197,8 @@ web (port, {ID}, server srv, host host1)
                 plug('tap1', model.Bridge('b-other', 'other'), 'internal'),
             ),
             (
+                model.Mirror('m4', 'others', **where, select_src=('p9',)),
+                model.Mirror('m5', 'far', bridge_uuid='x', select_all=True),
                 model.Mirror('m1', 'sent', **where, select_src=('p1',)),
                 model.Mirror(
                     *('m2', 'all'),
@@ -190,8 +216,6 @@ web (port, {ID}, server srv, host host1)
                     output_vlan=7,
                     external_ids=taken,
                 ),
-                model.Mirror('m4', 'others', **where, select_src=('p9',)),
-                model.Mirror('m5', 'far', bridge_uuid='x', select_all=True),
             ),
         )
         port = model.NeutronPort('p', mac='fa:16', moving_to='host2')
@@ -208,10 +232,34 @@ fa:16 (port, p, host host1, moving to host2)
             topology.text(topology.graph(port, 'host1', facts)),
         )
 
-    def test_many_tunnels_are_counted(self):
-        text = topology.text(draw(tunnels=20))
-        self.assertEqual(8, text.count('vxlan-'))
-        self.assertIn('and 12 more of type vxlan', text)
+    def test_many_are_counted(self):
+        """Those that were not looked at, too."""
+        more = {
+            ('b-tun', 'vxlan'): 5,
+            ('b-tun', 'gre'): 2,
+            ('b-int', ''): 1,
+            ('elsewhere', 'stt'): 9,
+        }
+        seen = facts(tunnels=20)
+        graph = topology.graph(
+            model.NeutronPort(ID),
+            'host1',
+            dataclasses.replace(seen, more=more),
+        )
+        self.assertEqual(8, topology.text(graph).count('vxlan-'))
+        above = {child: parent for parent, child, _label in graph.edges}
+        self.assertEqual(
+            [
+                ('b-tun', 'and 2 more of type gre', 'interface'),
+                ('b-tun', 'and 17 more of type vxlan', 'interface'),
+                ('b-int', 'and 1 more of type system', 'interface'),
+            ],
+            [
+                (above[node.id], node.label, node.kind)
+                for node in graph.nodes
+                if node.label.startswith('and ')
+            ],
+        )
 
     def test_hybrid_plug_has_a_linux_bridge(self):
         text = topology.text(draw(device='qvo11111111-22'))
@@ -226,26 +274,117 @@ fa:16 (port, p, host host1, moving to host2)
         self.assertNotIn('\x1b', dot)
         self.assertIn('\\"; x -- y; \\"\\\\n', dot)
 
-    def test_dot_connects_all(self):
-        graph = draw()
-        dot = topology.dot(graph)
-        self.assertEqual(len(graph.nodes) - 1, dot.count(' -- '))
-        self.assertIn('label="VLAN 7"', dot)
+    def test_dot(self):
+        graph = draw(device='qvo1', tunnels=2)
+        self.assertEqual(
+            [
+                *('port', 'linux', 'linux', 'linux', 'interface', 'bridge'),
+                *('mirror', 'interface', 'bridge', 'tunnel', 'tunnel'),
+                'interface',
+            ],
+            [node.kind for node in graph.nodes],
+        )
+        self.assertEqual(
+            r"""graph port {
+  node [fontname="sans", margin="0.2,0.1"];
+  edge [fontname="sans"];
+  n0 [shape=oval, label="web (port,\nID,\nserver srv, host host1)"];
+  n1 [shape=box3d, label="tap1 (device)"];
+  n2 [shape=box3d, label="qbr1 (Linux bridge)"];
+  n3 [shape=box3d, label="qvb1 (veth)"];
+  n4 [shape=box, label="qvo1 (system, ofport 5, MTU\n1450, link up)"];
+  n5 [shape=box3d, label="br-int (bridge, netdev,\nsecure)"];
+  n6 [shape=note, label="mirror mine (in, unknown) to\nnowhere"];
+  n7 [shape=box, label="patch-tun = patch-int (patch)"];
+  n8 [shape=box3d, label="br-tun (bridge)"];
+  n9 [shape=cylinder, label="vxlan-1 (vxlan, to 192.0.2.1,\nofport 1)"];
+  n10 [shape=cylinder, label="vxlan-2 (vxlan, to 192.0.2.2,\nofport 1)"];
+  n11 [shape=box, label="int-br-x (patch to nowhere)"];
+  n0 -- n1;
+  n1 -- n2;
+  n2 -- n3;
+  n3 -- n4;
+  n4 -- n5 [label="VLAN 7"];
+  n5 -- n6;
+  n5 -- n7;
+  n7 -- n8;
+  n8 -- n9;
+  n8 -- n10;
+  n5 -- n11;
+}
+""",
+            topology.dot(graph).replace(ID, 'ID'),
+        )
+
+    def test_kinds(self):
+        """Of what is drawn; those of other bridges are in the test above."""
+        bridge = model.Bridge('b-int', 'br-int')
+        plugs = [
+            plug('eth0', bridge, 'system'),
+            plug('geneve0', bridge, 'geneve'),
+            plug('gre0', bridge, 'gre', remote_ip='192.0.2.1'),
+            plug('stt0', bridge, 'stt', local_ip='192.0.2.2'),
+        ]
+        found = facts().attachments
+        graph = topology.graph(
+            model.NeutronPort(ID), 'host1', topology.Facts(found, plugs, ())
+        )
+        self.assertEqual(
+            {
+                'eth0 (system, ofport 1)': 'interface',
+                'geneve0 (geneve, to ?, ofport 1)': 'tunnel',
+                'gre0 (gre, to 192.0.2.1, ofport 1)': 'tunnel',
+                'stt0 (stt, to ?, ofport 1)': 'tunnel',
+            },
+            {node.label: node.kind for node in graph.nodes[3:]},
+        )
 
     def test_dot_breaks_long_labels(self):
-        labels = re.findall('label="(.*)"', topology.dot(draw(name='n' * 50)))
+        name = f'{"n" * 25}-{"n" * 25}'
+        labels = re.findall('label="(.*)"', topology.dot(draw(name=name)))
         lines = [line for label in labels for line in label.split(r'\n')]
-        self.assertIn('n' * 50, lines)
+        self.assertIn(name, lines)
         # A name or an ID is not broken; all else is.
         wide = [line for line in lines if len(line) > 36 and ' ' in line]
         self.assertEqual([], wide)
         self.assertGreater(len(lines), len(labels))
 
-    def test_port_that_is_not_there(self):
-        self.assertRaises(
-            exceptions.NotFound,
-            topology.graph,
-            model.NeutronPort(ID),
-            'host1',
-            topology.Facts((), (), ()),
+    def test_a_long_chain_of_bridges(self):
+        """Beside a short one, which makes it no shorter."""
+
+        def chain(name, length):
+            bridges = [INT]
+            bridges += [
+                model.Bridge(f'{name}{n}', f'{name}{n}')
+                for n in range(1, length)
+            ]
+            for n, bridge in enumerate(bridges):
+                yield plug(f'{name}r{n}', bridge, peer=f'{name}l{n + 1}')
+                if n:
+                    yield plug(f'{name}l{n}', bridge, peer=f'{name}r{n - 1}')
+
+        plugs = (*chain('short', 5), *chain('long', 2000))
+        seen = dataclasses.replace(facts(), plugs=plugs)
+        graph = topology.graph(samples.neutron(), 'cmp1', seen)
+        for text in (topology.text(graph), topology.dot(graph)):
+            self.assertIn('short4 (bridge)', text)
+            self.assertIn('long64 (bridge)', text)
+            self.assertNotIn('long65', text.replace('longl65', ''))
+        *_others, (above, last, label) = graph.edges
+        self.assertEqual(('p-longr64', ''), (above, label))
+        (node,) = [node for node in graph.nodes if node.id == last]
+        self.assertEqual(
+            ('bridge', 'and what is behind it'), (node.kind, node.label)
         )
+
+    def test_port_that_is_not_there(self):
+        for name, shown in (('web', 'web'), ('', ID)):
+            error = self.assertRaises(
+                exceptions.NotFound,
+                topology.graph,
+                model.NeutronPort(ID, name),
+                'host1',
+                topology.Facts((), (), ()),
+            )
+            self.assertIn(f'host1 has the port {shown}', str(error))
+            self.assertIn('openstack port show', str(error))
