@@ -38,7 +38,7 @@ def packet(microseconds, data):
 class TestMerge(testtools.TestCase):
     def setUp(self):
         super().setUp()
-        self.now = 0.0
+        self.now = self.began = 1e6
 
     def merge(self, size=1 << 20, limit=None):
         return merge.Merge(
@@ -60,15 +60,55 @@ class TestMerge(testtools.TestCase):
 
     def test_header_names_the_ends(self):
         merged = self.merge()
-        self.assertEqual(b'', merged.feed(MICRO, 0))
+        self.assertEqual(b'', merged.feed(MICRO))
         self.assertFalse(merged.started)
         header = merged.feed(MICRO, 1)
         self.assertTrue(merged.started)
-        kinds, bodies = zip(*test_capture.blocks(header), strict=True)
-        self.assertEqual((0x0A0D0D0A, 1, 1), kinds)
-        self.assertIn(b'hosta web', bodies[1])
-        self.assertIn('hostb ö'.encode(), bodies[2])
+        magic = b'\x4d\x3c\x2b\x1a'
+        self.assertEqual(
+            [
+                # Version 1.0, of any length.
+                (0x0A0D0D0A, magic + b'\1\0\0\0' + b'\xff' * 8),
+                self.interface(b'hosta web'),
+                self.interface('hostb ö'.encode()),
+            ],
+            list(test_capture.blocks(header)),
+        )
         self.assertEqual(len(header), merged.bytes)
+
+    def interface(self, name):
+        """Return the block of one: Ethernet, 262,144 bytes, nanoseconds."""
+        return 1, b''.join(
+            (
+                b'\1\0\0\0\0\0\4\0',
+                struct.pack('<HH', 2, len(name)),
+                name + bytes(-len(name) % 4),
+                b'\x09\0\1\0\x09\0\0\0',
+                bytes(4),
+            )
+        )
+
+    def test_headers_of_any_kind(self):
+        """Of both byte orders; above the link type are other numbers."""
+        link = 1 | 0x14000000
+        long, odd = 'ü' * 600, 'web \udcff'
+        merged = merge.Merge((long, odd), 1 << 20)
+        little = struct.pack('<IHHiIII', 0xA1B23C4D, 2, 4, 0, 0, 1 << 18, link)
+        big = struct.pack('>IHHiIII', 0xA1B2C3D4, 2, 4, 0, 0, 1 << 18, link)
+        out = merged.feed(little + struct.pack('<IIII', 1, 5, 1, 2) + b'n', 0)
+        out += merged.feed(big + struct.pack('>IIII', 1, 6, 1, 2) + b'm', 1)
+        out += merged.feed(b'', 0, last=True)
+        _section, *interfaces = list(test_capture.blocks(out))[:3]
+        self.assertEqual(
+            [
+                self.interface('ü'.encode() * 500),
+                self.interface(b'web ?'),
+            ],
+            interfaces,
+        )
+        self.assertEqual(
+            [(0, 1000000005, b'n'), (1, 1000006000, b'm')], self.packets(out)
+        )
 
     def test_order_is_that_of_time(self):
         merged = self.merge()
@@ -77,9 +117,9 @@ class TestMerge(testtools.TestCase):
         out += merged.feed(NANO + nano, 1)
         # Of the other end nothing is there that might be earlier.
         self.assertEqual([(1, 4999, b'a')], self.packets(out))
-        self.now = merge.HOLD - 0.1
+        self.now = self.began + 2.4
         self.assertEqual(b'', merged.feed(b'', 0))
-        self.now = merge.HOLD
+        self.now = self.began + 2.5
         out = merged.feed(b'', 0)
         self.assertEqual([(0, 5000, b'b'), (0, 9000, b'd')], self.packets(out))
 
@@ -142,6 +182,19 @@ class TestMerge(testtools.TestCase):
             merged.feed(data, 0)
         merged.feed(b'', 0, last=True)
         self.assertEqual(20, merged.packets)
+
+    def test_what_waits_takes_more_than_its_bytes(self):
+        self.useFixture(
+            fixtures.MonkeyPatch('osc_lab.mirroring.merge.EARLY', 10 * 257)
+        )
+        merged = self.merge()
+        for data in (MICRO, *(packet(number, b'x') for number in range(99))):
+            merged.feed(data)
+        out = merged.feed(MICRO, 1) + merged.feed(b'', last=True)
+        self.assertEqual(
+            [number * 1000 for number in range(89, 99)],
+            [time for _end, time, _data in self.packets(out)],
+        )
 
     def test_what_is_full_takes_nothing_more(self):
         merged = self.merge(size=400)
