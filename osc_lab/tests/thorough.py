@@ -66,6 +66,28 @@ def model(runs, steps, thorough=10_000):
     )
 
 
+class Reached:
+    """Sees that examples of a property come to what it is about.
+
+    A property that tries only what is refused holds for nearly any code.
+
+    :param least: how many examples have to
+    """
+
+    def __init__(self, test, least=12):
+        self._tried = self._reached = 0
+        test.addCleanup(self._judge, test, least)
+
+    def count(self, reached):
+        """Count an example, and whether it comes to it."""
+        self._tried += 1
+        self._reached += bool(reached)
+
+    def _judge(self, test, least):
+        if self._tried:
+            test.assertGreaterEqual(self._reached, least)
+
+
 class Pairs:
     """Counts the pairs of a step and a fault that a test tries.
 

@@ -38,15 +38,48 @@ from osc_lab.tests import strings
 from osc_lab.tests import thorough
 from osc_lab.tests.unit.mirroring import samples
 
-#: Text near what options take.
-NEAR = st.one_of(
-    strings.HOSTILE,
-    st.from_regex(r'[0-9²٣]{0,20}[smhdKMGib]{0,3}', fullmatch=True),
-    st.from_regex(
-        r'(gre|erspan|vxlan|port|vlan|interface)?:?\[?[0-9a-f:.]*\]?:?[0-9]*',
-        fullmatch=True,
-    ),
+#: What options take, in each form.
+DURATIONS = st.one_of(
+    st.integers(1, 30 * 86400).map(str),
+    st.lists(
+        st.builds('{}{}'.format, st.integers(1, 9), st.sampled_from('smhd')),
+        min_size=1,
+        max_size=3,
+    ).map(''.join),
 )
+SIZES = st.builds(
+    '{}{}{}'.format,
+    st.integers(1, 10**12 - 1),
+    st.sampled_from(['', 'K', 'm', 'G']),
+    st.sampled_from(['', 'B', 'iB']),
+)
+TUNNELS = st.sampled_from(['gre', 'erspan', 'vxlan'])
+NUMBERS = st.integers(0, 2**20 - 1)
+TARGETS = st.one_of(
+    st.just('interface'),
+    st.builds('vlan:{}'.format, st.integers(1, 4094)),
+    st.builds('port:{}'.format, st.text(min_size=1, max_size=15)),
+    st.builds('{}:192.0.2.1:{}'.format, TUNNELS, NUMBERS),
+    st.builds('{}:[2001:db8::1]:{}'.format, TUNNELS, NUMBERS),
+    st.builds('{}:2001:db8::1'.format, TUNNELS),
+)
+GUARDS = st.just('systemd') | st.builds('pid {}'.format, st.integers(1))
+
+
+@st.composite
+def near(draw, taken):
+    """Return such a text, and whether a place of it was exchanged."""
+    text = draw(taken)
+    if draw(st.integers(0, 3)):
+        return text, False
+    start = draw(st.integers(0, len(text)))
+    end = start + draw(st.integers(0, 2))
+    other = draw(
+        strings.HOSTILE | st.sampled_from([*':[]- 0²٣sdKB', '9' * 12])
+    )
+    return text[:start] + other + text[end:], True
+
+
 IDS = st.dictionaries(
     st.one_of(
         st.sampled_from([marks.PREFIX + 'created', marks.PREFIX + 'expires']),
@@ -65,17 +98,33 @@ IDS = st.dictionaries(
 
 
 class TestOptions(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.reached = thorough.Reached(self)
+
+    def take(self, given, function, *options):
+        """Return whether a text is taken, and as what."""
+        text, spoiled = given
+        good, found = strings.attempt(function, *options, text)
+        self.assertTrue(good or spoiled, found)
+        self.reached.count(good)
+        return good, found
+
     @thorough.prop()
-    @hypothesis.given(NEAR)
-    def test_amounts(self, text):
-        good, found = strings.attempt(amounts.duration, '--ttl', text)
+    @hypothesis.given(near(DURATIONS))
+    def test_durations(self, given):
+        good, found = self.take(given, amounts.duration, '--ttl')
         if good:
             self.assertLess(datetime.timedelta(), found)
             self.assertLessEqual(found, amounts.LONGEST)
-        good, found = strings.attempt(amounts.size, '--max-size', text)
+            self.assertEqual(found, amounts.lifetime('--ttl', given[0]))
+
+    @thorough.prop()
+    @hypothesis.given(near(SIZES))
+    def test_sizes(self, given):
+        good, found = self.take(given, amounts.size, '--max-size')
         if good:
             self.assertGreater(found, 0)
-        strings.attempt(amounts.lifetime, '--ttl', text)
 
     @thorough.prop()
     @hypothesis.given(st.integers(1, 30 * 86400))
@@ -97,9 +146,9 @@ class TestOptions(testtools.TestCase):
             self.assertEqual(set(), strings.moves_terminals(show(number)))
 
     @thorough.prop()
-    @hypothesis.given(NEAR)
-    def test_targets(self, text):
-        good, target = strings.attempt(targets.parse, text)
+    @hypothesis.given(near(TARGETS))
+    def test_targets(self, given):
+        good, target = self.take(given, targets.parse)
         if good:
             self.assertEqual(target, targets.parse(str(target)))
             transaction.interface_type(target)
@@ -121,9 +170,12 @@ class TestOptions(testtools.TestCase):
         self.assertRegex(name[-5:], '-[0-9a-f]{4}')
 
     @thorough.prop()
-    @hypothesis.given(st.one_of(strings.HOSTILE, st.integers().map(str)))
-    def test_what_a_guard_says(self, text):
+    @hypothesis.given(near(GUARDS))
+    def test_what_a_guard_says(self, given):
+        text, spoiled = given
         found = guard.known(text)
+        self.assertTrue(found or spoiled, text)
+        self.reached.count(found)
         self.assertEqual(set(), strings.moves_terminals(found))
         self.assertRegex(guard.stop('id', text)[-1], r'^[0-9]*\Z')
         self.assertIsInstance(capture.dropped(text), int | None)
@@ -291,35 +343,6 @@ class TestGraphs(testtools.TestCase):
         for line in dot.splitlines():
             # Quotes come in pairs, so that no label ends early.
             self.assertEqual(0, len(re.findall(r'(?<!\\)"', line)) % 2, line)
-
-    def test_a_long_chain_of_bridges(self):
-        bridges = [model.Bridge(f'b{n}', f'br{n}') for n in range(2000)]
-        plugs = [
-            topology.Plug(
-                model.Interface(
-                    f'{name}{n}', f'{name}{n}', 'patch', options={'peer': peer}
-                ),
-                model.Port(f'p{name}{n}', f'{name}{n}'),
-                bridge,
-            )
-            for n, bridge in enumerate(bridges)
-            for name, peer in (('l', f'r{n - 1}'), ('r', f'l{n + 1}'))
-        ]
-        attachment = samples.attachment()
-        facts = topology.Facts(
-            (
-                model.Attachment(
-                    attachment.interface, attachment.port, bridges[0]
-                ),
-            ),
-            tuple(plugs),
-            (),
-        )
-        graph = topology.graph(samples.neutron(), 'cmp1', facts)
-        for text in (topology.text(graph), topology.dot(graph)):
-            self.assertIn('br64 (bridge)', text)
-            self.assertNotIn('br65 (bridge)', text)
-            self.assertIn('and what is behind it', text)
 
 
 class TestErrors(testtools.TestCase):
