@@ -84,23 +84,19 @@ class TestTrunk(testtools.TestCase):
         }
         found = [plugs[name] for name in names]
         port = found[0].interface.external_ids['iface-id']
-        return topology.text(
-            topology.graph(
-                model.NeutronPort(port, port),
-                'host1',
-                topology.Facts(
-                    tuple(
-                        model.Attachment(f.interface, f.port, f.bridge)
-                        for f in found
-                    ),
-                    tuple(
-                        item
-                        for name, item in plugs.items()
-                        if name not in without
-                    ),
-                    (),
+        return topology.graph(
+            model.NeutronPort(port, port),
+            'host1',
+            topology.Facts(
+                tuple(
+                    model.Attachment(f.interface, f.port, f.bridge)
+                    for f in found
                 ),
-            )
+                tuple(
+                    item for name, item in plugs.items() if name not in without
+                ),
+                (),
+            ),
         )
 
     def test_parent(self):
@@ -114,10 +110,15 @@ parent (port, parent, host host1)
       `- spt = spi (patch) [VLAN 101]
          `- br-int (bridge, netdev, secure) [VLAN 8] (see above)
 """,
-            self.draw('tap1', 'tpi'),
+            topology.text(self.draw('tap1', 'tpi')),
         )
 
     def test_subport(self):
+        graph = self.draw('spi')
+        self.assertEqual(
+            ['port', 'interface', 'bridge'],
+            [node.kind for node in graph.nodes[:3]],
+        )
         self.assertEqual(
             """\
 sub (port, sub, host host1)
@@ -128,7 +129,7 @@ sub (port, sub, host host1)
       `- tpt = tpi (patch)
          `- br-int (bridge, netdev, secure) [VLAN 7] (see above)
 """,
-            self.draw('spi'),
+            topology.text(graph),
         )
 
     def test_what_ends_early(self):
@@ -138,7 +139,9 @@ sub (port, sub, host host1)
 sub (port, sub, host host1)
 `- br-int (bridge, netdev, secure) [VLAN 8]
 """,
-            self.draw('spi', without=('tap1', 'spt', 'tpi', 'tpi2')),
+            topology.text(
+                self.draw('spi', without=('tap1', 'spt', 'tpi', 'tpi2'))
+            ),
         )
         self.assertEqual(
             """\
@@ -148,7 +151,7 @@ sub (port, sub, host host1)
    |  `- br-int (bridge, netdev, secure) [VLAN 8]
    `- tpt (patch to nowhere)
 """,
-            self.draw('spi', without=('tap1', 'tpi', 'tpi2')),
+            topology.text(self.draw('spi', without=('tap1', 'tpi', 'tpi2'))),
         )
 
 
@@ -250,14 +253,14 @@ fa:16 (port, p, host host1, moving to host2)
         above = {child: parent for parent, child, _label in graph.edges}
         self.assertEqual(
             [
-                ('b-tun', 'and 2 more of type gre', 'interface'),
-                ('b-tun', 'and 17 more of type vxlan', 'interface'),
-                ('b-int', 'and 1 more of type system', 'interface'),
+                ('b-tun', 'b-tun/gre', 'and 2 more of type gre'),
+                ('b-tun', 'b-tun/vxlan', 'and 17 more of type vxlan'),
+                ('b-int', 'b-int/', 'and 1 more of type system'),
             ],
             [
-                (above[node.id], node.label, node.kind)
+                (above[node.id], node.id, node.label)
                 for node in graph.nodes
-                if node.label.startswith('and ')
+                if node.label.startswith('and ') and node.kind == 'interface'
             ],
         )
 
@@ -278,11 +281,20 @@ fa:16 (port, p, host host1, moving to host2)
         graph = draw(device='qvo1', tunnels=2)
         self.assertEqual(
             [
-                *('port', 'linux', 'linux', 'linux', 'interface', 'bridge'),
-                *('mirror', 'interface', 'bridge', 'tunnel', 'tunnel'),
-                'interface',
+                (ID, 'port'),
+                ('tap1', 'linux'),
+                ('qbr1', 'linux'),
+                ('qvb1', 'linux'),
+                ('i1', 'interface'),
+                ('b-int', 'bridge'),
+                ('m1', 'mirror'),
+                ('p-patch-tun', 'interface'),
+                ('b-tun', 'bridge'),
+                ('i-vxlan-1', 'tunnel'),
+                ('i-vxlan-2', 'tunnel'),
+                ('p-int-br-x', 'interface'),
             ],
-            [node.kind for node in graph.nodes],
+            [(node.id, node.kind) for node in graph.nodes],
         )
         self.assertEqual(
             r"""graph port {
@@ -363,19 +375,32 @@ fa:16 (port, p, host host1, moving to host2)
                 if n:
                     yield plug(f'{name}l{n}', bridge, peer=f'{name}r{n - 1}')
 
-        plugs = (*chain('short', 5), *chain('long', 2000))
+        plugs = (
+            *chain('short', 5),
+            *chain('long', 2000),
+            *chain('other', 100),
+        )
         seen = dataclasses.replace(facts(), plugs=plugs)
         graph = topology.graph(samples.neutron(), 'cmp1', seen)
         for text in (topology.text(graph), topology.dot(graph)):
             self.assertIn('short4 (bridge)', text)
             self.assertIn('long64 (bridge)', text)
             self.assertNotIn('long65', text.replace('longl65', ''))
-        *_others, (above, last, label) = graph.edges
-        self.assertEqual(('p-longr64', ''), (above, label))
-        (node,) = [node for node in graph.nodes if node.id == last]
         self.assertEqual(
-            ('bridge', 'and what is behind it'), (node.kind, node.label)
+            [
+                (f'p-{name}r64/more', 'bridge', 'and what is behind it')
+                for name in ('long', 'other')
+            ],
+            [
+                (node.id, node.kind, node.label)
+                for node in graph.nodes
+                if 'behind' in node.label
+            ],
         )
+        for name in ('long', 'other'):
+            self.assertIn(
+                (f'p-{name}r64', f'p-{name}r64/more', ''), graph.edges
+            )
 
     def test_port_that_is_not_there(self):
         for name, shown in (('web', 'web'), ('', ID)):
