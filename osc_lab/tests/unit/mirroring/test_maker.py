@@ -1,0 +1,518 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""How a mirror is made on its host, against rows and a shell at hand."""
+
+import datetime
+import types
+from unittest import mock
+
+import fixtures
+import testtools
+
+from osc_lab import exceptions
+from osc_lab.mirroring import guard
+from osc_lab.mirroring import health
+from osc_lab.mirroring import host as host_
+from osc_lab.mirroring import maker
+from osc_lab.mirroring import marks
+from osc_lab.mirroring import model
+from osc_lab.mirroring import names
+from osc_lab.mirroring import targets
+from osc_lab.mirroring import transaction
+from osc_lab.tests.unit.mirroring import samples
+
+#: As OVSDB answers: two guards, three rows, a change and a comment.
+ANSWERS = [{}, {}, {}, {}, {'uuid': ['uuid', 'row-new']}, {'count': 1}, {}]
+
+
+def answer(status=0, text='systemd\n', stderr=''):
+    return types.SimpleNamespace(status=status, text=text, stderr=stderr)
+
+
+class MakerTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.log = self.useFixture(fixtures.FakeLogger())
+        self.slept = []
+        self.useFixture(fixtures.MonkeyPatch('time.sleep', self.slept.append))
+        self.database = mock.create_autospec(host_.Database, instance=True)
+        self.shell = mock.create_autospec(host_.Shell, instance=True)
+        self.shell.run.return_value = answer()
+        self.found = samples.attachment()
+        self.database.attachments.side_effect = lambda _port: [self.found]
+        self.database.overlays.return_value = ()
+        self.database.interface.return_value = model.Interface(
+            'row-made', 'tpm', ofport=1
+        )
+        self.database.transact.side_effect = self.transact
+        self.database.mirror.side_effect = self.mirror
+        self.rows = {}
+        self.problems = []
+        self.snapshot()
+
+    def transact(self, operations):
+        """Refuse when a problem is left; else keep the rows."""
+        if self.problems:
+            problem = self.problems.pop(0)
+            if problem is not None:
+                raise problem
+        self.rows = {
+            item['table']: item['row']
+            for item in operations
+            if item['op'] == 'insert'
+        }
+        return ANSWERS
+
+    def mirror(self, uuid):
+        """Return the row that was made, as it is read."""
+        self.assertEqual('row-new', uuid)
+        row = self.rows['Mirror']
+        return samples.mirror(
+            uuid=uuid,
+            name=row['name'],
+            bridge='',
+            bridge_uuid='',
+            packets=0,
+            external_ids=dict(row['external_ids'][1]),
+        )
+
+    def snapshot(self, *mirrors):
+        bridge = self.found.bridge
+        self.database.snapshot.return_value = model.Snapshot(
+            mirrors, [], [bridge]
+        )
+
+    def maker(self, to='gre:192.0.2.1', shell=True, **request):
+        values = {
+            'direction': model.Direction.BOTH,
+            'target': targets.parse(to),
+            'lifetime': samples.HOUR,
+        }
+        host = host_.Host(
+            'cmp1',
+            self.database,
+            self.shell if shell else None,
+            'unix:/db',
+        )
+        return maker.Maker(
+            host,
+            samples.neutron(server_name='vm'),
+            maker.Request(**{**values, **request}),
+            'me',
+        )
+
+    def asked(self):
+        """Return what the shell was asked to run."""
+        calls, self.shell.run.mock_calls = self.shell.run.mock_calls, []
+        return calls
+
+    def made_marks(self):
+        return marks.decode(dict(self.rows['Mirror']['external_ids'][1]))
+
+    def removals(self):
+        """Return (mirrors, ports) of each transaction that removes."""
+        return [
+            [change[2][1] for change in call.args[0][0]['mutations']]
+            for call in self.database.transact.mock_calls
+            if call.args[0][0]['op'] == 'mutate'
+        ]
+
+
+class TestLook(MakerTest):
+    def test_wish(self):
+        before = datetime.datetime.now(datetime.UTC)
+        found, wish = self.maker(
+            'interface',
+            direction=model.Direction.IN,
+            snaplen=96,
+            filter='icmp',
+            purpose='capture',
+        ).look()
+        self.assertIs(self.found, found)
+        self.database.attachments.assert_called_once_with(samples.PORT_ID)
+        created = wish.marks.created
+        self.assertEqual(0, created.microsecond)
+        self.assertLess(abs((created - before).total_seconds()), 60)
+        name = names.default_name(
+            samples.PORT_ID, wish.direction, wish.target, 96, 'icmp'
+        )
+        self.assertEqual(
+            transaction.Wish(
+                name=name,
+                direction=model.Direction.IN,
+                target=targets.parse('interface'),
+                device=names.device(wish.marks.id),
+                marks=samples.marked(
+                    id=wish.marks.id,
+                    name=name,
+                    purpose='capture',
+                    direction='in',
+                    created=created,
+                    expires=created + samples.HOUR,
+                ),
+                snaplen=96,
+                filter='icmp',
+            ),
+            wish,
+        )
+        self.assertEqual(36, len(wish.marks.id))
+
+    def test_a_name_and_no_end(self):
+        _found, wish = self.maker(name='mine', lifetime=None).look()
+        self.assertEqual(('mine', 'mine'), (wish.name, wish.marks.name))
+        self.assertIsNone(wish.marks.expires)
+        self.assertEqual('mirror', wish.marks.purpose)
+
+    def test_each_has_an_id(self):
+        ids = {self.maker().look()[1].marks.id for _number in range(2)}
+        self.assertEqual(2, len(ids))
+
+    def test_a_port_that_shall_receive(self):
+        output = model.Port('row-out', 'out0')
+        self.database.port.return_value = (
+            output,
+            model.Interface('row-in', 'out0'),
+            'row-bridge',
+        )
+        making = self.maker('port:out0')
+        _found, wish = making.look()
+        self.database.port.assert_called_with('out0')
+        self.assertIs(output, wish.output)
+        self.database.statistics_interval.return_value = 0
+        self.database.statistics.return_value = {'rx_packets': 1}
+        self.database.mirrors.return_value = []
+        self.assertRaises(exceptions.Conflict, making.check_output, wish)
+        # Others have none to look at.
+        making = self.maker()
+        making.check_output(making.look()[1])
+
+    def test_what_cannot_be(self):
+        error = self.assertRaises(
+            exceptions.InvalidInput, self.maker, 'interface', False
+        )
+        self.assertIn('cmp1', str(error))
+        self.assertIn('--ssh', str(error))
+        self.database.overlays.return_value = ('far',)
+        self.assertRaises(exceptions.Conflict, self.maker().look)
+        self.database.attachments.side_effect = lambda _port: []
+        error = self.assertRaises(exceptions.Conflict, self.maker().look)
+        self.assertIn('cmp1 has no interface of port web', str(error))
+
+    def test_rate(self):
+        statistics = {'rx_packets': 9, 'tx_packets': 1, 'tx_bytes': 10}
+        found = samples.attachment(statistics=statistics)
+        self.database.statistics_interval.return_value = 5
+        for after, expected in (
+            (
+                {'rx_packets': 10, 'tx_packets': 5, 'rx_bytes': 20}
+                | {'tx_bytes': 40},
+                (1, 80),
+            ),
+            # The port was made anew.
+            ({'rx_packets': 1}, (0, 0)),
+        ):
+            self.database.statistics.return_value = after
+            rate = self.maker().rate(found)
+            self.database.statistics.assert_called_with('row-interface')
+            self.assertEqual(expected, (rate.packets, rate.bits))
+
+
+class TestMake(MakerTest):
+    def test_made(self):
+        made = self.maker('interface').make()
+        ours = self.made_marks()
+        device = names.device(ours.id)
+        self.assertEqual(
+            (device, True, True), (made.device, made.new, made.guarded)
+        )
+        self.assertEqual('systemd', ours.guard)
+        entry = made.entry
+        self.assertEqual(
+            ('cmp1', (), 'br-int', 'row-bridge', health.Maker.OSC_LAB),
+            (
+                *(entry.host, entry.ports, entry.bridge, entry.bridge_uuid),
+                entry.maker,
+            ),
+        )
+        self.assertEqual(
+            (health.Health.IDLE, frozenset()), (entry.health, entry.problems)
+        )
+        self.assertEqual(
+            ('row-new', 'br-int', 'row-bridge'),
+            (
+                *(entry.mirror.uuid, entry.mirror.bridge),
+                entry.mirror.bridge_uuid,
+            ),
+        )
+        self.assertEqual(
+            [
+                mock.call(
+                    guard.start(ours.id, 3600.0, 'row-bridge', 'unix:/db'),
+                    check=False,
+                ),
+                mock.call(guard.bring_up(device), check=True),
+            ],
+            self.asked(),
+        )
+        self.database.interface.assert_called_once_with(device)
+        comment = self.database.transact.mock_calls[0].args[0][-1]
+        self.assertIn('create by me', comment['comment'])
+        self.assertEqual('', self.log.output)
+
+    def test_without_a_guard(self):
+        for shell, lifetime, guarded in (
+            (False, samples.HOUR, False),
+            (True, None, True),
+        ):
+            made = self.maker(shell=shell, lifetime=lifetime).make()
+            self.assertEqual(guarded, made.guarded)
+            self.assertEqual([], self.asked())
+            self.assertEqual('', self.made_marks().guard)
+
+    def test_a_guard_that_cannot_be(self):
+        for told, reason in (
+            (answer(3, 'systemd', 'no vsctl'), '(no vsctl)'),
+            (answer(3, ''), '(status 3)'),
+            (answer(0, 'nonsense'), '(status 0)'),
+        ):
+            self.shell.run.return_value = told
+            made = self.maker().make()
+            self.assertFalse(made.guarded)
+            self.assertIn(f'No guard on cmp1 {reason}', self.log.output)
+
+    def test_packets_are_waited_for(self):
+        now = [0.0]
+        self.useFixture(fixtures.MonkeyPatch('time.monotonic', lambda: now[0]))
+        seen = []
+
+        def look(uuid):
+            seen.append(now[0])
+            now[0] += 1
+            return self.mirror(uuid)
+
+        self.database.mirror.side_effect = look
+        self.maker().make()
+        self.assertEqual(1, len(seen))
+        self.maker().make(5)
+        self.assertEqual(1 + 5, len(seen))
+
+    def test_one_that_is_gone_at_once(self):
+        self.database.mirror.side_effect = lambda _uuid: None
+        error = self.assertRaises(
+            exceptions.OperationFailed, self.maker().make
+        )
+        self.assertIn('removed again', str(error))
+        self.assertIn('port mirror list', str(error))
+
+
+class TestFailures(MakerTest):
+    def fail(self, kind=exceptions.LabError, **request):
+        """Make one in vain; return the error and the command for people."""
+        return self.assertRaises(kind, self.maker(**request).make)
+
+    def stopped(self):
+        """Return whether the guard was ended."""
+        calls = self.asked()
+        self.assertIn('osc-lab-guard', calls[0].args[0][2])
+        return any('.timer' in call.args[0][2] for call in calls[1:])
+
+    def test_others_change_the_bridge(self):
+        self.problems = [model.Stale('x'), model.Stale('x')]
+        self.maker().make()
+        self.assertEqual(3, len(self.database.transact.mock_calls))
+        self.assertEqual(2, len(self.slept))
+        for seconds, most in zip(self.slept, (0.02, 0.04), strict=True):
+            self.assertTrue(0 <= seconds <= most)
+        self.assertFalse(self.stopped())
+
+    def test_they_never_stop(self):
+        self.problems = [model.Stale('x')] * 99
+        error = self.fail(exceptions.Conflict)
+        self.assertEqual(60, len(self.slept))
+        self.assertIn('keep changing the bridge on cmp1', str(error))
+        self.assertTrue(self.stopped())
+
+    def test_refused(self):
+        self.problems = [model.Refused('no')]
+        self.fail(model.Refused)
+        self.assertTrue(self.stopped())
+        self.assertEqual('', self.log.output)
+
+    def test_an_answer_that_is_lost(self):
+        self.problems = [exceptions.AccessError('gone')]
+        self.fail(exceptions.AccessError)
+        self.assertFalse(self.stopped())
+        self.assertIn('The guard on cmp1 goes on', self.log.output)
+
+    def test_no_port(self):
+        now = [0.0]
+
+        def sleep(seconds):
+            now[0] += seconds
+
+        for name, value in (('monotonic', lambda: now[0]), ('sleep', sleep)):
+            self.useFixture(fixtures.MonkeyPatch(f'time.{name}', value))
+        for interface, reason, waited in (
+            (None, 'does not answer', True),
+            (model.Interface('i', 'tpm'), 'does not answer', True),
+            (model.Interface('i', 'tpm', ofport=0), 'does not', True),
+            (
+                model.Interface('i', 'tpm', ofport=-1, error='bad'),
+                'bad',
+                False,
+            ),
+        ):
+            self.database.interface.return_value = interface
+            self.database.snapshot.side_effect = self.left
+            began = now[0]
+            error = self.fail(exceptions.OperationFailed)
+            self.assertIn('cmp1 made no port: ', str(error))
+            self.assertIn(reason, str(error))
+            self.assertIn('log of ovs-vswitchd', str(error))
+            self.assertEqual(waited, now[0] - began > 15)
+            self.assertLess(now[0] - began, 15.2)
+            self.assertTrue(self.stopped())
+        self.assertEqual(
+            4 * [[[['uuid', 'row-new']], []]],
+            [[mirrors[:], ports[:]] for mirrors, ports in self.removals()],
+        )
+
+    def left(self):
+        """Return the row that was made beside one of others."""
+        return model.Snapshot(
+            [
+                samples.mirror(False, uuid='theirs'),
+                samples.mirror(uuid='another'),
+                self.mirror('row-new'),
+            ],
+            [],
+            [self.found.bridge],
+        )
+
+    def test_one_that_cannot_be_removed(self):
+        """Its guard goes on, and a person is told what to do."""
+        self.database.interface.return_value = model.Interface(
+            'i', 'tpm', error='bad'
+        )
+        self.database.snapshot.side_effect = self.left
+        self.problems = [None, model.Refused('no')]
+        error = self.fail()
+        self.assertIn(
+            f'mirror delete --host cmp1 {self.made_marks().id}', str(error)
+        )
+        self.assertFalse(self.stopped())
+        self.assertNotIn('goes on', self.log.output)
+
+    def test_a_lost_answer_that_did_its_work(self):
+        def lose(operations):
+            if operations[0]['op'] == 'wait':
+                self.transact(operations)
+                raise exceptions.AccessError('gone')
+            return [{}]
+
+        self.database.transact.side_effect = lose
+        self.database.snapshot.side_effect = self.left
+        self.fail(exceptions.AccessError)
+        self.assertTrue(self.stopped())
+
+
+class TestThere(MakerTest):
+    def there(self, *others, **changes):
+        """Let the bridge have a mirror that is asked for again."""
+        known = {'id': 'known', 'name': 'mine', 'guard': 'pid 7'}
+        ids = marks.encode(
+            samples.marked(
+                **{**known, 'expires': None, 'target': 'interface', **changes}
+            )
+        )
+        mirror = samples.mirror(name='mine', external_ids=ids)
+        self.found = samples.attachment((mirror, *others))
+        self.snapshot(mirror, *others)
+        return mirror
+
+    def test_it_is_taken(self):
+        mirror = self.there()
+        made = self.maker('interface', name='mine').make()
+        device = names.device('known')
+        self.assertEqual(
+            (device, False, True), (made.device, made.new, made.guarded)
+        )
+        self.assertIs(mirror, made.entry.mirror)
+        self.assertIs(health.Health.OK, made.entry.health)
+        self.assertEqual(
+            [mock.call(guard.bring_up(device), check=True)], self.asked()
+        )
+        self.database.transact.assert_not_called()
+
+    def test_without_an_end_or_a_guard(self):
+        for changes, guarded in (
+            ({'guard': ''}, True),
+            (
+                {'guard': '', 'expires': samples.NOW + 99999 * samples.HOUR},
+                False,
+            ),
+        ):
+            self.there(target='gre:192.0.2.1', **changes)
+            made = self.maker(name='mine').make()
+            self.assertEqual(guarded, made.guarded)
+            self.assertEqual([], self.asked())
+
+    def test_one_of_no_use(self):
+        other = samples.mirror(False, name='theirs', uuid='theirs')
+        self.there(other, target='gre:192.0.2.1', expires=marks.EPOCH)
+
+        def transact(operations):
+            if operations[0]['op'] == 'mutate':
+                self.found = samples.attachment((other,))
+            return self.transact(operations)
+
+        self.database.transact.side_effect = transact
+        made = self.maker(name='mine').make()
+        self.assertTrue(made.new)
+        self.assertEqual([[[['uuid', 'row-mirror']], []]], self.removals())
+        comment = self.database.transact.mock_calls[0].args[0][-1]
+        self.assertIn('delete by me', comment['comment'])
+
+    def test_one_of_no_use_beside_a_namesake(self):
+        other = samples.mirror(False, name='mine', uuid='theirs')
+        self.there(other, target='gre:192.0.2.1', expires=marks.EPOCH)
+        self.assertRaises(exceptions.Conflict, self.maker(name='mine').make)
+        self.database.transact.assert_not_called()
+
+    def test_made_by_others_meanwhile(self):
+        def win(_operations):
+            self.there(target='interface')
+            raise model.Stale('x')
+
+        self.database.transact.side_effect = win
+        made = self.maker('interface', name='mine').make(9)
+        self.assertEqual(
+            (names.device('known'), False), (made.device, made.new)
+        )
+        start, stop, bring_up = self.asked()
+        ours = start.args[0][4]
+        self.assertEqual(guard.stop(ours, 'systemd'), stop.args[0])
+        self.assertEqual(guard.bring_up(made.device), bring_up.args[0])
+        self.database.mirror.assert_not_called()
+
+    def test_useful(self):
+        mirror = self.there()
+        for changes, expected in (
+            ({}, True),
+            ({'select_src': ('x',), 'select_dst': ('x',)}, False),
+            ({'output_port': None}, False),
+        ):
+            ids = mirror.external_ids
+            changed = samples.mirror(external_ids=ids, **changes)
+            useful = maker.useful(changed, self.found, samples.NOW)
+            self.assertEqual(expected, useful)
