@@ -192,6 +192,9 @@ class TestLook(MakerTest):
         self.database.statistics.return_value = {'rx_packets': 1}
         self.database.mirrors.return_value = []
         self.assertRaises(exceptions.Conflict, making.check_output, wish)
+        self.database.port.return_value = None
+        error = self.assertRaises(exceptions.Conflict, making.look)
+        self.assertIn('br-int has no port out0', str(error))
         # Others have none to look at.
         making = self.maker()
         making.check_output(making.look()[1])
@@ -204,6 +207,11 @@ class TestLook(MakerTest):
         self.assertIn('--ssh', str(error))
         self.database.overlays.return_value = ('far',)
         self.assertRaises(exceptions.Conflict, self.maker().look)
+        self.database.vlan_users.return_value = ('tapx',)
+        error = self.assertRaises(
+            exceptions.Conflict, self.maker('vlan:9').look
+        )
+        self.assertIn('VLAN 9 of br-int is in use by tapx', str(error))
         self.database.attachments.side_effect = lambda _port: []
         error = self.assertRaises(exceptions.Conflict, self.maker().look)
         self.assertIn('cmp1 has no interface of port web', str(error))
@@ -218,6 +226,8 @@ class TestLook(MakerTest):
                 | {'tx_bytes': 40},
                 (1, 80),
             ),
+            # What is not told counts as none.
+            ({'rx_packets': 20, 'rx_bytes': 30}, (2, 32)),
             # The port was made anew.
             ({'rx_packets': 1}, (0, 0)),
         ):
@@ -306,18 +316,10 @@ class TestMake(MakerTest):
         self.maker().make(5)
         self.assertEqual(1 + 5, len(seen))
 
-    def test_one_that_is_gone_at_once(self):
-        self.database.mirror.side_effect = lambda _uuid: None
-        error = self.assertRaises(
-            exceptions.OperationFailed, self.maker().make
-        )
-        self.assertIn('removed again', str(error))
-        self.assertIn('port mirror list', str(error))
-
 
 class TestFailures(MakerTest):
     def fail(self, kind=exceptions.LabError, **request):
-        """Make one in vain; return the error and the command for people."""
+        """Make one in vain; return the error."""
         return self.assertRaises(kind, self.maker(**request).make)
 
     def stopped(self):
@@ -327,12 +329,13 @@ class TestFailures(MakerTest):
         return any('.timer' in call.args[0][2] for call in calls[1:])
 
     def test_others_change_the_bridge(self):
+        self.useFixture(
+            fixtures.MonkeyPatch('random.uniform', lambda *ends: ends)
+        )
         self.problems = [model.Stale('x'), model.Stale('x')]
         self.maker().make()
         self.assertEqual(3, len(self.database.transact.mock_calls))
-        self.assertEqual(2, len(self.slept))
-        for seconds, most in zip(self.slept, (0.02, 0.04), strict=True):
-            self.assertTrue(0 <= seconds <= most)
+        self.assertEqual([(0, 0.02), (0, 0.04)], self.slept)
         self.assertFalse(self.stopped())
 
     def test_they_never_stop(self):
@@ -340,6 +343,7 @@ class TestFailures(MakerTest):
         error = self.fail(exceptions.Conflict)
         self.assertEqual(60, len(self.slept))
         self.assertIn('keep changing the bridge on cmp1', str(error))
+        self.assertIn('again', error.remedy)
         self.assertTrue(self.stopped())
 
     def test_refused(self):
@@ -347,6 +351,24 @@ class TestFailures(MakerTest):
         self.fail(model.Refused)
         self.assertTrue(self.stopped())
         self.assertEqual('', self.log.output)
+
+    def test_a_port_that_goes_away(self):
+        self.database.attachments.side_effect = [[self.found], []]
+        self.fail(exceptions.Conflict)
+        self.assertTrue(self.stopped())
+        self.database.transact.assert_not_called()
+
+    def test_one_that_others_removed(self):
+        self.database.mirror.side_effect = lambda _uuid: None
+        error = self.fail(exceptions.OperationFailed)
+        self.assertIn('removed again', str(error))
+        self.assertIn('port mirror list', str(error))
+        self.assertTrue(self.stopped())
+
+    def test_one_without_an_end(self):
+        self.problems = [model.Refused('no')]
+        self.fail(model.Refused, lifetime=None)
+        self.assertEqual([], self.asked())
 
     def test_an_answer_that_is_lost(self):
         self.problems = [exceptions.AccessError('gone')]
@@ -382,9 +404,11 @@ class TestFailures(MakerTest):
             self.assertEqual(waited, now[0] - began > 15)
             self.assertLess(now[0] - began, 15.2)
             self.assertTrue(self.stopped())
+            comment = self.database.transact.mock_calls[-1].args[0][-1]
+            self.assertIn('delete by me', comment['comment'])
         self.assertEqual(
             4 * [[[['uuid', 'row-new']], []]],
-            [[mirrors[:], ports[:]] for mirrors, ports in self.removals()],
+            self.removals(),
         )
 
     def left(self):
@@ -410,6 +434,7 @@ class TestFailures(MakerTest):
         self.assertIn(
             f'mirror delete --host cmp1 {self.made_marks().id}', str(error)
         )
+        self.assertIn('make the mirror', str(error))
         self.assertFalse(self.stopped())
         self.assertNotIn('goes on', self.log.output)
 
