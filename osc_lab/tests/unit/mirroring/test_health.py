@@ -80,6 +80,24 @@ class TestHealth(testtools.TestCase):
                 health.to_prune([entry], True, True, True),
             )
 
+    def test_which_port(self):
+        """Known of a mirror of ours alone, before anybody asks Neutron."""
+        found = entries(
+            [samples.mirror(), samples.mirror(False, uuid='theirs')],
+            [
+                (
+                    samples.own_port(
+                        external_ids=marks.encode(samples.marked(id='lost'))
+                    ),
+                    'row-bridge',
+                )
+            ],
+        )
+        self.assertEqual(
+            [(samples.PORT_ID, False), ('', False), ('', False)],
+            [(entry.port, entry.unseen) for entry in found],
+        )
+
     def test_all_problems_are_kept(self):
         entry = self.one(
             samples.neutron(id='another'),
