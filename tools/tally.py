@@ -13,8 +13,9 @@
 """Add up the last test run of stestr repositories.
 
 Prints one line, ``N passed, N failed, N skipped``, and fails when a test
-failed or none ran.  Before it comes how many pairs of a step and a fault the
-tests have tried, where they tell (osc_lab/tests/thorough.py).
+failed, or none passed in one of the repositories, which is named.  Before it
+comes how many pairs of a step and a fault the tests have tried, where they
+tell (osc_lab/tests/thorough.py).
 """
 
 import collections
@@ -79,16 +80,18 @@ result.stopTestRun()
 
 
 def main(repositories: list[str]) -> int:
-    total: collections.Counter[str] = collections.Counter()
-    for repository in repositories:
-        total += count(pathlib.Path(repository))
+    counts = {name: count(pathlib.Path(name)) for name in repositories}
+    empty = [name for name, found in counts.items() if not found['success']]
+    for name in empty:
+        print(f'{name}: no test passed')
+    total = sum(counts.values(), collections.Counter())
     if pairs := total.pop('pairs', 0):
         failures = total.pop('failures', 0)
         print(f'{pairs} pairs of a step and a fault, {failures} failures')
     passed, skipped = total.pop('success', 0), total.pop('skip', 0)
     failed = sum(total.values())
     print(f'{passed} passed, {failed} failed, {skipped} skipped')
-    return 1 if failed or not passed else 0
+    return 1 if failed or empty or not passed else 0
 
 
 if __name__ == '__main__':
