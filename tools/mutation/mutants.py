@@ -45,11 +45,14 @@ _HINTS = (
         matchers.Attribute(matchers.Name('collections'), matchers.Name('abc'))
     )
 )
+_VARIABLE = matchers.Attribute(
+    matchers.Name('typing'), matchers.Name('TypeVar')
+)
 _LEFT_OUT = (
     # Type hints, and asserts, which narrow types.
     matchers.Annotation()
     | matchers.Assign(value=matchers.Subscript(_HINTS))
-    | matchers.Assign(value=matchers.Call(_HINTS))
+    | matchers.Assign(value=matchers.Call(_VARIABLE))
     | matchers.If(matchers.Attribute(attr=matchers.Name('TYPE_CHECKING')))
     | matchers.Assert()
     # No behaviour.

@@ -128,6 +128,25 @@ class TestHealth(testtools.TestCase):
         )
         self.assertEqual('ok', entry.health)
 
+    def test_a_port_on_another_bridge_is_not_its_own(self):
+        port = samples.own_port()
+        found = entries([samples.mirror()], [(port, 'another')])
+        self.assertEqual(
+            [('row-bridge', ()), ('another', (port,))],
+            [(entry.bridge_uuid, entry.ports) for entry in found],
+        )
+
+    def test_the_neutron_port(self):
+        for expected, mirrors, ports in (
+            (samples.PORT_ID, [samples.mirror()], ()),
+            ('', [samples.mirror(False)], ()),
+            # What is left of one says it, but it copies nothing.
+            ('', [], [(samples.own_port(), 'row-bridge')]),
+        ):
+            (entry,) = entries(mirrors, ports)
+            self.assertEqual(expected, entry.port)
+            self.assertFalse(entry.unseen)
+
     def test_a_foreign_one_is_not_judged(self):
         found = entries([samples.mirror(False, output_port=None)])
         (entry,) = health.with_ports(found, {}, ())
