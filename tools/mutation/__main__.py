@@ -49,11 +49,18 @@ class Area:
     tests: list[str]
 
     def paths(self, words: list[str]) -> list[pathlib.Path]:
-        """Return the modules, of which one of the words is a part."""
+        """Return the modules, of which one of the words is a part.
+
+        :raises SystemExit: a pattern matches nothing
+        """
+        found = {item: sorted(ROOT.glob(item)) for item in self.modules}
+        for item, paths in found.items():
+            if not paths:
+                sys.exit(f'{SELECTION.name}: there is no {item}')
         return [
             path
-            for pattern in self.modules
-            for path in sorted(ROOT.glob(pattern))
+            for paths in found.values()
+            for path in paths
             if path.name != '__init__.py'
             and any(word in name(path) for word in words or [''])
         ]
@@ -80,6 +87,10 @@ def try_area(
         began = sum(os.times()[:4])
         module = table.Module(name(path))
         for mutant, outcome in outcomes(mutants.of(path), observed, jobs):
+            if outcome is trial.Outcome.BROKEN:
+                sys.exit(
+                    f'{module.name}:{mutant.line}: {mutant.change()}: broken'
+                )
             module.counts[outcome] += 1
             if outcome is trial.Outcome.SURVIVED:
                 module.survivors.append(mutant.change())

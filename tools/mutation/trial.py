@@ -49,11 +49,16 @@ WAIT = 120
 #: Bytes that a mutant may have.
 MEMORY = 4 * 2**30
 
+#: How a process ends when a test fails, and when none was begun.
+_FAILED, _BROKEN = 1, 3
+
 
 class Outcome(enum.StrEnum):
     KILLED = 'killed'
     SURVIVED = 'survived'
     TIMED_OUT = 'timed out'
+    #: No test was begun: this says nothing of the tests.
+    BROKEN = 'broken'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,7 +187,10 @@ def observe(
     read, write = os.pipe()
     pid = os.fork()
     if not pid:
-        with _quiet(), os.fdopen(write, 'w', encoding='utf-8') as stream:
+        with (
+            _quiet(_BROKEN),
+            os.fdopen(write, 'w', encoding='utf-8') as stream,
+        ):
             json.dump(_observe(names, [str(path) for path in paths]), stream)
         os._exit(0)
     os.close(write)
@@ -241,16 +249,18 @@ def start(
     pid = os.fork()
     if pid:
         return pid
-    signal.alarm(WAIT)
-    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    with _quiet():
+    with _quiet(_BROKEN):
+        signal.alarm(WAIT)
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         SOURCES.code[module] = compile(code(), module, 'exec')
         forget(module)
+    # What is changed may not even be imported.
+    with _quiet(_FAILED):
         result = unittest.TestResult()
         result.failfast = True
         unittest.TestSuite(_tests(ids)).run(result)
-        os._exit(0 if result.wasSuccessful() else 1)
+        os._exit(0 if result.wasSuccessful() else _FAILED)
 
 
 def ended(status: int) -> Outcome:
@@ -258,7 +268,8 @@ def ended(status: int) -> Outcome:
     if os.WIFSIGNALED(status):
         late = os.WTERMSIG(status) in (signal.SIGALRM, signal.SIGXCPU)
         return Outcome.TIMED_OUT if late else Outcome.KILLED
-    return Outcome.KILLED if os.WEXITSTATUS(status) else Outcome.SURVIVED
+    known = {0: Outcome.SURVIVED, _FAILED: Outcome.KILLED}
+    return known.get(os.WEXITSTATUS(status), Outcome.BROKEN)
 
 
 def _tests(names: list[str]) -> collections.abc.Iterator[unittest.TestCase]:
@@ -276,6 +287,9 @@ def _tests(names: list[str]) -> collections.abc.Iterator[unittest.TestCase]:
 class _quiet:
     """Say nothing, and end the process when anything goes wrong."""
 
+    def __init__(self, status: int) -> None:
+        self.status = status
+
     def __enter__(self) -> None:
         null = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
@@ -283,4 +297,4 @@ class _quiet:
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if error is not None:
-            os._exit(1)
+            os._exit(self.status)
