@@ -48,7 +48,8 @@ class TestRestart(test_port_mirror_ovsdb.SwitchTest):
         """Each exchange of a run finds a server that has started anew."""
         pairs = thorough.Pairs(self)
         rows = self.switch.rows()
-        for number in range(1, 20):
+        # A run has 17 exchanges, and one more each time it finds no port yet.
+        for number in range(1, 60):
             with pairs.one():
                 done = self.restarted_at(number)
                 for entry in self.entries():
@@ -56,6 +57,8 @@ class TestRestart(test_port_mirror_ovsdb.SwitchTest):
                 self.settled(rows)
             if done:
                 break
+        else:
+            self.fail('No run came to its end')
         self.assertGreater(number, 3)
 
     def restarted_at(self, number):

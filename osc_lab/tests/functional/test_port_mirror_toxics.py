@@ -148,6 +148,8 @@ class TestToxics(base.SwitchTest):
             self.make()
             found = self.spoil(pair, self.remove)
             there = self.whole_or_nothing(pair)
+            if pair[2] in toxics.HARMLESS:
+                self.assertIsNone(found, pair)
             if found is None:
                 self.assertFalse(there, pair)
             elif pair[1] == toxics.UP:
