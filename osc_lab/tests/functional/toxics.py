@@ -66,6 +66,7 @@ class Proxy(fixtures.Fixture):
         super().__init__()
         self._listen = listen
         self._clients = set()
+        self._slow = set()
         self.count = 0
         self.toxic = None
         self.dead = False
@@ -110,6 +111,7 @@ class Proxy(fixtures.Fixture):
         finally:
             with self._lock:
                 self._clients.discard(client)
+                self._slow.discard(client)
 
     def _forward(self, client):
         with client, contextlib.closing(self.connect()) as server:
@@ -118,6 +120,9 @@ class Proxy(fixtures.Fixture):
             requests, answers = self.messages(client), self.messages(server)
             for raw, message in requests:
                 self._exchange(client, server, answers, raw, message)
+            # The client has closed; the server learns it later.
+            if client in self._slow:
+                time.sleep(0.1)
 
     def _exchange(self, client, server, answers, raw, message):
         if not self.asks(message):
@@ -151,7 +156,7 @@ class Proxy(fixtures.Fixture):
                 self._pieces(there, data, max(1, len(data) // 100))
             case 'slow_close':
                 there.sendall(data)
-                threading.Timer(0.1, client.dup().close).start()
+                self._slow.add(client)
             case 'timeout':
                 # Until the other side gives up.
                 with contextlib.suppress(OSError):
