@@ -225,6 +225,7 @@ class TestSecrets(volumes.VolumesTest):
         web, environ = self.proxy(api_timeout=2)
         for fault in ('refused', 'hang-after', 401, 403, 500, 'not-json'):
             web.log.clear()
+            web.struck = False
             web.hang = 3
             web.faults = {2: fault}
             self.look(
@@ -232,7 +233,9 @@ class TestSecrets(volumes.VolumesTest):
                 status=None,
                 **environ,
             )
-            self.assertTrue(web.log, fault)
+            self.assertTrue(web.struck, fault)
+            web.faults = {}
+            self.remove_types()
 
     def test_key_check(self):
         """The configuration of the real services is read."""
