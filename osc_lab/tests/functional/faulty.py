@@ -20,6 +20,7 @@ import os
 import signal
 import socket
 import struct
+import sys
 import threading
 import time
 import urllib.parse
@@ -51,6 +52,22 @@ ELSEWHERE = ('no-name', 'bad-certificate')
 #: More, for clouds that are simulated: late, odd, and a redirection that
 #: leads to itself.
 ALL = (*FAULTS, 'slow', 'wrong-type', 'loop', *ELSEWHERE, 400, 413, 504)
+
+
+#: Seconds that it stays away for a client that does not come.
+_LONGEST = 5.0
+
+#: Called with the port of each connection that this process begins.
+_WATCHES = []
+
+
+def _audit(event, args):
+    if event == 'socket.connect' and isinstance(args[1], tuple):
+        for watch in list(_WATCHES):
+            watch(args[1][1])
+
+
+sys.addaudithook(_audit)
 
 
 #: Headers of an answer that are passed on.
@@ -117,15 +134,22 @@ class Proxy:
             self._server = None
 
     def away(self, seconds):
-        """Refuse connections for a while."""
-        gone = threading.Event()
+        """Refuse connections of this process, for a while from the first."""
+        gone, called = threading.Event(), threading.Event()
+
+        def watch(port):
+            if port == self._port:
+                self.struck = True
+                called.set()
 
         def absent():
             self.there.clear()
             self.close()
-            self.struck = True
+            _WATCHES.append(watch)
             gone.set()
+            called.wait(_LONGEST)
             time.sleep(seconds)
+            _WATCHES.remove(watch)
             self._up()
 
         threading.Thread(target=absent, daemon=True).start()

@@ -223,7 +223,7 @@ class TestSecrets(volumes.VolumesTest):
 
     def test_faults(self):
         web, environ = self.proxy(api_timeout=2)
-        for fault in ('refused', 'hang-after', 401, 403, 500, 'not-json'):
+        for fault in ('reset-before', 'hang-after', 401, 403, 500, 'not-json'):
             web.log.clear()
             web.struck = False
             web.hang = 3
