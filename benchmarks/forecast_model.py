@@ -228,6 +228,8 @@ def main(argv):
         # Not the other way round: without an error that is known it is nan.
         failed = not (
             found['median_error'] <= 0.06
+            and found['p95_error'] <= 0.15
+            and 0.88 <= found['covered'] <= 0.95
             and found['bad'] <= 0.02
             and found['wrong_will_converge'] <= 0.005
         )

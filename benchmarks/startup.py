@@ -175,7 +175,10 @@ def foreign(shell: Shell) -> collections.abc.Iterator[results.Row]:
         runs = [shell.run(line) for _round in range(ROUNDS)]
         case = f'openstack {line}'
         seen = runs[0][0]
-        yield results.Row(case, 'modules of ours', len(seen['ours']), modules)
+        # None would be a plugin that is not installed.
+        yield results.Row(
+            case, 'modules of ours', len(seen['ours']), modules, 1
+        )
         yield results.Row(
             case, 'modules of others', len(set(seen['foreign'])), 0
         )
