@@ -91,6 +91,7 @@ class Proxy:
     :ivar there: set while it takes connections
     :ivar kill: (number, 'before' or 'after', pid) or None
     :ivar signal: what the process of that pid gets
+    :ivar idle: connections that wait for the next request
     """
 
     def __init__(self, target, hang=30.0):
@@ -105,6 +106,7 @@ class Proxy:
         self.there = threading.Event()
         self.kill = None
         self.signal = signal.SIGKILL
+        self.idle = set()
         self._lock = threading.Lock()
         self._server = None
         self._port = 0
@@ -146,6 +148,10 @@ class Proxy:
             self.there.clear()
             self.close()
             _WATCHES.append(watch)
+            # Else the next request may take one of these.
+            for connection in list(self.idle):
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
             gone.set()
             called.wait(_LONGEST)
             time.sleep(seconds)
@@ -204,7 +210,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
+    def handle_one_request(self):
+        self.proxy.idle.add(self.connection)
+        super().handle_one_request()
+
+    def finish(self):
+        self.proxy.idle.discard(self.connection)
+        super().finish()
+
     def _handle(self):
+        self.proxy.idle.discard(self.connection)
         length = int(self.headers.get('Content-Length') or 0)
         body = self.rfile.read(length) if length else None
         number = self.proxy.number(self.command, self.path)
