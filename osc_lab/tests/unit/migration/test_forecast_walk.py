@@ -204,7 +204,30 @@ class TestSeen(testtools.TestCase):
             )
 
 
+class Told(random.Random):
+    """A source of randomness that remembers the means it was asked for."""
+
+    def __init__(self, seed):
+        super().__init__(seed)
+        self.means = set()
+
+    def gauss(self, mu=0.0, sigma=1.0):
+        self.means.add(mu)
+        return super().gauss(mu, sigma)
+
+
 class TestDrawn(testtools.TestCase):
+    def test_the_walk_goes_on(self):
+        """Of the draws many come from another place."""
+        source = Told(0)
+        forecast.drawn(
+            ((1.0, 20000.0), (2.0, 40000.0), (4.0, 80000.0)),
+            262144,
+            4096,
+            source,
+        )
+        self.assertGreater(len(source.means), 20)
+
     def test_how_many(self):
         """Each hundredth of the draws is a percent."""
         curves = forecast.drawn(
