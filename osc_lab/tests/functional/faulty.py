@@ -224,6 +224,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(length) if length else None
         number = self.proxy.number(self.command, self.path)
         fault = self.proxy.faults.get(number)
+        # What is under way beside the one before cannot be refused any more.
+        if fault == 'refused' and not self.proxy.struck:
+            fault = 'reset-before'
         after = number and self.proxy.faults.get(number + 1)
         self.proxy.strike(number, 'before')
         dead = self.proxy.dead and len(self.proxy.log) >= self.proxy.dead
@@ -281,7 +284,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             data = b'[[1, null]]'
         if fault == 'truncated-json':
             data = data[: len(data) // 2] or b'{"volume_'
-        if after == 'refused':
+        if after == 'refused' and not self.proxy.struck:
             self.proxy.away(0.3)
             headers['Connection'] = 'close'
         return self._answer(status, headers, data)
