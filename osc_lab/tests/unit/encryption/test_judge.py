@@ -20,7 +20,6 @@ from osc_lab.encryption import compare
 from osc_lab.encryption import model
 from osc_lab.encryption import presets
 from osc_lab.encryption import probe
-from osc_lab.encryption import shared_key
 from osc_lab.encryption import wish
 from osc_lab import exceptions
 
@@ -201,70 +200,3 @@ class TestProbe(testtools.TestCase):
         )
         self.assertIn('256 bits: no such size', str(error))
         self.assertIn('--no-probe', str(error))
-
-
-class TestSharedKey(testtools.TestCase):
-    KEY = ('key_manager', 'fixed_key')
-    BACKEND = ('key_manager', 'backend')
-    CONF = 'nova.keymgr.conf_key_mgr.ConfKeyManager'
-
-    def service(self, host, options, **more):
-        file = shared_key.File('/n', 'nova', 0o640, 1.0, options)
-        return shared_key.Service(
-            host, 'nova', (file,), (('nova-compute', 2.0),), **more
-        )
-
-    def judge(self, *services, size=None):
-        return {
-            (item.check, item.subject): (item.result.value, item.message)
-            for item in shared_key.judge(services, size)
-        }
-
-    def test_backend_without_its_key(self):
-        found = self.judge(self.service('h', {self.BACKEND: self.CONF}))
-        self.assertEqual(
-            ('failed', 'The backend needs fixed_key, which is not set'),
-            found['key-format', 'h nova'],
-        )
-
-    def test_one_host_without_the_key(self):
-        with_key = {self.BACKEND: self.CONF, self.KEY: 'ab' * 32}
-        found = self.judge(
-            self.service('a', with_key),
-            self.service('b', with_key),
-            self.service('c', {self.BACKEND: self.CONF}),
-            shared_key.Service('d', 'nova', problem='no shell'),
-        )
-        self.assertEqual(
-            ('failed', 'It has no fixed_key, others have'),
-            found['key-same', 'c nova'],
-        )
-        self.assertEqual(
-            ('ok', 'Same key as most'), found['key-same', 'a nova']
-        )
-        self.assertEqual(
-            ('unknown', 'no shell'), found['key-config', 'd nova']
-        )
-        self.assertNotIn(('key-same', 'd nova'), found)
-
-    def test_other_backend_is_named(self):
-        service = self.service('h', {self.BACKEND: 'vault'})
-        self.assertEqual(
-            ('ok', 'vault'), self.judge(service)['key-backend', 'h nova']
-        )
-
-    def test_mode_of_files_without_the_key_does_not_matter(self):
-        open_ = shared_key.File('/o', 'nova', 0o644, 1.0, {})
-        closed = shared_key.File(
-            '/c', 'nova', 0o640, 1.0, {self.KEY: 'ab' * 32}
-        )
-        service = shared_key.Service('h', 'nova', (open_, closed))
-        found = self.judge(service)
-        self.assertEqual(
-            ('ok', '/c has mode 0640'), found['key-file-mode', 'h nova']
-        )
-
-    def test_size(self):
-        options = {self.BACKEND: self.CONF, self.KEY: 'ab' * 64}
-        found = self.judge(self.service('h', options), size=512)
-        self.assertEqual(('ok', '512 bits'), found['key-format', 'h nova'])
