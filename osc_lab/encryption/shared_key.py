@@ -206,8 +206,10 @@ def _backend(service: Service) -> finding.Finding:
             _('Remove fixed_key when no volume has the all-zero key id.'),
             backend=backend,
         )
-    legacy = service.option((*_BACKEND[1:], _KEY[1]))
-    if legacy and service.option(_BACKEND[:1]) is None:
+    if any(
+        service.option(names[:1]) is None and service.option(names)
+        for names in (_BACKEND, _KEY)
+    ):
         return _finding(
             'key-backend',
             service,

@@ -90,6 +90,11 @@ class TestSharedKey(testtools.TestCase):
             ([{old: 'vault', oldest: 'c'}], 'warning', legacy % 'vault'),
             ([{oldest: self.CONF}], 'warning', legacy % 'fixed-key'),
             (
+                [{self.BACKEND: self.CONF, old_key: secret}],
+                'warning',
+                legacy % 'fixed-key',
+            ),
+            (
                 [{self.BACKEND: self.CONF, old_key: 'x', key: secret}],
                 'ok',
                 'fixed-key',
