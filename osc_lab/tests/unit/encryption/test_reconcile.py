@@ -107,3 +107,22 @@ class TestWait(testtools.TestCase):
         store = Store('here')
         self.assertTrue(self.wait(store, alive=False))
         self.assertEqual(0, store.second)
+
+
+class TestActor(testtools.TestCase):
+    def test_is_gone(self):
+        """A process that makes a type is not the one that asks."""
+        actor = reconcile.Actor('here', 7, {6: True, 7: True}.get)
+        for host, process, expected in (
+            ('here', 6, False),
+            ('here', 5, True),
+            # It has the number of one that ended.
+            ('here', 7, True),
+            ('elsewhere', 5, None),
+            ('elsewhere', 7, None),
+        ):
+            self.assertIs(
+                expected,
+                actor.is_gone(mark.new(host, process)),
+                (host, process),
+            )
