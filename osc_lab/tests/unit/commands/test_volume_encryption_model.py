@@ -100,20 +100,18 @@ class Machine(stateful.RuleBasedStateMachine):
         super().__init__()
         self.tampered = set()
         self.wish = None
-        cloud = self.cloud
-        for kept in (
-            *(cloud.types, cloud.encryptions, cloud.access, cloud.volumes),
-            *(cloud.log, cloud.faults),
-        ):
+        for kept in (*self.kept(), self.cloud.log, self.cloud.faults):
             kept.clear()
 
     # -- what is there
 
-    def state(self):
+    def kept(self):
+        """Return what Cinder keeps."""
         cloud = self.cloud
-        return copy.deepcopy(
-            (cloud.types, cloud.encryptions, cloud.access, cloud.volumes)
-        )
+        return cloud.types, cloud.encryptions, cloud.access, cloud.volumes
+
+    def state(self):
+        return copy.deepcopy(self.kept())
 
     def of_name(self, name):
         """Return the finished and the unfinished types of a name."""
@@ -253,27 +251,38 @@ class Machine(stateful.RuleBasedStateMachine):
                 del done[0]
             assert planned == done, (planned, done)
 
-    @stateful.rule(wish=WISHES, number=st.integers(1, 20), fault=FAULTS)
-    def fault(self, wish, number, fault):
-        self.cloud.faults.update({number: fault})
-        self.broken(wish, fault)
+    @stateful.rule(wish=WISHES, pick=PICK, fault=FAULTS)
+    def fault(self, wish, pick, fault):
+        number = self.request(wish, pick)
+        self.broken(wish, fault, {number: fault})
 
     @stateful.rule(
         wish=WISHES,
-        number=st.integers(1, 20),
+        pick=PICK,
         last=st.sampled_from(['reset-before', 'reset-after']),
     )
-    def kill(self, wish, number, last):
+    def kill(self, wish, pick, last):
         """Nothing after the request counts, as with a killed process."""
-        self.cloud.faults.update(dict.fromkeys(range(number, 400), 'refuse'))
-        self.cloud.faults[number] = last
-        self.broken(wish, None)
+        number = self.request(wish, pick)
+        rest = dict.fromkeys(range(number + 1, 400), 'refuse')
+        self.broken(wish, None, {number: last, **rest})
 
-    def broken(self, wish, fault):
-        status, _made = self.expected(wish)
+    def request(self, wish, pick):
+        """Return the number of one of the requests that a run makes."""
         before = self.state()
-        types, _encryptions, _access, volumes = before
+        self.luks(wish)
+        for kept, was in zip(self.kept(), before, strict=True):
+            kept.clear()
+            kept.update(was)
+        return pick % len(self.cloud.log) + 1
+
+    def broken(self, wish, fault, faults):
+        """Run with faults, by the number of the request."""
+        status, _made = self.expected(wish)
+        types, _encryptions, _access, volumes = self.state()
+        self.cloud.faults.update(faults)
         run = self.luks(wish)
+        assert len(self.cloud.log) >= min(faults), (faults, self.cloud.log)
         assert run.status in (0, 1, 3, 5), run
         self.own_volumes(volumes, run, fault)
         if run.status == 0:
