@@ -13,6 +13,8 @@
 
 """What is read and written about encryption, with any input."""
 
+import dataclasses
+
 import hypothesis
 from hypothesis import strategies as st
 import testtools
@@ -30,21 +32,92 @@ from osc_lab.preflight import finding
 from osc_lab.tests import strings
 from osc_lab.tests import thorough
 
-CIPHERS = st.one_of(
-    strings.HOSTILE,
-    st.from_regex(
-        r'(aes|serpent|x)-(xts|cbc|ctr)-(plain|plain64|essiv:sha256)\n?',
-        fullmatch=True,
-    ),
-)
 TEXTS = st.one_of(st.none(), strings.HOSTILE)
 
+GOOD_CIPHERS = tuple(
+    f'{algorithm}-{rest}'
+    for algorithm in ('aes', 'serpent', 'twofish')
+    for rest in (
+        *('xts-plain64', 'xts-plain'),
+        *('cbc-essiv:sha256', 'cbc-plain64', 'cbc-plain'),
+    )
+)
 
-class TestOptions(testtools.TestCase):
+#: What a wish may hold, and what spoils it.
+GOOD = {
+    'name': st.sampled_from([None, 'a b', 'ü' * 255, '🐍' * 64]),
+    'provider': st.sampled_from([None, 'luks', 'plain', 'LuksEncryptor']),
+    'cipher': st.sampled_from([None, *GOOD_CIPHERS]),
+    'key_size': st.sampled_from([None, '256']),
+    'control_location': st.sampled_from([None, 'front-end', 'back-end']),
+    'description': st.sampled_from([None, '', 'for all', 'ü' * 255]),
+    'is_public': st.just(False),
+    'projects': st.sampled_from([(), ('p',)]),
+    'properties': st.sampled_from([(), ('a=b=c', 'd='), ('e=🐍\x1b',)]),
+    'allow_plain': st.just(True),
+    'allow_back_end': st.just(True),
+}
+BAD = {
+    **dict.fromkeys(
+        ('name', 'provider', 'control_location', 'description'),
+        strings.HOSTILE,
+    ),
+    'key_size': st.sampled_from(['128', '384', '٢٥٦', '512', '9' * 5000, '']),
+    'is_public': st.just(True),
+    'properties': st.lists(strings.HOSTILE, max_size=2).map(tuple),
+    'allow_plain': st.just(False),
+    'allow_back_end': st.just(False),
+}
+
+
+@st.composite
+def ciphers(draw):
+    """Return a cipher, of which a part may be something else."""
+    parts = draw(st.sampled_from(GOOD_CIPHERS)).split('-')
+    if draw(st.booleans()):
+        parts[draw(st.integers(0, 2))] = draw(
+            st.sampled_from(['x', 'ctr', 'plain', 'plain64\n', ''])
+            | strings.HOSTILE
+        )
+    return '-'.join(parts)
+
+
+BAD['cipher'] = ciphers()
+
+
+@st.composite
+def options(draw):
+    """Return the options of a wish, and whether one may be spoiled."""
+    values = draw(st.fixed_dictionaries(GOOD))
+    spoiled = draw(st.booleans())
+    if spoiled:
+        name = draw(st.sampled_from(sorted(BAD)))
+        values[name] = draw(BAD[name])
+    return wish.Options(**values), spoiled
+
+
+@st.composite
+def named(draw):
+    """Return some names, and one that may be none of them."""
+    names = draw(st.lists(strings.HOSTILE, min_size=1, max_size=4))
+    if draw(st.booleans()):
+        return names, draw(st.sampled_from(names))
+    return names, draw(strings.HOSTILE)
+
+
+class PropertyTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.reached = thorough.Reached(self)
+
+
+class TestOptions(PropertyTest):
     @thorough.prop()
-    @hypothesis.given(CIPHERS)
+    @hypothesis.given(ciphers())
     def test_ciphers(self, text):
         good, found = strings.attempt(cipher.parse, text)
+        self.assertEqual(text in GOOD_CIPHERS, good)
+        self.reached.count(good)
         if good:
             self.assertEqual(text, str(found))
             self.assertTrue(found.key_sizes)
@@ -53,27 +126,13 @@ class TestOptions(testtools.TestCase):
             self.assertIsInstance(found.weakness(), str)
 
     @thorough.prop()
-    @hypothesis.given(
-        st.builds(
-            wish.Options,
-            name=TEXTS,
-            provider=st.none() | st.sampled_from(['luks', 'plain']) | TEXTS,
-            cipher=st.none() | CIPHERS,
-            key_size=st.none() | st.sampled_from(['256', '٢٥٦', '512']),
-            control_location=st.none() | st.just('back-end') | TEXTS,
-            description=TEXTS,
-            is_public=st.booleans(),
-            projects=st.sampled_from([(), ('p',)]),
-            properties=st.lists(
-                st.one_of(strings.HOSTILE, st.just('a=b\x1b')), max_size=2
-            ).map(tuple),
-            allow_plain=st.booleans(),
-            allow_back_end=st.booleans(),
-        )
-    )
-    def test_wishes(self, options):
+    @hypothesis.given(options())
+    def test_wishes(self, given):
+        made, spoiled = given
         preset = presets.load().get('luks')
-        good, judged = strings.attempt(wish.judge, preset, options)
+        good, judged = strings.attempt(wish.judge, preset, made)
+        self.assertTrue(good or spoiled, judged)
+        self.reached.count(good)
         if not good:
             return
         made = judged.wish
@@ -86,12 +145,26 @@ class TestOptions(testtools.TestCase):
 
     @thorough.prop()
     @hypothesis.given(strings.HOSTILE)
-    def test_providers_and_presets(self, text):
-        provider.canonical(text)
-        strings.attempt(presets.load().get, text)
+    def test_providers(self, text):
+        self.assertIn(provider.canonical(text), (*provider.KNOWN, None, text))
+
+    @thorough.prop()
+    @hypothesis.given(named())
+    def test_presets(self, given):
+        names, text = given
+        registry = presets.Registry(
+            tuple(
+                dataclasses.replace(presets.LUKS, name=name) for name in names
+            )
+        )
+        good, found = strings.attempt(registry.get, text)
+        self.assertEqual(text in names, good)
+        self.reached.count(good)
+        if good:
+            self.assertIs(registry.presets[names.index(text)], found)
 
 
-class TestRead(testtools.TestCase):
+class TestRead(PropertyTest):
     @thorough.prop()
     @hypothesis.given(
         st.one_of(
@@ -99,12 +172,13 @@ class TestRead(testtools.TestCase):
             st.builds(
                 lambda start, rest: start + rest,
                 st.sampled_from([b'LUKS\xba\xbe\0\1', b'QFI\xfb', b'LUKS']),
-                st.binary(max_size=300),
+                st.binary(min_size=104, max_size=300),
             ),
         )
     )
     def test_headers(self, data):
         found = header.parse(data)
+        self.reached.count(found.encrypted or found.kind == 'qcow2-plain')
         self.assertIn(
             found.kind,
             ('luks1', 'luks2', 'qcow2-luks', 'qcow2-plain', 'blank', 'none'),
@@ -121,10 +195,15 @@ class TestRead(testtools.TestCase):
 
     @thorough.prop()
     @hypothesis.given(
-        st.one_of(strings.HOSTILE, st.text('0123456789abcdefABCDEF'))
+        st.one_of(
+            strings.HOSTILE,
+            st.text('0123456789abcdefABCDEF'),
+            st.binary(min_size=1).map(bytes.hex),
+        )
     )
     def test_keys(self, text):
         found = shared_key.key_bits(text)
+        self.reached.count(isinstance(found, int))
         if isinstance(found, int):
             self.assertEqual(found, 8 * len(bytes.fromhex(text)))
         elif len(text) > 8:
@@ -132,7 +211,21 @@ class TestRead(testtools.TestCase):
             self.assertNotIn(text, found)
 
 
-class TestAudit(testtools.TestCase):
+BACKENDS = strings.HOSTILE | st.sampled_from(
+    [
+        *('barbican', 'vault', ''),
+        'nova.keymgr.conf_key_mgr.ConfKeyManager',
+        'castellan.key_manager.barbican_key_manager.BarbicanKeyManager',
+    ]
+)
+KEYS = strings.HOSTILE | st.builds(
+    lambda key, end: key + end,
+    st.binary(min_size=16, max_size=64).map(bytes.hex),
+    st.sampled_from(['', '', 'x', '\n', 'a']),
+)
+
+
+class TestAudit(PropertyTest):
     @thorough.prop()
     @hypothesis.given(
         strings.HOSTILE,
@@ -141,7 +234,7 @@ class TestAudit(testtools.TestCase):
         | st.builds(
             model.Encryption,
             provider=TEXTS,
-            cipher=st.none() | CIPHERS,
+            cipher=st.none() | ciphers(),
             key_size=st.none() | st.integers(),
             control_location=TEXTS,
         ),
@@ -168,28 +261,32 @@ class TestAudit(testtools.TestCase):
 
     @thorough.prop()
     @hypothesis.given(
-        st.dictionaries(
-            st.tuples(
-                st.sampled_from(['key_manager', 'keymgr', 'DEFAULT']),
-                st.sampled_from(['backend', 'fixed_key', 'api_class']),
-            ),
-            strings.HOSTILE,
-            max_size=4,
+        st.fixed_dictionaries(
+            {},
+            optional={
+                ('key_manager', 'backend'): BACKENDS,
+                ('key_manager', 'api_class'): BACKENDS,
+                ('keymgr', 'api_class'): BACKENDS,
+                ('keymgr', 'fixed_key'): KEYS,
+                ('DEFAULT', 'backend'): strings.HOSTILE,
+            },
         ),
+        KEYS,
         strings.HOSTILE,
     )
-    def test_shared_keys(self, options, text):
+    def test_shared_keys(self, options, key, text):
+        options[('key_manager', 'fixed_key')] = key
         files = (shared_key.File(text, text, 0o640, 1.0, options),)
         services = [
             shared_key.Service(text, 'nova', files, ((text, 0.0),)),
             shared_key.Service('h', 'cinder', problem=text or '?'),
         ]
-        key = services[0].key
+        # The backend may be called so, too.
         shown = [text, *(v for k, v in options.items() if k[1] != 'fixed_key')]
+        secret = len(key) > 20 and not any(key in item for item in shown)
+        self.reached.count(secret)
         for found in shared_key.judge(services):
             for cell in finding.row(found):
                 self.assertEqual(set(), strings.moves_terminals(cell))
-                if key and len(key[0]) > 20:
-                    # The backend may be called so, too.
-                    if not any(key[0] in item for item in shown):
-                        self.assertNotIn(key[0], str(cell))
+                if secret:
+                    self.assertNotIn(key, str(cell))
