@@ -100,9 +100,11 @@ class Store:
         self._answer('delete_volume')
 
     def volume_encryption(self, volume_id):
+        assert volume_id == 'v'
         return self.found[1]
 
     def complaint(self, volume_id):
+        assert volume_id == 'v'
         return self.found[2]
 
     def pools(self):
@@ -142,6 +144,7 @@ class TestScratch(ProofTest):
     def scratch(self):
         with proof.scratch(self.store, 'T') as item:
             self.seen = item, self.store.second
+            self.assertEqual({'name': item.name}, self.store.filters)
 
     def test_comes_and_goes(self):
         self.store = Store({0: 'creating', 3: 'available'})
@@ -351,13 +354,18 @@ class TestLeft(ProofTest):
         # It is asked for again, until it is answered.
         self.assertEqual([0.0, 0.5, 1.0], self.store.asked)
 
+    def test_warning(self):
+        text = proof.left_warning(volume())
+        self.assertIn('Volume v was made', text)
+        self.assertIn('openstack volume delete v', text)
+
     def test_at_work(self):
         now = time.time()
         for status, created, expected in (
             ('creating', now, True),
             ('in-use', None, True),
-            ('in-use', now - proof.LONGEST + 9, True),
-            ('in-use', now - proof.LONGEST - 9, False),
+            ('in-use', now - 1200 + 9, True),
+            ('in-use', now - 1200 - 9, False),
             ('error', now, False),
             ('error_deleting', None, False),
         ):
@@ -411,16 +419,25 @@ class TestJudge(ProofTest):
 
     def test_denied(self):
         other = dataclasses.replace(WISHED, key_size=512)
-        for changes, text in (
-            ({'encrypted': False}, 'Volume v of the type says'),
-            ({'found': other}, 'otherwise: key_size is "512", not "256"'),
-            ({'found': None}, 'it stores plain data'),
-            ({'told': None, 'own': None}, 'Volume v has no key'),
+        for changes, text, remedy in (
+            ({'encrypted': False}, 'Volume v of the type says', 'cinder-api'),
+            (
+                {'found': other},
+                'otherwise: key_size is "512", not "256"',
+                'cinder-api',
+            ),
+            ({'found': None}, 'it stores plain data', 'cinder-api'),
+            (
+                {'told': None, 'own': None},
+                'Volume v has no key',
+                '[key_manager]',
+            ),
         ):
             found = self.assertRaises(
                 exceptions.OperationFailed, self.judge, **changes
             )
             self.assertIn(text, found.message)
+            self.assertIn(remedy, found.remedy)
 
     def test_not_formatted(self):
         item = volume(pool='host@lvm#pool')
@@ -465,5 +482,7 @@ class TestJudge(ProofTest):
             'more', proof.prove(self.store, 'T', WISHED, further, knows)
         )
         item, wished, found = self.args
+        self.assertEqual(('T', ()), (item.type_id, found.notes))
+        self.assertEqual((), proof.Proof('api', 'barbican').notes)
         self.assertEqual(self.store.item, item)
         self.assertEqual((WISHED, 'barbican'), (wished, found.key_manager))

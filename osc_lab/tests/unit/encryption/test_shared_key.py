@@ -15,6 +15,7 @@
 import testtools
 
 from osc_lab.encryption import shared_key
+from osc_lab import exceptions
 
 
 class TestSharedKey(testtools.TestCase):
@@ -31,11 +32,19 @@ class TestSharedKey(testtools.TestCase):
             host, 'nova', files, (('nova-compute', 2.0),)
         )
 
-    def judge(self, *services, size=None):
-        return {
-            (item.check, item.subject): (item.result.value, item.message)
-            for item in shared_key.judge(services, size)
-        }
+    def judge(self, *services, **more):
+        """Return (result, message) of findings that are whole."""
+        found = {}
+        self.evidence = {}
+        for item in shared_key.judge(services, **more):
+            at = item.check, item.subject
+            self.assertNotIn(at, found)
+            self.assertIs('', item.remedy) if item.result.value == 'ok' else (
+                self.assertRegex(item.remedy, '.')
+            )
+            found[at] = item.result.value, item.message
+            self.evidence[at] = dict(item.evidence)
+        return found
 
     def test_backend_without_its_key(self):
         found = self.judge(self.service('h', {self.BACKEND: self.CONF}))
@@ -44,13 +53,87 @@ class TestSharedKey(testtools.TestCase):
             found['key-format', 'h nova'],
         )
 
+    def test_nothing_is_known(self):
+        bare = shared_key.Service('h', 'nova')
+        self.assertEqual(
+            ('', 'barbican', None), (bare.problem, bare.backend, bare.key)
+        )
+        unknown = {
+            'cinder': exceptions.ServiceError('no answer', 'Try again.'),
+            'nova': exceptions.ServiceError('no answer'),
+        }
+        findings = shared_key.judge([], unknown=unknown)
+        self.assertEqual(
+            [
+                (
+                    *('key-config', name, 'unknown', 'api'),
+                    'Nobody knows its hosts: no answer',
+                    remedy,
+                )
+                for name, remedy in (
+                    ('cinder', 'Try again.'),
+                    ('nova', 'Name the hosts with --host.'),
+                )
+            ],
+            [
+                (
+                    *(item.check, item.subject, item.result.value),
+                    *(item.source, item.message, item.remedy),
+                )
+                for item in findings
+            ],
+        )
+
+    def test_format(self):
+        sizes = '128, 192, 256, 512'
+        for key, size, result, message, bits in (
+            ('ab' * 16, None, 'ok', '128 bits', 128),
+            ('ab' * 24, None, 'ok', '192 bits', 192),
+            ('aB' * 32, None, 'ok', '256 bits', 256),
+            ('09' * 64, None, 'ok', '512 bits', 512),
+            ('ab' * 64, 512, 'ok', '512 bits', 512),
+            ('ab' * 20, None, 'failed', f'has 160 bits, not {sizes}', 160),
+            ('ab' * 64, 256, 'failed', 'has 512 bits, not 256', 512),
+            ('ab' * 32, 512, 'failed', 'has 256 bits, not 512', 256),
+            (
+                'abc',
+                None,
+                'failed',
+                'is malformed: it has an odd number of digits (3)',
+                None,
+            ),
+            (
+                'xy',
+                None,
+                'failed',
+                'is malformed: it is not hexadecimal',
+                None,
+            ),
+            (
+                'ab\n',
+                None,
+                'failed',
+                'is malformed: it is not hexadecimal',
+                None,
+            ),
+            ('', None, 'failed', 'is malformed: it is empty', None),
+        ):
+            service = self.service('h', {self.KEY: key})
+            found = self.judge(service, key_size=size)
+            at = 'key-format', 'h nova'
+            if result == 'failed':
+                message = f'The fixed_key {message}'
+            self.assertEqual((result, message), found[at])
+            self.assertEqual({'bits': bits} if bits else {}, self.evidence[at])
+            self.assertNotIn(key or 'secret', repr(service))
+
     def test_one_host_without_the_key(self):
         with_key = {self.BACKEND: self.CONF, self.KEY: 'ab' * 32}
         found = self.judge(
+            shared_key.Service('d', 'nova', problem='no shell'),
             self.service('a', with_key),
             self.service('b', with_key),
             self.service('c', {self.BACKEND: self.CONF}),
-            shared_key.Service('d', 'nova', problem='no shell'),
         )
         self.assertEqual(
             ('failed', 'It has no fixed_key, others have'),
@@ -63,6 +146,69 @@ class TestSharedKey(testtools.TestCase):
             ('unknown', 'no shell'), found['key-config', 'd nova']
         )
         self.assertNotIn(('key-same', 'd nova'), found)
+
+    def same(self, *keys):
+        """Return what is said of hosts with these keys, and their prints."""
+        backend = {self.BACKEND: self.CONF}
+        found = self.judge(
+            *(
+                self.service(
+                    str(number), {self.KEY: key, **backend} if key else backend
+                )
+                for number, key in enumerate(keys)
+            )
+        )
+        rows = [key for key in found if key[0] == 'key-same']
+        prints = [self.evidence[row]['fingerprint'] for row in rows]
+        return [found[row] for row in rows], prints
+
+    def test_same(self):
+        everywhere = ('ok', 'Same key wherever it was read')
+        other = ('failed', 'Its key is not the one that most have')
+        most = ('ok', 'Same key as most')
+        none = ('failed', 'It has no fixed_key, others have')
+        for keys, expected in (
+            (('ab', 'AB', 'ab'), [everywhere] * 3),
+            (('ab', 'cd', 'cd'), [other, most, most]),
+            (('', '', 'ab'), [none, none, most]),
+            (('ab',), [everywhere]),
+            # Of what no file should hold, too.
+            (('\udcff', '\udcff'), [everywhere] * 2),
+            (('', ''), []),
+        ):
+            found, prints = self.same(*keys)
+            self.assertEqual(expected, found)
+            self.assertEqual(
+                len({key.lower() for key in keys if found}), len(set(prints))
+            )
+            for key, text in zip(keys, prints, strict=bool(found)):
+                self.assertRegex(text, '[0-9a-f]{12}$' if key else 'none$')
+        # They tell nobody anything about the key in another run.
+        self.assertNotEqual(self.same('ab')[1], self.same('ab')[1])
+
+    def test_other_backends(self):
+        key = {self.KEY: 'ab' * 32}
+        found = self.judge(
+            self.service('a', {self.BACKEND: self.CONF, **key}),
+            self.service('b', {self.BACKEND: 'vault', **key}),
+        )
+        for host, mine, others in (
+            ('a', 'fixed-key', 'vault'),
+            ('b', 'vault', 'fixed-key'),
+        ):
+            message = f'Its backend is {mine}, but there are also: {others}'
+            self.assertEqual(
+                ('failed', message), found['key-same', f'{host} nova']
+            )
+        found = self.judge(
+            self.service('a', {self.BACKEND: self.CONF, **key}),
+            self.service('b', {self.BACKEND: 'vault'}),
+            self.service('c', {}),
+        )
+        self.assertEqual(
+            'Its backend is fixed-key, but there are also: barbican, vault',
+            found['key-same', 'a nova'][1],
+        )
 
     def test_backend(self):
         """By the options of the files, the first file first."""
@@ -109,9 +255,16 @@ class TestSharedKey(testtools.TestCase):
                 ],
                 options,
             )
+            self.assertEqual(
+                ['backend'], list(self.evidence['key-backend', 'h nova'])
+            )
+            self.assertIn(
+                self.evidence['key-backend', 'h nova']['backend'],
+                message.replace('Barbican,', 'barbican'),
+            )
 
     def test_mode_of_files_without_the_key_does_not_matter(self):
-        open_ = shared_key.File('/o', 'nova', 0o644, 1.0, {})
+        open_ = shared_key.File('/o', 'nova', 0o644, 1.0, {self.BACKEND: ''})
         closed = shared_key.File(
             '/c', 'nova', 0o640, 1.0, {self.KEY: 'ab' * 32}
         )
@@ -120,11 +273,6 @@ class TestSharedKey(testtools.TestCase):
         self.assertEqual(
             ('ok', '/c has mode 0640'), found['key-file-mode', 'h nova']
         )
-
-    def test_size(self):
-        options = {self.BACKEND: self.CONF, self.KEY: 'ab' * 64}
-        found = self.judge(self.service('h', options), size=512)
-        self.assertEqual(('ok', '512 bits'), found['key-format', 'h nova'])
 
     def test_which_file_counts(self):
         for files, expected in (
@@ -187,3 +335,19 @@ class TestSharedKey(testtools.TestCase):
                 expected,
                 (found.result.value, found.message, dict(found.evidence)),
             )
+
+
+class TestGenerate(testtools.TestCase):
+    def test_new_key(self):
+        for bits in shared_key.SIZES:
+            key = shared_key.new_key(bits)
+            self.assertEqual(bits, shared_key.key_bits(key))
+            self.assertNotEqual(key, shared_key.new_key(bits))
+
+    def test_snippet(self):
+        self.assertEqual(
+            '[key_manager]\n'
+            'backend = cinder.keymgr.conf_key_mgr.ConfKeyManager\n'
+            'fixed_key = c0ffee\n',
+            shared_key.snippet('cinder', 'c0ffee'),
+        )
