@@ -27,6 +27,13 @@ WISH = model.Wish(
     'LUKS', model.Encryption('luks', 'aes-xts-plain64', 256, 'front-end')
 )
 
+SHARED = {
+    'description': 'of p',
+    'is_public': False,
+    'projects': frozenset({'q', 'p'}),
+    'properties': {'d': 'e', 'a': 'b c'},
+}
+
 
 class Store:
     """Holds types; an error in ``fails`` is raised when it was done.
@@ -37,6 +44,7 @@ class Store:
     def __init__(self, *found):
         self.found = {item.id: item for item in found}
         self.fails = {}
+        self.shared = {}
 
     def _did(self, name, work):
         error, done = self.fails.get(name, (None, True))
@@ -49,7 +57,7 @@ class Store:
         return list(self.found.values())
 
     def create_type(self, name, description, properties):
-        item = model.VolumeType('own', name, description, False)
+        item = model.VolumeType('own', name, description, False, properties)
         self._did('create_type', lambda: self.found.update(own=item))
 
     def delete_type(self, type_id):
@@ -62,7 +70,18 @@ class Store:
         )
 
     def encryption(self, type_id):
+        self._did('encryption', lambda: None)
+        if type_id not in self.found:
+            raise error(404)
         return self.found[type_id].encryption
+
+    def share(self, type_id, project):
+        own = self.shared.setdefault(type_id, set())
+        self._did('share', lambda: own.add(project))
+
+    def projects(self, type_id):
+        self._did('projects', lambda: None)
+        return self.shared.get(type_id, set())
 
     def publish(self, type_id, description, is_public):
         item = dataclasses.replace(
@@ -79,13 +98,16 @@ class TestMaker(testtools.TestCase):
     def setUp(self):
         super().setUp()
         patcher = mock.patch('time.sleep')
-        patcher.start()
+        self.sleep = patcher.start()
         self.addCleanup(patcher.stop)
         self.store = Store()
 
-    def make(self):
-        steps = maker.Maker(self.store, WISH, mark.new('h', 1)).steps()
-        steps.run()
+    def steps(self, prove=None, **changes):
+        wish = dataclasses.replace(WISH, **changes)
+        return maker.Maker(self.store, wish, mark.new('h', 1), prove).steps()
+
+    def make(self, **changes):
+        self.steps(**changes).run()
 
     def test_made(self):
         self.make()
@@ -165,3 +187,168 @@ class TestMaker(testtools.TestCase):
         self.assertNotIn('delete LUKS', str(found))
         (item,) = self.store.found.values()
         self.assertIn(f'shows beside "{item.description}"', str(found))
+
+    def lost(self, name, status=500, kind=maker.Lost):
+        """See that another run was first when this is answered."""
+        self.store.fails[name] = (error(status), False)
+        found = self.assertRaises(maker.Lost, self.make)
+        self.assertIs(kind, type(found))
+
+    def test_name_is_taken(self):
+        other = model.VolumeType('z', 'LUKS', 'finished')
+        self.store = Store(other)
+        self.lost('create_type', 409)
+        self.store = Store(model.VolumeType('z', 'other', 'finished'))
+        self.lost('create_type', 409, maker.Unseen)
+        self.store = Store(model.VolumeType('z', 'lUKS', 'finished'))
+        self.store.fails = {'create_type': (error(409), False)}
+        found = self.assertRaises(exceptions.Conflict, self.make)
+        self.assertIn('"lUKS" exists, and to Cinder "LUKS"', found.message)
+        self.assertIn('--name', found.remedy)
+
+    def test_removed_by_somebody(self):
+        self.lost('encryption', 404)
+        self.lost('publish', 404)
+
+    def test_answers_that_are_lost_for_good(self):
+        """What is raised is the first error, not that of a second look."""
+        for name, look in (
+            ('create_encryption', 'encryption'),
+            ('share', 'projects'),
+        ):
+            self.store = Store()
+            self.store.fails = {
+                name: (error(502), True),
+                look: (error(503), True),
+            }
+            found = self.assertRaises(
+                exceptions.ServiceError, self.make, **SHARED
+            )
+            self.assertEqual(502, found.status)
+            self.assertEqual([], self.store.types())
+
+    def test_publish_that_others_did(self):
+        """It is final only with both: the description and who sees it."""
+        final = WISH.final_description
+        for description, is_public, made in (
+            (final, True, True),
+            (final, False, False),
+            ('other', True, False),
+            (None, None, False),
+        ):
+            self.store = Store()
+
+            def publish(
+                type_id,
+                *args,
+                store=self.store,
+                description=description,
+                is_public=is_public,
+            ):
+                item = store.found.pop(type_id)
+                if is_public is not None:
+                    store.found[type_id] = dataclasses.replace(
+                        item, description=description, is_public=is_public
+                    )
+                raise error()
+
+            self.store.publish = publish
+            if made:
+                self.make()
+                self.assertEqual(['own'], list(self.store.found))
+            else:
+                self.assertRaises(exceptions.ServiceError, self.make)
+                self.assertEqual([], self.store.types())
+
+    def test_undo_leaves_others(self):
+        """Before and after the own one, marked and finished."""
+        other = model.VolumeType('a', 'LUKS', str(mark.new('h', 2)), False)
+        last = model.VolumeType('z', 'LUKS', 'finished')
+
+        def share(*args):
+            own = self.store.found.pop('own')
+            self.store.found.update(a=other, own=own, z=last)
+            raise error(400)
+
+        self.store.share = share
+        self.assertRaises(exceptions.ServiceError, self.make, **SHARED)
+        self.assertEqual([other, last], self.store.types())
+
+    def test_stored_otherwise(self):
+        stored = dataclasses.replace(WISH.encryption, key_size=512)
+        self.store.encryption = lambda type_id: stored
+        found = self.assertRaises(exceptions.OperationFailed, self.make)
+        self.assertIn('sent: key_size is "512", not "256"', found.message)
+        self.assertIn('cinder-api', found.remedy)
+        self.assertEqual([], self.store.types())
+
+    def test_pauses(self):
+        """A request whose answer was lost is waited for, and no other."""
+        self.store.fails = {'create_type': (error(), False)}
+        self.assertRaises(exceptions.ServiceError, self.make)
+        # Once to go on, once to undo it.
+        waits = [0.5, 1.0, 2.0, 2.0]
+        self.assertEqual(waits * 2, self.pauses())
+        self.store.fails = {'create_type': (error(400), False)}
+        self.assertRaises(exceptions.ServiceError, self.make)
+        self.store.fails = {'create_encryption': (error(400), False)}
+        self.assertRaises(exceptions.ServiceError, self.make)
+        self.assertEqual(waits * 2, self.pauses())
+
+    def pauses(self):
+        return [call.args[0] for call in self.sleep.call_args_list]
+
+    def test_interrupted(self):
+        """Nobody knows whether it was made: the undo waits for it."""
+        self.store.create_type = mock.Mock(side_effect=KeyboardInterrupt)
+        self.assertRaises(KeyboardInterrupt, self.make)
+        self.assertEqual([0.5, 1.0, 2.0, 2.0], self.pauses())
+
+    def test_plan(self):
+        proven = []
+        steps = self.steps(proven.append, **SHARED)
+        self.assertEqual(
+            [
+                'openstack volume type create --private '
+                "--property 'a=b c' --property d=e LUKS",
+                'openstack volume type set --encryption-provider luks '
+                '--encryption-cipher aes-xts-plain64 '
+                '--encryption-key-size 256 '
+                '--encryption-control-location front-end LUKS',
+                'openstack volume type show --encryption-type LUKS',
+                'openstack volume create --size 1 --type LUKS proof',
+                'openstack volume type set --project p LUKS',
+                'openstack volume type set --project q LUKS',
+                "openstack volume type set --description 'of p' --private "
+                'LUKS',
+                'openstack volume type list --long --encryption-type',
+            ],
+            [command for _title, command in steps.rows()],
+        )
+        for title, _command in steps.rows():
+            self.assertRegex(title, '.')
+        steps.run()
+        self.assertEqual(['own'], proven)
+        self.assertEqual({'own': {'p', 'q'}}, self.store.shared)
+        self.assertEqual(
+            [
+                model.VolumeType(
+                    *('own', 'LUKS', 'of p', False, SHARED['properties']),
+                    WISH.encryption,
+                )
+            ],
+            self.store.types(),
+        )
+
+    def test_plan_of_a_public_type(self):
+        (*_others, private, _last), (*others, public, _same) = (
+            self.steps(is_public=is_public).rows()
+            for is_public in (False, True)
+        )
+        self.assertEqual(3, len(others))
+        self.assertNotEqual(private[0], public[0])
+        self.assertEqual(
+            'openstack volume type set --description '
+            f"'{WISH.final_description}' --public LUKS",
+            public[1],
+        )

@@ -146,6 +146,7 @@ class TestSharedKey(testtools.TestCase):
             ('unknown', 'no shell'), found['key-config', 'd nova']
         )
         self.assertNotIn(('key-same', 'd nova'), found)
+        self.assertIn(('key-backend', 'a nova'), found)
 
     def same(self, *keys):
         """Return what is said of hosts with these keys, and their prints."""
@@ -182,7 +183,7 @@ class TestSharedKey(testtools.TestCase):
                 len({key.lower() for key in keys if found}), len(set(prints))
             )
             for key, text in zip(keys, prints, strict=bool(found)):
-                self.assertRegex(text, '[0-9a-f]{12}$' if key else 'none$')
+                self.assertRegex(text, '^[0-9a-f]{12}$' if key else '^none$')
         # They tell nobody anything about the key in another run.
         self.assertNotEqual(self.same('ab')[1], self.same('ab')[1])
 
@@ -302,6 +303,8 @@ class TestSharedKey(testtools.TestCase):
                 ),
                 (found.result.value, dict(found.evidence)),
             )
+            self.assertIn(f'mode {bits:04o}', found.message)
+            self.assertEqual(bool(bits % 8), bool(found.remedy))
 
     def test_restart(self):
         """The file that was changed last counts, wherever it stands."""
@@ -335,6 +338,7 @@ class TestSharedKey(testtools.TestCase):
                 expected,
                 (found.result.value, found.message, dict(found.evidence)),
             )
+            self.assertEqual(expected[0] != 'ok', bool(found.remedy))
 
 
 class TestGenerate(testtools.TestCase):
