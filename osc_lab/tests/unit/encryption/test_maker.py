@@ -190,7 +190,7 @@ class TestMaker(testtools.TestCase):
 
     def lost(self, name, status=500, kind=maker.Lost):
         """See that another run was first when this is answered."""
-        self.store.fails[name] = (error(status), False)
+        self.store.fails = {name: (error(status), False)}
         found = self.assertRaises(maker.Lost, self.make)
         self.assertIs(kind, type(found))
 
@@ -226,6 +226,59 @@ class TestMaker(testtools.TestCase):
             )
             self.assertEqual(502, found.status)
             self.assertEqual([], self.store.types())
+
+    def test_answer_of_sharing_is_lost(self):
+        self.store.fails = {'share': (error(502), True)}
+        self.make(**SHARED)
+        self.assertEqual({'own': {'p', 'q'}}, self.store.shared)
+
+    def test_looks_that_fail(self):
+        """Of the type itself, be it the first or the last one."""
+        for name, looks in (
+            ('create_type', [error(503)]),
+            ('create_type', [[], [], [], [], error(503)]),
+            ('publish', [None, None, error(503)]),
+        ):
+            self.store = Store()
+            self.store.fails = {name: (error(502), False)}
+            types, left = self.store.types, list(looks)
+
+            def look(types=types, left=left):
+                found = left.pop(0) if left else None
+                if isinstance(found, Exception):
+                    raise found
+                return types()
+
+            self.store.types = look
+            found = self.assertRaises(exceptions.ServiceError, self.make)
+            self.assertEqual((502, []), (found.status, left))
+
+    def test_others_of_the_name(self):
+        marked = str(mark.new('h', 2))
+        for id_, description, made in (
+            ('a', marked, False),
+            ('a', 'finished', False),
+            ('z', marked, True),
+            ('z', 'finished', False),
+        ):
+            other = model.VolumeType(id_, 'LUKS', description)
+            self.store = Store(other)
+            if made:
+                self.make()
+            else:
+                self.assertRaises(maker.Lost, self.make)
+            self.assertEqual(
+                [id_] + ['own'] * made, list(self.store.found), id_
+            )
+
+    def test_only_a_lower_one_is_waited_for(self):
+        higher = model.VolumeType('z', 'LUKS', str(mark.new('h', 2)))
+        self.store = Store(higher)
+        waited = []
+        maker.Maker(
+            self.store, WISH, mark.new('h', 1), settle=waited.append
+        ).steps().run()
+        self.assertEqual([[]], waited)
 
     def test_publish_that_others_did(self):
         """It is final only with both: the description and who sees it."""
@@ -274,6 +327,17 @@ class TestMaker(testtools.TestCase):
         self.assertRaises(exceptions.ServiceError, self.make, **SHARED)
         self.assertEqual([other, last], self.store.types())
 
+    def test_undo_leaves_what_somebody_took(self):
+        """Who wrote another description without a mark wants to keep it."""
+
+        def encrypt(*args):
+            self.store.publish('own', 'theirs', False)
+            raise error(400)
+
+        self.store.create_encryption = encrypt
+        self.assertRaises(exceptions.ServiceError, self.make)
+        self.assertEqual(['own'], list(self.store.found))
+
     def test_stored_otherwise(self):
         stored = dataclasses.replace(WISH.encryption, key_size=512)
         self.store.encryption = lambda type_id: stored
@@ -292,6 +356,10 @@ class TestMaker(testtools.TestCase):
         self.store.fails = {'create_type': (error(400), False)}
         self.assertRaises(exceptions.ServiceError, self.make)
         self.store.fails = {'create_encryption': (error(400), False)}
+        self.assertRaises(exceptions.ServiceError, self.make)
+        self.store = Store()
+        self.store.create_encryption = mock.Mock(side_effect=error(400))
+        self.store.encryption = lambda type_id: self.store.found.clear()
         self.assertRaises(exceptions.ServiceError, self.make)
         self.assertEqual(waits * 2, self.pauses())
 
