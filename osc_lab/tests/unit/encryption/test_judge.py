@@ -20,7 +20,6 @@ from osc_lab.encryption import compare
 from osc_lab.encryption import model
 from osc_lab.encryption import presets
 from osc_lab.encryption import probe
-from osc_lab.encryption import wish
 from osc_lab import exceptions
 
 GOOD = model.Encryption('luks', 'aes-xts-plain64', 256, 'front-end')
@@ -137,37 +136,6 @@ class TestPresets(testtools.TestCase):
 
     def test_unknown(self):
         self.assertRaises(exceptions.NotFound, self.load().get, 'luks')
-
-
-class TestWish(testtools.TestCase):
-    def judge(self, *properties):
-        return wish.judge(
-            presets.LUKS, wish.Options(properties=properties)
-        ).wish.properties
-
-    def test_properties(self):
-        self.assertEqual(
-            {'volume_backend_name': 'ceph', 'a': 'b=c'},
-            self.judge('volume_backend_name=ceph', 'a=b=c'),
-        )
-        for key in ('nimble:encryption', 'netapp_flexvol_encryption'):
-            self.assertEqual({key: 'yes'}, self.judge(f'{key}=yes'))
-
-    def test_bad_properties(self):
-        for text, why in (
-            ('a', 'key=value'),
-            ('=b', 'key=value'),
-            ('a=' + 'x' * 256, 'key=value'),
-            ('encryption-provider=luks', 'only a word'),
-            ('encryption-x=y', 'only a word'),
-            ('Encryption=true', 'only a word'),
-            ('luks=1', 'only a word'),
-            ('encryption:key_size=256', 'only a word'),
-        ):
-            error = self.assertRaises(
-                exceptions.InvalidInput, self.judge, text
-            )
-            self.assertIn(why, str(error))
 
 
 class TestCipher(testtools.TestCase):
