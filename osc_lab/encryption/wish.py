@@ -69,9 +69,7 @@ def judge(preset: presets.Preset, options: Options) -> Judged:
         _given(options.provider, base.provider), options.allow_plain, warnings
     )
     cipher = cipher_.parse(_given(options.cipher, base.cipher))
-    key_size = _key_size(
-        _given(options.key_size, str(base.key_size)), cipher, warnings
-    )
+    key_size = _key_size(_given(options.key_size, str(base.key_size)), cipher)
     location = _location(
         _given(options.control_location, base.control_location),
         options.allow_back_end,
@@ -139,7 +137,7 @@ def _provider(text: str, allow_plain: bool, warnings: list[str]) -> str:
     return name
 
 
-def _key_size(text: str, cipher: cipher_.Cipher, warnings: list[str]) -> int:
+def _key_size(text: str, cipher: cipher_.Cipher) -> int:
     try:
         size = int(text) if text.isascii() and text.isdigit() else 0
     except ValueError:
