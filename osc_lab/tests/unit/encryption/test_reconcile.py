@@ -12,6 +12,7 @@
 
 """How long a run waits for another one, by a clock of our own."""
 
+import dataclasses
 import time
 from unittest import mock
 
@@ -22,6 +23,9 @@ from osc_lab.encryption import model
 from osc_lab.encryption import proof
 from osc_lab.encryption import reconcile
 from osc_lab import exceptions
+
+GOOD = model.Encryption('luks', 'aes-xts-plain64', 256, 'front-end')
+WISH = model.Wish('LUKS', GOOD)
 
 
 class Store:
@@ -126,3 +130,101 @@ class TestActor(testtools.TestCase):
                 actor.is_gone(mark.new(host, process)),
                 (host, process),
             )
+
+
+class Types:
+    """Types, their encryption and projects, and one volume of a proof."""
+
+    def __init__(self, *found):
+        self.found = found
+        self.gone = None
+
+    def types(self):
+        return iter(self.found)
+
+    def encryption(self, type_id):
+        if self.gone:
+            raise exceptions.ServiceError('gone', status=self.gone)
+        return {'t': GOOD, 'u': GOOD}[type_id]
+
+    def projects(self, type_id):
+        return {'u': frozenset({'p'})}[type_id]
+
+    def find_volumes(self, metadata):
+        return [scratch()]
+
+
+class TestLook(testtools.TestCase):
+    def test_look(self):
+        """Who has access is asked about a private type alone."""
+        public = model.VolumeType('t', 'LUKS')
+        private = model.VolumeType('u', 'LUKS', is_public=False)
+        left = model.VolumeType('x', 'LUKS', str(mark.new('h', 7)))
+        other = model.VolumeType('y', 'other')
+        store = Types(public, left, other, private)
+        self.assertEqual(
+            (
+                (
+                    dataclasses.replace(public, encryption=GOOD),
+                    dataclasses.replace(
+                        private, encryption=GOOD, projects=frozenset({'p'})
+                    ),
+                ),
+                (left,),
+            ),
+            reconcile.look(store, 'LUKS'),
+        )
+        store.gone = 404
+        self.assertEqual(((), (left,)), reconcile.look(store, 'LUKS'))
+        store.gone = 500
+        self.assertRaises(
+            exceptions.ServiceError, reconcile.look, store, 'LUKS'
+        )
+
+    def conflict(self, *found, wish=WISH):
+        error = self.assertRaises(
+            exceptions.Conflict,
+            reconcile.check,
+            reconcile.Found(found, ()),
+            wish,
+        )
+        self.assertNotIn(error.remedy, ('', 'None'))
+        return error.message
+
+    def test_check(self):
+        item = model.VolumeType('t', 'LUKS', encryption=GOOD)
+        check = reconcile.check
+        self.assertIs(item, check(reconcile.Found((item,), ()), WISH))
+        self.assertIsNone(check(reconcile.Found((), ()), WISH))
+        twin = dataclasses.replace(item, id='u')
+        self.assertIn(
+            'are 2 volume types named "LUKS": t u', self.conflict(item, twin)
+        )
+        wish = dataclasses.replace(WISH, description='D')
+        self.assertIn(
+            '"LUKS" exists and differs: description is "", not "D"',
+            self.conflict(item, wish=wish),
+        )
+
+    def test_preview(self):
+        """What would be removed comes first; a finished type is kept."""
+        left = model.VolumeType('t', 'LUKS', str(mark.new('h', 7)))
+        actor = reconcile.Actor('here', 1, bool)
+
+        def commands(*found, **more):
+            steps = reconcile.preview(Types(*found), WISH, actor, **more)
+            for title, _command in steps.rows():
+                self.assertNotIn(title, ('', 'None'))
+            return [command for _title, command in steps.rows()]
+
+        removals = [
+            'openstack volume delete v',
+            'openstack volume type delete t',
+        ]
+        made = commands()
+        self.assertEqual(5, len(made))
+        self.assertEqual(6, len(commands(prove=print)))
+        self.assertEqual(removals + made, commands(left))
+        finished = model.VolumeType('u', 'LUKS')
+        self.assertEqual(removals, commands(left, finished))
+        self.assertEqual([], commands(finished))
