@@ -16,6 +16,7 @@ import fixtures
 
 from osc_lab.tests.unit.commands import migrations
 from osc_lab.tests.unit import fake_cloud
+from osc_lab.tests.unit import fake_libvirt
 
 
 class TestMigrate(migrations.CommandTest):
@@ -193,8 +194,10 @@ class TestMigrate(migrations.CommandTest):
     def test_no_destination_yet_and_libvirt_is_silent(self):
         self.cloud.migrations = [self.step('accepted', dest_compute=None)]
         self.cloud.services[2]['status'] = 'disabled'
-        # Nothing listens on port 1.
-        uri = ('--libvirt-uri', 'qemu+tcp://127.0.0.1:1/system')
+        silent = fake_libvirt.Host('host1')
+        silent.refuses = fake_libvirt.Error()
+        self.useFixture(fake_libvirt.Library(silent=silent))
+        uri = ('--libvirt-uri', 'test:///silent')
         found = self.findings('vm1', '--explain', '5', *uri, status=4)
         self.assertEqual(
             {('libvirt-listen', 'host1'), ('libvirt-listen', 'host2')},
