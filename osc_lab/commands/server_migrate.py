@@ -46,7 +46,6 @@ class LiveMigrate(command.Lister):
     )
 
     _offline = False
-    _checks: 'registry.Registry'
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         from osc_lab import channels
@@ -101,9 +100,6 @@ class LiveMigrate(command.Lister):
             super().authenticate()
 
     def judge(self, parsed_args: argparse.Namespace) -> None:
-        from osc_lab.preflight import registry
-
-        self._checks = registry.load()
         if parsed_args.list_checks:
             return
         if not parsed_args.server and not parsed_args.explain:
@@ -117,17 +113,19 @@ class LiveMigrate(command.Lister):
             )
         parsed_args.timeout = _seconds('--timeout', parsed_args.timeout)
         parsed_args.bandwidth = _seconds('--bandwidth', parsed_args.bandwidth)
-        self._checks = self._checks.choose(
-            parsed_args.check, parsed_args.skip_check
-        )
+        if parsed_args.check or parsed_args.skip_check:
+            # To load them all takes longer than the rest until the log-in.
+            _chosen(parsed_args)
 
     def take_action(self, parsed_args: argparse.Namespace) -> Table:
+        from osc_lab.preflight import registry
+
         if parsed_args.list_checks:
-            return _listing(self._checks)
+            return _listing(registry.load())
         from osc_lab.access import live_migration
 
         flow = live_migration.Flow(
-            self.connection, parsed_args, self._checks, self.say
+            self.connection, parsed_args, _chosen(parsed_args), self.say
         )
         report = self._report(flow, parsed_args)
         self.say(report.summary())
@@ -295,6 +293,16 @@ def _seconds(option: str, value: str | None) -> float | None:
             _('Give a number.'),
         )
     return number
+
+
+def _chosen(parsed_args: argparse.Namespace) -> 'registry.Registry':
+    """Return the checks that are to run.
+
+    :raises InvalidInput: for one that there is not
+    """
+    from osc_lab.preflight import registry
+
+    return registry.load().choose(parsed_args.check, parsed_args.skip_check)
 
 
 def _listing(checks: 'registry.Registry') -> Table:
