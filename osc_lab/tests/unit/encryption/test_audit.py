@@ -13,6 +13,7 @@
 """The audit: every doubt, and silence about what is right."""
 
 import dataclasses
+import itertools
 
 import testtools
 
@@ -139,7 +140,14 @@ class TestType(AuditTest):
             self.assertEqual(
                 'unknown' if unknown else 'failed', found.result.value, key
             )
-        specs = {'nimble:encryption': 'yes'}
+        specs = {'nimble:encryption': 'yes', 'a:cipher': 'b', 'c': 'd'}
+        own = ['a:cipher', 'nimble:encryption']
+        self.says(
+            ', '.join(own),
+            ('type-extra-specs', 'unknown', {'extra_specs': own}),
+            audit.judge_type(dataclasses.replace(PLAIN, extra_specs=specs)),
+            'whoever runs the storage',
+        )
         self.assertEqual(
             [],
             self.told(
@@ -476,8 +484,14 @@ class TestVolumes(AuditTest):
         self.assertEqual([], told('plain', None))
         for status in ('creating', 'error', 'deleting', 'error_deleting'):
             self.assertEqual([], told('v', None, status=status))
-        for key in (None, model.ZERO_KEY):
-            self.assertEqual([('backup-no-key', 'failed', {})], told('v', key))
+        for key, status in itertools.product(
+            (None, model.ZERO_KEY), ('available', 'restoring')
+        ):
             self.assertEqual(
-                [('backup-zero-key', 'warning', {})], told('z', key, '')
+                [('backup-no-key', 'failed', {})],
+                told('v', key, status=status),
+            )
+            self.assertEqual(
+                [('backup-zero-key', 'warning', {})],
+                told('z', key, '', status),
             )

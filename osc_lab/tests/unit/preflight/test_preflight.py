@@ -90,6 +90,20 @@ class TestCheck(testtools.TestCase):
         )
         self.assertEqual('api', Even.source)
 
+    def test_what_an_api_has_shown(self):
+        self.assertEqual(
+            finding.Finding(
+                'c',
+                's',
+                Result.WARNING,
+                'm',
+                'r',
+                finding.Source.API,
+                {'number': 1},
+            ),
+            finding.of_api('c', 's', Result.WARNING, 'm', 'r', number=1),
+        )
+
     def test_without_a_channel_nothing_is_advised(self):
         class Plain(Even):
             channel = check.Check.channel
