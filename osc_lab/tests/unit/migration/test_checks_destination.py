@@ -22,6 +22,7 @@ from osc_lab.tests.unit.migration import samples
 
 DISABLED = 'COMPUTE_STATUS_DISABLED'
 GAP = facts.Gap('the service does not answer')
+NO_HOST = ('no compute host', 'See "openstack compute service list".')
 NO_SHELL = facts.Gap('No shell channel is set.', asked=False)
 
 
@@ -125,6 +126,24 @@ CASES = (
         'no compute host',
         {},
         'See "openstack compute service list".',
+    ),
+    *(
+        (
+            destination.DestinationService,
+            samples.clean(source=samples.host('a', **seen), destinations=()),
+            results,
+            words,
+            {},
+            remedy,
+        )
+        for seen, results, words, remedy in (
+            (
+                {'service': GAP, 'hypervisor': GAP},
+                *(['unknown'], 'the service does not answer', ''),
+            ),
+            ({'service': GAP}, ['failed'], *NO_HOST),
+            ({'hypervisor': GAP}, ['failed'], *NO_HOST),
+        )
     ),
     (
         destination.SameCell,

@@ -267,7 +267,8 @@ class TestConvergence(testtools.TestCase):
             )
 
     def test_forced_without_post_copy_pauses_the_guest(self):
-        item = self.judge(FAST, options={'timeout_action': 'force_complete'})
+        options = {'timeout_action': 'force_complete'}
+        item = self.judge(FAST, 950.0, options)
         self.assertEqual('warning', item.result)
         self.assertIn('after 12800 s Nova pauses the guest', item.message)
         # All 16 GiB are written again in each round, or half of them.
@@ -275,7 +276,7 @@ class TestConvergence(testtools.TestCase):
         self.assertEqual(round(pause, 1), pause)
         self.assertIn(f'for up to {pause} s', item.message)
         self.assertEqual(0.0, item.evidence['ending'])
-        self.assertTrue(8 < pause < 1.05 * 16384 / (0.8 * 1000), pause)
+        self.assertTrue(8 < pause < 1.05 * 16384 / (0.8 * 950), pause)
         self.assertIn(
             'post-copy, which takes live_migration_permit_post_copy=true',
             item.remedy,

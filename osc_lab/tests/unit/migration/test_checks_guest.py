@@ -32,7 +32,8 @@ def unseen(found):
 
 #: What is told where no shell is set.
 ALIAS = samples.flavor(pci_passthrough__alias='gpu:1')
-DIRECT = samples.port(vnic_type='direct-physical')
+DIRECT = samples.port(vnic_type='direct')
+PHYSICAL = samples.port(vnic_type='direct-physical')
 TAGGED = 'flavor must be live_migratable in the pci alias of both hosts.'
 FOLDER = '/var/lib/nova/instances/s1'
 UNSET = (['skipped'], 'No shell channel is set.', {}, 'Use --ssh.')
@@ -64,11 +65,16 @@ CASES = (
         for kinds, seen, results, words, remedy in (
             (('pci',), ALIAS, ['warning'], 'passed through (pci)', TAGGED),
             (('pci',), DIRECT, ['warning'], 'passed through (pci)', TAGGED),
+            (('pci',), PHYSICAL, ['warning'], 'passed through (pci)', TAGGED),
             (('usb',), ALIAS, ['failed'], 'passed through (usb)', ''),
             (('usb',), DIRECT, ['failed'], 'passed through (usb)', ''),
             (
                 *(('pci',), samples.clean(network=hosts.GAP)),
                 *(['unknown'], 'does not answer', ''),
+            ),
+            (
+                *(('pci', 'usb'), samples.clean(network=hosts.GAP)),
+                *(['unknown', 'failed'], 'passed through (usb)', ''),
             ),
         )
     ),
@@ -199,6 +205,12 @@ CASES = (
     (
         guest.GuestDevices,
         hosts.pair(source={'libvirt': hosts.GAP}),
+        ['unknown'],
+        'does not answer',
+    ),
+    (
+        guest.MigrationStorage,
+        unseen(hosts.disk(volume_id='v')),
         ['unknown'],
         'does not answer',
     ),

@@ -112,18 +112,25 @@ CASES = (
             ('EPYC', '', {'host_cpu': 'superset'}, [], 'provides'),
         )
     ),
-    (
-        hypervisor.Cpu,
-        hosts.pair(
-            there={
-                'libvirt': hosts.connection('b', host_cpu='incompatible'),
-                'shell': hosts.UNSET,
-            }
-        ),
-        ['warning'],
-        "guest's CPU EPYC, but unless it was started with cpu_mode=custom",
-        {},
-        'on the destination.',
+    *(
+        (
+            hypervisor.Cpu,
+            hosts.pair(
+                source=source,
+                there={
+                    'libvirt': hosts.connection('b', host_cpu='incompatible'),
+                    **there,
+                },
+            ),
+            ['warning'],
+            "guest's CPU EPYC, but unless it was started with cpu_mode=custom",
+            {},
+            'on the destination.',
+        )
+        for source, there in (
+            ({}, {'shell': hosts.UNSET}),
+            ({'shell': hosts.UNSET}, {}),
+        )
     ),
     (
         hypervisor.DomainConflict,

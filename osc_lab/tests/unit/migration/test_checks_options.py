@@ -23,6 +23,20 @@ from osc_lab.tests.unit.migration import host_samples as hosts
 #: The flags of every live migration.
 LIVE = ('LIVE', 'PEER2PEER', 'UNDEFINE_SOURCE', 'PERSIST_DEST')
 
+#: A disk whose file nobody looked at.
+UNKNOWN = {'length': None, 'allocation': None}
+
+
+def timed(rate, timeout, **disk):
+    """Return facts with a bandwidth, a timeout and a changed disk."""
+    shell = hosts.source_conf(
+        live_migration_bandwidth=rate,
+        live_migration_completion_timeout=timeout,
+    ).source.shell
+    libvirt = hosts.disk(**disk).source.libvirt
+    return hosts.pair(source={'libvirt': libvirt, 'shell': shell})
+
+
 #: (check, facts, results that are not ok, words in message or remedy)
 CASES = (
     (
@@ -419,29 +433,31 @@ CASES = (
     *(
         (
             options.MigrationOptions,
-            hosts.source_conf(
-                live_migration_bandwidth=rate,
-                live_migration_completion_timeout=timeout,
-            ),
+            timed(rate, timeout, **disk),
             results,
             words,
             {} if results else {'flags': [*LIVE, 'NON_SHARED_INC']},
             'live_migration_bandwidth on the source.' if results else '',
         )
-        for rate, timeout, results, words in (
+        for rate, timeout, disk, results, words in (
             # 256 MiB of memory and 512 of a disk, which count for 4 GiB.
-            (1, 192, [], 'Nova will use'),
+            (1, 192, {}, [], 'Nova will use'),
             (
-                1,
-                191,
+                *(1, 191, {}),
                 ['failed'],
                 'At 1 MiB/s one pass takes 768 s, but Nova acts (abort) '
                 'after 764 s.',
             ),
-            (2, 95, ['failed'], 'takes 384 s'),
-            (2, 96, [], 'Nova will use'),
-            (1, 0, [], 'Nova will use'),
-            (0, 1, [], 'Nova will use'),
+            (2, 95, {}, ['failed'], 'takes 384 s'),
+            (2, 96, {}, [], 'Nova will use'),
+            (1, 0, {}, [], 'Nova will use'),
+            (0, 1, {}, [], 'Nova will use'),
+            # A file of 6 GiB counts for as many, however little is used.
+            (1, 96, {'length': 6 * hosts.GIB}, [], 'Nova will use'),
+            (1, 95, {'length': 6 * hosts.GIB}, ['failed'], 'after 760 s'),
+            # Of a disk that nobody saw the file of, nothing is used.
+            (1, 64, UNKNOWN, [], 'Nova will use'),
+            (1, 63, UNKNOWN, ['failed'], 'takes 256 s'),
         )
     ),
     (
