@@ -275,6 +275,7 @@ CASES = (
             ('B.Test', 'b.tesT', True),
             ('*.cloud.test', 'B.cloud.test', True),
             ('b*.cloud.test', 'b1.cloud.test', True),
+            ('b*.cloud.test', 'b.cloud.test', True),
             ('b*z.cloud.test', 'b.cloud.test', False),
             ('*b.cloud.test', 'c.cloud.test', False),
             ('*.test', 'b.test', False),
@@ -391,6 +392,14 @@ CASES = (
                 )
             },
         ),
+        ['skipped'],
+        'No shell channel',
+        {},
+        'Use --ssh.',
+    ),
+    (
+        certificates.LibvirtTls,
+        hosts.pair(there={'shell': hosts.UNSET}),
         ['skipped'],
         'No shell channel',
         {},

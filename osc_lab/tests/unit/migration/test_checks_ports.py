@@ -177,15 +177,17 @@ CASES = (
         [],
         '',
     ),
-    (
-        network.PortBinding,
-        samples.ports(
-            ({'vif_type': 'macvtap'},),
-            samples.agent('a', type='NIC Switch agent'),
-        ),
-        ['failed'],
-        'No NIC Switch agent is there',
-        {'port': 'port1'},
+    *(
+        (
+            network.PortBinding,
+            samples.ports(
+                ({'vif_type': 'macvtap'},), samples.agent('a', type=kind)
+            ),
+            ['failed'],
+            f'No {kind} is there',
+            {'port': 'port1'},
+        )
+        for kind in ('Macvtap agent', 'NIC Switch agent')
     ),
     (
         network.PortBinding,

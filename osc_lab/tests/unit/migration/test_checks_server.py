@@ -324,7 +324,7 @@ CASES = (
             facts,
             ['unknown'],
             f'of the destination ({asked})',
-            {'asked': [asked]},
+            {'asked': asked.split(', ')},
             'virsh freepages --all',
         )
         for facts, asked in (
@@ -334,6 +334,10 @@ CASES = (
             (samples.flavor(resources__PCPU='1'), 'resources:PCPU'),
             (samples.flavor(resources1__PCPU='1'), 'resources1:PCPU'),
             (samples.flavor(hw__cpu_policy='mixed'), 'CPU policy mixed'),
+            (
+                samples.flavor(hw__pmem='6GB', hw__cpu_policy='dedicated'),
+                'CPU policy dedicated, hw:pmem',
+            ),
             (
                 samples.server(image_properties={'hw_numa_nodes': '2'}),
                 'hw_numa_nodes',
@@ -359,7 +363,10 @@ CASES = (
             {'vnic_type': kind},
             'pci_stats',
         )
-        for kind in ('direct', 'direct-physical', 'macvtap', 'vdpa')
+        for kind in (
+            *('direct', 'direct-physical', 'macvtap', 'remote-managed'),
+            *('vdpa', 'virtio-forwarder'),
+        )
     ),
     (
         claims.NumaAndSriov,
@@ -369,7 +376,9 @@ CASES = (
     ),
     (
         claims.NumaAndSriov,
-        samples.flavor(hw__cpu_policy='shared', hw__numa_mem='1'),
+        samples.flavor(
+            hw__cpu_policy='shared', hw__numa_mem='1', resources__VCPU='1'
+        ),
         [],
         'Nothing asks for them.',
     ),
@@ -407,6 +416,12 @@ class TestChecks(check_cases.CasesTest):
                 f'{GAP.message} No libvirt channel is set.', item.message
             )
             self.assertEqual('Use --libvirt-uri.', item.remedy)
+
+    def test_source_that_nobody_shows(self):
+        for name, subject in (('a', 'a'), ('', 'vm1')):
+            found = samples.clean(source=samples.host(name, service=GAP))
+            [item] = self.judge(server.SourceService(), found)
+            self.assertEqual(subject, item.subject)
 
     def rights(self, roles, project='p1', host='', asked=None):
         found = samples.dataclasses.replace(
