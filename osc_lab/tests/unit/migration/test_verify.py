@@ -16,6 +16,7 @@ import dataclasses
 
 import testtools
 
+from osc_lab import exceptions
 from osc_lab.migration import facts
 from osc_lab.migration import repair
 from osc_lab.migration import verify
@@ -389,6 +390,20 @@ class TestRepair(testtools.TestCase):
             self.assertIn(words, item.message)
             self.assertIn(remedy, item.remedy)
             self.assertEqual(bool(remedy), bool(item.remedy))
+
+    def test_guest_that_runs_twice(self):
+        for host, told in (('a', 'on a is left'), ('', 'on - is left')):
+            server = dataclasses.replace(samples.clean().server, host=host)
+            item = repair.repairable(server, {'b': True, 'c': True}, False, [])
+            self.assertIn(told, item.remedy)
+
+    def test_binding_of_which_neutron_says_nothing(self):
+        for status, result in ((409, 'failed'), (500, 'unknown')):
+            error = exceptions.ServiceError('Busy', status=status)
+            item = repair.unbound('p', 'b', error)
+            self.assertEqual(result, item.result)
+            self.assertIn('on b is removed: Busy', item.message)
+            self.assertIn('--repair', item.remedy)
 
     def test_whether_one_is_left_is_not_known(self):
         server = samples.clean().server
