@@ -30,12 +30,12 @@ def unseen(found):
     return dataclasses.replace(found, destinations=(host,))
 
 
-#: What is told where no shell is set.
 ALIAS = samples.flavor(pci_passthrough__alias='gpu:1')
 DIRECT = samples.port(vnic_type='direct')
 PHYSICAL = samples.port(vnic_type='direct-physical')
 TAGGED = 'flavor must be live_migratable in the pci alias of both hosts.'
 FOLDER = '/var/lib/nova/instances/s1'
+#: What is told where no shell is set.
 UNSET = (['skipped'], 'No shell channel is set.', {}, 'Use --ssh.')
 
 #: (check, facts, results that are not ok, words in message or remedy)
