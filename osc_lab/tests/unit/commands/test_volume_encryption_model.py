@@ -20,8 +20,8 @@ model expects of each run, and no type of ours is ever public and plain.
 
 import copy
 import json
+import math
 
-import fixtures
 from hypothesis import stateful
 from hypothesis import strategies as st
 import testtools
@@ -30,6 +30,7 @@ from osc_lab.access import process
 from osc_lab.encryption import mark
 from osc_lab.tests import thorough
 from osc_lab.tests.unit import cinder
+from osc_lab.tests.unit import clock
 from osc_lab.tests.unit.commands import presets
 
 #: Start of a command of the plan, and the write that it stands for.
@@ -432,26 +433,20 @@ def _generic(path):
     return '/'.join(words)
 
 
-class Clock:
-    """Time that passes when somebody sleeps, and not else."""
+class Clock(clock.Clock):
+    """Whatever is done takes its time, and a model does much."""
 
-    now = 0.0
-
-    def sleep(self, seconds):
-        self.now += seconds
+    longest = math.inf
 
     def monotonic(self):
         self.now += 0.001
-        return self.now
+        return super().monotonic()
 
 
 class TestModel(testtools.TestCase):
     def test_preset(self):
         cloud = self.useFixture(cinder.Cloud())
-        clock = Clock()
-        for name in ('sleep', 'monotonic'):
-            replaced = getattr(clock, name)
-            self.useFixture(fixtures.MonkeyPatch(f'time.{name}', replaced))
+        self.useFixture(Clock())
         life = type('Life', (Machine,), {'cloud': cloud})
         stateful.run_state_machine_as_test(
             life, settings=thorough.model(runs=6, steps=25)

@@ -33,6 +33,7 @@ from osc_lab.encryption import model
 from osc_lab.encryption import reconcile
 from osc_lab import exceptions
 from osc_lab.tests import thorough
+from osc_lab.tests.unit import clock
 
 WISH = model.Wish(
     'LUKS', model.Encryption('luks', 'aes-xts-plain64', 256, 'front-end')
@@ -180,13 +181,7 @@ class TestManyAtOnce(testtools.TestCase):
     def setUp(self):
         super().setUp()
         self.useFixture(fixtures.FakeLogger())
-        for name in ('sleep', 'monotonic'):
-            self.useFixture(
-                fixtures.MonkeyPatch(f'time.{name}', self.clock(name))
-            )
-
-    def clock(self, name):
-        return lambda *args: getattr(self.turns, name)(*args)
+        self.useFixture(clock.Instead(lambda: self.turns))
 
     def play(self, seed, count, killed):
         """Play one round; return the types and what each run returned."""

@@ -21,6 +21,7 @@ import testtools
 from osc_lab.encryption import model
 from osc_lab.encryption import proof
 from osc_lab import exceptions
+from osc_lab.tests.unit import clock
 
 WISHED = model.Encryption('luks', 'aes-xts-plain64', 256, 'front-end')
 MARKED = {proof.MARK: 'T'}
@@ -51,6 +52,9 @@ class Store:
 
     def sleep(self, seconds):
         self.second += seconds
+
+    def monotonic(self):
+        return self.second
 
     def holds(self, item):
         self.item = item
@@ -121,15 +125,7 @@ class ProofTest(testtools.TestCase):
     def setUp(self):
         super().setUp()
         self.useFixture(fixtures.FakeLogger())
-        for name in ('sleep', 'monotonic'):
-            self.useFixture(
-                fixtures.MonkeyPatch(f'time.{name}', self.clock(name))
-            )
-
-    def clock(self, name):
-        if name == 'sleep':
-            return lambda seconds: self.store.sleep(seconds)
-        return lambda: self.store.second
+        self.useFixture(clock.Instead(lambda: self.store))
 
     def fails(self, kind, call, *args, text='', remedy='', after=0.0):
         """See how a call fails, and after how many seconds."""

@@ -29,6 +29,7 @@ from osc_lab.mirroring import model
 from osc_lab.mirroring import names
 from osc_lab.mirroring import targets
 from osc_lab.mirroring import transaction
+from osc_lab.tests.unit import clock as clock_
 from osc_lab.tests.unit.mirroring import samples
 
 #: As OVSDB answers: two guards, three rows, a change and a comment.
@@ -301,13 +302,12 @@ class TestMake(MakerTest):
             self.assertIn(f'No guard on cmp1 {reason}', self.log.output)
 
     def test_packets_are_waited_for(self):
-        now = [0.0]
-        self.useFixture(fixtures.MonkeyPatch('time.monotonic', lambda: now[0]))
+        clock = self.useFixture(clock_.Clock())
         seen = []
 
         def look(uuid):
-            seen.append(now[0])
-            now[0] += 1
+            seen.append(clock.now)
+            clock.now += 1
             return self.mirror(uuid)
 
         self.database.mirror.side_effect = look
@@ -377,13 +377,7 @@ class TestFailures(MakerTest):
         self.assertIn('The guard on cmp1 goes on', self.log.output)
 
     def test_no_port(self):
-        now = [0.0]
-
-        def sleep(seconds):
-            now[0] += seconds
-
-        for name, value in (('monotonic', lambda: now[0]), ('sleep', sleep)):
-            self.useFixture(fixtures.MonkeyPatch(f'time.{name}', value))
+        clock = self.useFixture(clock_.Clock())
         for interface, reason, waited in (
             (None, 'does not answer', True),
             (model.Interface('i', 'tpm'), 'does not answer', True),
@@ -396,13 +390,13 @@ class TestFailures(MakerTest):
         ):
             self.database.interface.return_value = interface
             self.database.snapshot.side_effect = self.left
-            began = now[0]
+            began = clock.now
             error = self.fail(exceptions.OperationFailed)
             self.assertIn('cmp1 made no port: ', str(error))
             self.assertIn(reason, str(error))
             self.assertIn('log of ovs-vswitchd', str(error))
-            self.assertEqual(waited, now[0] - began > 15)
-            self.assertLess(now[0] - began, 15.2)
+            self.assertEqual(waited, clock.now - began > 15)
+            self.assertLess(clock.now - began, 15.2)
             self.assertTrue(self.stopped())
             comment = self.database.transact.mock_calls[-1].args[0][-1]
             self.assertIn('delete by me', comment['comment'])
