@@ -22,6 +22,7 @@ from osc_lab.encryption import maker
 from osc_lab.encryption import mark
 from osc_lab.encryption import model
 from osc_lab import exceptions
+from osc_lab.tests.unit.encryption import volume_types
 
 WISH = model.Wish(
     'LUKS', model.Encryption('luks', 'aes-xts-plain64', 256, 'front-end')
@@ -35,72 +36,13 @@ SHARED = {
 }
 
 
-class Store:
-    """Holds types; an error in ``fails`` is raised when it was done.
-
-    :ivar fails: name of a method -> (error, whether it is done all the same)
-    """
-
-    def __init__(self, *found):
-        self.found = {item.id: item for item in found}
-        self.fails = {}
-        self.shared = {}
-
-    def _did(self, name, work):
-        error, done = self.fails.get(name, (None, True))
-        if done:
-            work()
-        if error:
-            raise error
-
-    def types(self):
-        return list(self.found.values())
-
-    def create_type(self, name, description, properties):
-        item = model.VolumeType('own', name, description, False, properties)
-        self._did('create_type', lambda: self.found.update(own=item))
-
-    def delete_type(self, type_id):
-        self._did('delete_type', lambda: self.found.pop(type_id))
-
-    def create_encryption(self, type_id, encryption):
-        item = dataclasses.replace(self.found[type_id], encryption=encryption)
-        self._did(
-            'create_encryption', lambda: self.found.update({type_id: item})
-        )
-
-    def encryption(self, type_id):
-        self._did('encryption', lambda: None)
-        if type_id not in self.found:
-            raise error(404)
-        return self.found[type_id].encryption
-
-    def share(self, type_id, project):
-        own = self.shared.setdefault(type_id, set())
-        self._did('share', lambda: own.add(project))
-
-    def projects(self, type_id):
-        self._did('projects', lambda: None)
-        return self.shared.get(type_id, set())
-
-    def publish(self, type_id, description, is_public):
-        item = dataclasses.replace(
-            self.found[type_id], description=description, is_public=is_public
-        )
-        self._did('publish', lambda: self.found.update({type_id: item}))
-
-
-def error(status=500):
-    return exceptions.ServiceError('broken', status=status)
-
-
 class TestMaker(testtools.TestCase):
     def setUp(self):
         super().setUp()
         patcher = mock.patch('time.sleep')
         self.sleep = patcher.start()
         self.addCleanup(patcher.stop)
-        self.store = Store()
+        self.store = volume_types.Store()
 
     def steps(self, prove=None, **changes):
         wish = dataclasses.replace(WISH, **changes)
@@ -118,16 +60,16 @@ class TestMaker(testtools.TestCase):
 
     def test_answers_that_are_lost(self):
         for name in ('create_type', 'create_encryption', 'publish'):
-            self.store = Store()
-            self.store.fails = {name: (error(), True)}
+            self.store = volume_types.Store()
+            self.store.fails = {name: (volume_types.error(), True)}
             self.make()
             (item,) = self.store.types()
             self.assertIsNone(mark.read(item.description))
 
     def test_not_made_and_one_of_somebody_else_is_there(self):
         other = model.VolumeType('z', 'LUKS', str(mark.new('other', 2)))
-        self.store = Store(other)
-        self.store.fails = {'create_type': (error(), False)}
+        self.store = volume_types.Store(other)
+        self.store.fails = {'create_type': (volume_types.error(), False)}
         self.assertRaises(exceptions.ServiceError, self.make)
         self.assertEqual([other], self.store.types())
 
@@ -157,22 +99,24 @@ class TestMaker(testtools.TestCase):
         self.assertRaises(maker.Lost, self.make)
 
     def test_undo(self):
-        self.store.fails = {'create_encryption': (error(400), False)}
+        self.store.fails = {
+            'create_encryption': (volume_types.error(400), False)
+        }
         self.assertRaises(exceptions.ServiceError, self.make)
         self.assertEqual([], self.store.types())
 
     def test_undo_whose_answer_is_lost(self):
         self.store.fails = {
-            'create_encryption': (error(400), False),
-            'delete_type': (error(), True),
+            'create_encryption': (volume_types.error(400), False),
+            'delete_type': (volume_types.error(), True),
         }
         found = self.assertRaises(exceptions.ServiceError, self.make)
         self.assertEqual(400, found.status)
 
     def test_undo_that_fails(self):
         self.store.fails = {
-            'create_encryption': (error(400), False),
-            'delete_type': (error(), False),
+            'create_encryption': (volume_types.error(400), False),
+            'delete_type': (volume_types.error(), False),
         }
         found = self.assertRaises(exceptions.UndoFailed, self.make)
         self.assertIn('openstack volume type delete own', str(found))
@@ -181,8 +125,8 @@ class TestMaker(testtools.TestCase):
 
     def test_what_is_left_is_never_named_by_a_name_that_others_have(self):
         """Nobody knows the ID: types cannot be listed any more."""
-        self.store.fails = {'create_type': (error(), True)}
-        self.store.types = mock.Mock(side_effect=error())
+        self.store.fails = {'create_type': (volume_types.error(), True)}
+        self.store.types = mock.Mock(side_effect=volume_types.error())
         found = self.assertRaises(exceptions.UndoFailed, self.make)
         self.assertNotIn('delete LUKS', str(found))
         (item,) = self.store.found.values()
@@ -190,18 +134,22 @@ class TestMaker(testtools.TestCase):
 
     def lost(self, name, status=500, kind=maker.Lost):
         """See that another run was first when this is answered."""
-        self.store.fails = {name: (error(status), False)}
+        self.store.fails = {name: (volume_types.error(status), False)}
         found = self.assertRaises(maker.Lost, self.make)
         self.assertIs(kind, type(found))
 
     def test_name_is_taken(self):
         other = model.VolumeType('z', 'LUKS', 'finished')
-        self.store = Store(other)
+        self.store = volume_types.Store(other)
         self.lost('create_type', 409)
-        self.store = Store(model.VolumeType('z', 'other', 'finished'))
+        self.store = volume_types.Store(
+            model.VolumeType('z', 'other', 'finished')
+        )
         self.lost('create_type', 409, maker.Unseen)
-        self.store = Store(model.VolumeType('z', 'lUKS', 'finished'))
-        self.store.fails = {'create_type': (error(409), False)}
+        self.store = volume_types.Store(
+            model.VolumeType('z', 'lUKS', 'finished')
+        )
+        self.store.fails = {'create_type': (volume_types.error(409), False)}
         found = self.assertRaises(exceptions.Conflict, self.make)
         self.assertIn('"lUKS" exists, and to Cinder "LUKS"', found.message)
         self.assertIn('--name', found.remedy)
@@ -216,10 +164,10 @@ class TestMaker(testtools.TestCase):
             ('create_encryption', 'encryption'),
             ('share', 'projects'),
         ):
-            self.store = Store()
+            self.store = volume_types.Store()
             self.store.fails = {
-                name: (error(502), True),
-                look: (error(503), True),
+                name: (volume_types.error(502), True),
+                look: (volume_types.error(503), True),
             }
             found = self.assertRaises(
                 exceptions.ServiceError, self.make, **SHARED
@@ -228,19 +176,19 @@ class TestMaker(testtools.TestCase):
             self.assertEqual([], self.store.types())
 
     def test_answer_of_sharing_is_lost(self):
-        self.store.fails = {'share': (error(502), True)}
+        self.store.fails = {'share': (volume_types.error(502), True)}
         self.make(**SHARED)
         self.assertEqual({'own': {'p', 'q'}}, self.store.shared)
 
     def test_looks_that_fail(self):
         """Of the type itself, be it the first or the last one."""
         for name, looks in (
-            ('create_type', [error(503)]),
-            ('create_type', [[], [], [], [], error(503)]),
-            ('publish', [None, None, error(503)]),
+            ('create_type', [volume_types.error(503)]),
+            ('create_type', [[], [], [], [], volume_types.error(503)]),
+            ('publish', [None, None, volume_types.error(503)]),
         ):
-            self.store = Store()
-            self.store.fails = {name: (error(502), False)}
+            self.store = volume_types.Store()
+            self.store.fails = {name: (volume_types.error(502), False)}
             types, left = self.store.types, list(looks)
 
             def look(types=types, left=left):
@@ -262,7 +210,7 @@ class TestMaker(testtools.TestCase):
             ('z', 'finished', False),
         ):
             other = model.VolumeType(id_, 'LUKS', description)
-            self.store = Store(other)
+            self.store = volume_types.Store(other)
             if made:
                 self.make()
             else:
@@ -273,7 +221,7 @@ class TestMaker(testtools.TestCase):
 
     def test_only_a_lower_one_is_waited_for(self):
         higher = model.VolumeType('z', 'LUKS', str(mark.new('h', 2)))
-        self.store = Store(higher)
+        self.store = volume_types.Store(higher)
         waited = []
         maker.Maker(
             self.store, WISH, mark.new('h', 1), settle=waited.append
@@ -289,7 +237,7 @@ class TestMaker(testtools.TestCase):
             ('other', True, False),
             (None, None, False),
         ):
-            self.store = Store()
+            self.store = volume_types.Store()
 
             def publish(
                 type_id,
@@ -303,7 +251,7 @@ class TestMaker(testtools.TestCase):
                     store.found[type_id] = dataclasses.replace(
                         item, description=description, is_public=is_public
                     )
-                raise error()
+                raise volume_types.error()
 
             self.store.publish = publish
             if made:
@@ -321,7 +269,7 @@ class TestMaker(testtools.TestCase):
         def share(*args):
             own = self.store.found.pop('own')
             self.store.found.update(a=other, own=own, z=last)
-            raise error(400)
+            raise volume_types.error(400)
 
         self.store.share = share
         self.assertRaises(exceptions.ServiceError, self.make, **SHARED)
@@ -332,7 +280,7 @@ class TestMaker(testtools.TestCase):
 
         def encrypt(*args):
             self.store.publish('own', 'theirs', False)
-            raise error(400)
+            raise volume_types.error(400)
 
         self.store.create_encryption = encrypt
         self.assertRaises(exceptions.ServiceError, self.make)
@@ -348,17 +296,21 @@ class TestMaker(testtools.TestCase):
 
     def test_pauses(self):
         """A request whose answer was lost is waited for, and no other."""
-        self.store.fails = {'create_type': (error(), False)}
+        self.store.fails = {'create_type': (volume_types.error(), False)}
         self.assertRaises(exceptions.ServiceError, self.make)
         # Once to go on, once to undo it.
         waits = [0.5, 1.0, 2.0, 2.0]
         self.assertEqual(waits * 2, self.pauses())
-        self.store.fails = {'create_type': (error(400), False)}
+        self.store.fails = {'create_type': (volume_types.error(400), False)}
         self.assertRaises(exceptions.ServiceError, self.make)
-        self.store.fails = {'create_encryption': (error(400), False)}
+        self.store.fails = {
+            'create_encryption': (volume_types.error(400), False)
+        }
         self.assertRaises(exceptions.ServiceError, self.make)
-        self.store = Store()
-        self.store.create_encryption = mock.Mock(side_effect=error(400))
+        self.store = volume_types.Store()
+        self.store.create_encryption = mock.Mock(
+            side_effect=volume_types.error(400)
+        )
         self.store.encryption = lambda type_id: self.store.found.clear()
         self.assertRaises(exceptions.ServiceError, self.make)
         self.assertEqual(waits * 2, self.pauses())
