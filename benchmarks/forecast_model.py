@@ -38,7 +38,7 @@ from osc_lab.migration import forecast
 from osc_lab.migration import nova_options
 from osc_lab.migration import precopy
 from osc_lab.tests.unit.migration import simulator
-from osc_lab.tests.unit.migration import test_precopy
+from osc_lab.tests.unit.migration import test_precopy_simulated
 
 MIB = 1024**2
 GIB = 262144  # pages
@@ -47,7 +47,7 @@ WIDE = 2
 
 
 def exact(cases):
-    case = test_precopy.TestAgainstSimulator(
+    case = test_precopy_simulated.TestAgainstSimulator(
         'test_duration_downtime_and_rounds'
     )
     off = case.off(cases)
@@ -62,9 +62,9 @@ def exact(cases):
 
 
 def pages(cases):
-    found = test_precopy.TestAgainstPages('test_ends_and_duration').compared(
-        cases
-    )
+    found = test_precopy_simulated.TestAgainstPages(
+        'test_ends_and_duration'
+    ).compared(cases)
     errors = sorted(found['ended'])
     return {
         **found,

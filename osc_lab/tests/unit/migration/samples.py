@@ -10,11 +10,13 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""A clean pair of hosts, to be spoilt one fact at a time."""
+"""A clean pair of hosts, to be spoilt one fact at a time, and a migration."""
 
 import dataclasses
 
 from osc_lab.migration import facts
+from osc_lab.migration import outcome as outcome_
+from osc_lab.migration import record as record_
 
 GIB = 1024**3
 
@@ -155,3 +157,35 @@ def port(**changes):
 
 def agents(*items):
     return ports(({},), *items)
+
+
+def migration(status, number=7, **changes):
+    """Return a migration as Nova tells it."""
+    return {
+        'id': number,
+        'uuid': 'u',
+        'status': status,
+        'migration_type': 'live-migration',
+        'instance_uuid': 's1',
+        'source_compute': 'a',
+        'dest_compute': 'b',
+        'created_at': '2026-01-01T00:00:00',
+        'updated_at': '2026-01-01T00:00:09',
+        **changes,
+    }
+
+
+def outcome(status='completed', host='b', **changes):
+    """Return what was seen of a migration from a, and where it is now."""
+    record = record_.record(migration(status)) if status else None
+    return outcome_.Outcome(
+        **{
+            'request_id': 'req-1',
+            'record': record,
+            'action': None,
+            'before': server(host='a').server,
+            'after': server(host=host).server,
+            'seconds': 9.04,
+            **changes,
+        }
+    )

@@ -236,3 +236,12 @@ def migrate_pages(memory, bandwidth, steps, timeout):
             counted = now
             if left <= fits:
                 return True, now + left / rate, left / rate
+
+
+def steps(downtime=0.5, delay=150.0, count=10):
+    """Return the pauses that are allowed, as Nova raises them."""
+    base = downtime / count
+    return tuple(
+        (delay * i, base + (downtime - base) / count * i)
+        for i in range(count + 1)
+    )

@@ -11,12 +11,11 @@
 # under the License.
 
 
-"""The checks of a guest: its devices, its disks, its QEMU."""
+"""The checks of a guest's devices and disks, case by case."""
 
 import dataclasses
 
 from osc_lab.migration.checks import guest
-from osc_lab.migration.checks import qemu
 from osc_lab.migration import facts
 from osc_lab.tests.unit.migration import check_cases
 from osc_lab.tests.unit.migration import host_samples as hosts
@@ -35,6 +34,7 @@ DIRECT = samples.port(vnic_type='direct')
 PHYSICAL = samples.port(vnic_type='direct-physical')
 TAGGED = 'flavor must be live_migratable in the pci alias of both hosts.'
 FOLDER = '/var/lib/nova/instances/s1'
+
 #: What is told where no shell is set.
 UNSET = (['skipped'], 'No shell channel is set.', {}, 'Use --ssh.')
 
@@ -154,19 +154,6 @@ CASES = (
         '/iso (cdrom hdc) is not there',
         {'path': '/iso'},
         'same path there.',
-    ),
-    (
-        qemu.QemuMigrate,
-        hosts.pair(
-            source={'libvirt': hosts.GAP},
-            there={
-                'shell': hosts.shell(
-                    qemu=facts.Build(frozenset(), frozenset({'migrate'}))
-                )
-            },
-        ),
-        ['unknown'],
-        'libvirt does not answer',
     ),
     (
         guest.GuestDevices,
@@ -320,12 +307,6 @@ CASES = (
         'does not answer',
     ),
     (
-        qemu.QemuMigrate,
-        hosts.pair(source={'libvirt': hosts.GAP}),
-        [],
-        'can do what it needs',
-    ),
-    (
         guest.MigrationStorage,
         hosts.pair(there={'shell': hosts.UNSET, 'hypervisor': hosts.GAP}),
         ['unknown'],
@@ -432,198 +413,16 @@ CASES = (
         'Leave --block-migration out.',
     ),
     (
-        qemu.QemuMigrate,
-        hosts.pair(
-            there={
-                'shell': hosts.shell(
-                    qemu=facts.Build(frozenset(), frozenset({'migrate'}))
-                )
-            }
-        ),
-        ['failed', 'failed'],
-        'blockdev-mirror',
-        {'lacks': 'blockdev-mirror'},
-    ),
-    (
-        qemu.QemuMigrate,
-        hosts.pair(
-            source={
-                'shell': hosts.shell(
-                    options=hosts.conf(live_migration_permit_post_copy=True),
-                    files=hosts.HERE,
-                )
-            },
-            there={
-                'shell': hosts.shell(
-                    qemu=facts.Build(frozenset(), hosts.BUILD.commands)
-                )
-            },
-        ),
-        ['failed'],
-        'postcopy-ram',
-        {'lacks': 'postcopy-ram'},
-    ),
-    *(
-        (
-            qemu.QemuMigrate,
-            hosts.pair(
-                source={
-                    'shell': hosts.shell(
-                        options=hosts.conf(**options),
-                        files=hosts.HERE,
-                        qemu=facts.Build(
-                            frozenset(), hosts.BUILD.commands - {command}
-                        ),
-                    )
-                },
-            ),
-            ['failed'],
-            lacks,
-            {'lacks': lacks},
-        )
-        for lacks, command, options in (
-            ('migrate', 'migrate', {}),
-            ('nbd-server-start', 'nbd-server-start', {}),
-            (
-                'auto-converge',
-                '',
-                {'live_migration_permit_auto_converge': True},
-            ),
-            ('multifd', '', {'live_migration_parallel_connections': 2}),
-            ('postcopy-ram', '', {'live_migration_permit_post_copy': True}),
-        )
-    ),
-    (
-        qemu.QemuMigrate,
-        hosts.pair(
-            there={
-                'shell': hosts.shell(
-                    files=hosts.HERE,
-                    qemu=facts.Build(frozenset(), frozenset({'migrate'})),
-                )
-            }
-        ),
-        [],
-        'can do what it needs',
-    ),
-    (
-        qemu.QemuMigrate,
-        hosts.pair(source={'shell': hosts.UNSET}),
-        ['skipped'],
-        'No shell channel',
-        {},
-        'Use --ssh.',
-    ),
-    (
         guest.GuestDevices,
         hosts.pair(there={'shell': hosts.UNSET}),
         [],
         'can travel',
     ),
-    (
-        qemu.QemuMigrate,
-        hosts.pair(there={'shell': hosts.shell(qemu=None)}),
-        ['unknown'],
-        'QEMU there was not asked',
-    ),
-    (
-        qemu.QemuMigrate,
-        hosts.pair(
-            source={'libvirt': hosts.GAP},
-            there={'shell': hosts.shell(qemu=None)},
-        ),
-        ['unknown'],
-        'libvirt does not answer',
-    ),
-    (
-        qemu.QemuMigrate,
-        hosts.pair(there={'shell': hosts.shell(qemu=hosts.GAP)}),
-        ['unknown'],
-        '',
-    ),
-    (
-        qemu.QemuProcesses,
-        hosts.pair(
-            source={'shell': hosts.shell(config_files=(), files=hosts.HERE)}
-        ),
-        ['unknown'],
-        'No nova.conf was found on a.',
-        {},
-        'config_files in clouds.yaml.',
-    ),
-    (
-        qemu.QemuProcesses,
-        hosts.pair(
-            source={
-                'shell': hosts.shell(
-                    options=hosts.conf(live_migration_with_native_tls=True),
-                    certificates=(
-                        hosts.certificate(stack='qemu', changed=hosts.NOW),
-                    ),
-                )
-            }
-        ),
-        ['failed'],
-        'runs since before',
-        {'started': 1799999000.0},
-    ),
-    (
-        qemu.QemuProcesses,
-        hosts.pair(
-            source={
-                'shell': hosts.shell(
-                    options=hosts.conf(live_migration_with_native_tls=True),
-                    qemu_started=None,
-                )
-            }
-        ),
-        ['unknown'],
-        '',
-        {},
-        'Look for it with "ps" there.',
-    ),
-)
-
-CASES += tuple(
-    (
-        qemu.QemuProcesses,
-        hosts.pair(
-            source={
-                'shell': hosts.shell(
-                    options=hosts.conf(live_migration_with_native_tls=True),
-                    certificates=certificates,
-                )
-            }
-        ),
-        results,
-        words,
-        {'started': hosts.NOW - 1000} if results == ['failed'] else {},
-    )
-    for certificates, results, words in (
-        (hosts.GAP, ['unknown'], 'does not answer'),
-        ((hosts.certificate(changed=hosts.NOW),), [], 'after its'),
-        (
-            (hosts.certificate(stack='qemu', changed=hosts.NOW - 1000),),
-            [],
-            'after its certificates came',
-        ),
-        (
-            (
-                hosts.certificate(stack='qemu', changed=hosts.NOW, path='/x'),
-                hosts.certificate(stack='qemu', changed=hosts.NOW, path='/y'),
-                hosts.certificate(stack='qemu'),
-            ),
-            ['failed'],
-            'before /x, /y came',
-        ),
-    )
 )
 
 ALL = (
     guest.GuestDevices,
     guest.MigrationStorage,
-    qemu.QemuMigrate,
-    qemu.QemuProcesses,
 )
 
 

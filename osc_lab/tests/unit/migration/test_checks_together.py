@@ -28,21 +28,27 @@ from osc_lab.tests import thorough
 from osc_lab.tests.unit.migration import check_cases
 from osc_lab.tests.unit.migration import host_samples as hosts
 from osc_lab.tests.unit.migration import samples
-from osc_lab.tests.unit.migration import test_checks_connection
+from osc_lab.tests.unit.migration import test_checks_certificates
 from osc_lab.tests.unit.migration import test_checks_destination
 from osc_lab.tests.unit.migration import test_checks_guest
 from osc_lab.tests.unit.migration import test_checks_hypervisor
+from osc_lab.tests.unit.migration import test_checks_libvirt
 from osc_lab.tests.unit.migration import test_checks_options
+from osc_lab.tests.unit.migration import test_checks_placement
 from osc_lab.tests.unit.migration import test_checks_ports
+from osc_lab.tests.unit.migration import test_checks_qemu
 from osc_lab.tests.unit.migration import test_checks_server
 
 TABLES = (
-    test_checks_connection.TestChecks,
+    test_checks_certificates.TestChecks,
     test_checks_destination.TestChecks,
     test_checks_guest.TestChecks,
     test_checks_hypervisor.TestChecks,
+    test_checks_libvirt.TestChecks,
     test_checks_options.TestChecks,
+    test_checks_placement.TestChecks,
     test_checks_ports.TestChecks,
+    test_checks_qemu.TestChecks,
     test_checks_server.TestChecks,
 )
 

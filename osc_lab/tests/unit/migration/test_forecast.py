@@ -24,14 +24,13 @@ import testtools
 from osc_lab.migration import forecast
 from osc_lab.migration import precopy
 from osc_lab.tests.unit.migration import simulator
-from osc_lab.tests.unit.migration import test_precopy
 
 MIB = 1024**2
 PAGES = 65536
 #: Pages of a guest with 16 GiB, of which QEMU samples enough.
 BIG = 16 * 262144
 
-steps = test_precopy.steps
+steps = simulator.steps
 
 
 class TestForecast(testtools.TestCase):
