@@ -205,6 +205,20 @@ def add_arguments(
     )
 
 
+def judge(
+    parsed_args: argparse.Namespace,
+    environ: collections.abc.Mapping[str, str],
+) -> None:
+    """Refuse what option and environment say of the channels.
+
+    A command that has none is let pass.
+
+    :raises InvalidInput: for a value that cannot be used
+    """
+    if hasattr(parsed_args, 'host_timeout'):
+        resolve(parsed_args, environ, {})
+
+
 def resolve(
     parsed_args: argparse.Namespace,
     environ: collections.abc.Mapping[str, str],

@@ -102,11 +102,15 @@ class Command(command.Command):
             return self._guarded(parsed_args)
 
     def _guarded(self, parsed_args: argparse.Namespace) -> int:
+        import os
+
+        from osc_lab import channels
         from osc_lab import plan
 
         try:
             with plan.interruptible():
                 self.judge(parsed_args)
+                channels.judge(parsed_args, os.environ)
                 if self.cloud_required:
                     self.authenticate()
                 code = super().run(parsed_args)

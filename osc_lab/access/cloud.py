@@ -103,7 +103,10 @@ def explain(error: Exception) -> exceptions.LabError:
     if isinstance(
         error, sdk.SDKException | ksa.ClientException | osc.CommandError
     ):
-        return exceptions.LabError(_first_line(error))
+        return exceptions.LabError(
+            _first_line(error),
+            _('See with --debug which request it was.'),
+        )
     return exceptions.LabError(
         _('Unexpected %(type)s: %(error)s')
         % {'type': type(error).__name__, 'error': _first_line(error)},

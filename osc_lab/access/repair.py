@@ -71,7 +71,9 @@ class Repair:
         if item.result is not finding.Result.OK:
             return report_.Report((item,))
         if server.vm_state == 'error':
-            self._compute.reset_state(server.id)
+            doubt = self._activate(server.id)
+            if doubt is not None:
+                return report_.Report((repair.unconfirmed(server, doubt),))
         return report_.Report(
             (
                 item,
@@ -82,6 +84,18 @@ class Repair:
                 *repair.unseen(server, seen),
             )
         )
+
+    def _activate(self, server_id: str) -> exceptions.ServiceError | None:
+        """Set the state; return why nobody knows whether it is set."""
+        try:
+            self._compute.reset_state(server_id)
+        except exceptions.ServiceError as error:
+            if not error.unclear:
+                raise
+            now = gather.attempt(lambda: self._compute.server(server_id))
+            if isinstance(now, facts_.Gap) or now.vm_state != 'active':
+                return error
+        return None
 
     def _unbind(self, port: str, host: str) -> bool | exceptions.ServiceError:
         """Return what came of it: what else was done must be told, too."""

@@ -64,6 +64,24 @@ class Base(command.Command):
             return network.address_port(parsed_args.address)
         return network.port(parsed_args.port)
 
+    def pick(
+        self,
+        found: collections.abc.Sequence['health.Entry'],
+        wanted: str,
+        dead: collections.abc.Sequence[str],
+    ) -> 'health.Entry':
+        """Return the mirror that the user names.
+
+        :raises NotFound: when there is none, or more than one
+        """
+        from osc_lab.mirroring import table
+
+        entry = table.pick(found, wanted, dead)
+        if dead and not table.matches_id(entry, wanted):
+            # A namesake may be there.
+            self.exit_code = exceptions.ExitCode.UNDECIDED
+        return entry
+
     def tell_unseen(
         self, entries: collections.abc.Iterable['health.Entry']
     ) -> None:
@@ -213,7 +231,7 @@ class ShowPortMirror(Base, command.ShowOne):
 
         hosts = self.hosts(parsed_args, self.network())
         found, dead = hosts.survey(parsed_args.host, foreign=True)
-        entry = table.pick(found, parsed_args.mirror, dead)
+        entry = self.pick(found, parsed_args.mirror, dead)
         self.tell_unseen([entry])
         return table.SHOW, table.show(entry)
 
@@ -242,17 +260,13 @@ class DeletePortMirror(Base):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         from osc_lab.mirroring import health
-        from osc_lab.mirroring import table
 
         network = self.network()
         hosts = self.hosts(parsed_args, network)
         found, dead = hosts.survey(parsed_args.host, foreign=True)
         chosen = []
         for name in parsed_args.mirror:
-            entry = table.pick(found, name, dead)
-            if dead and not table.matches_id(entry, name):
-                # A namesake may be there.
-                self.exit_code = exceptions.ExitCode.UNDECIDED
+            entry = self.pick(found, name, dead)
             if entry.maker is not health.Maker.OSC_LAB:
                 raise exceptions.Conflict(
                     _('The mirror "%(name)s" was made by %(owner)s')

@@ -137,6 +137,21 @@ def lost(server: facts_.Server) -> str:
     ) % {'id': server.id}
 
 
+def unconfirmed(
+    server: facts_.Server, why: exceptions.ServiceError
+) -> finding.Finding:
+    """Return that nobody knows whether the state of a server is set."""
+    return finding.Finding(
+        'repair',
+        server.name,
+        finding.Result.UNKNOWN,
+        _('Nova did not confirm that the state is set to active: %s')
+        % why.message,
+        _('Try again with --repair.'),
+        evidence={'nova_host': server.host},
+    )
+
+
 def unbound(
     port: str, host: str, outcome: bool | exceptions.ServiceError
 ) -> finding.Finding:

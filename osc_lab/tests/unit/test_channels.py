@@ -52,6 +52,19 @@ class TestResolve(testtools.TestCase):
             )
             self.assertIn('--host-timeout', str(error))
 
+    def test_judged_without_a_cloud(self):
+        """What stands in clouds.yaml is not known before the log-in."""
+        channels.judge(argparse.Namespace(), {'OS_LAB_HOST_TIMEOUT': 'x'})
+        channels.judge(parse('--ssh', 'o'), {})
+        for argv, environ in (
+            (['--host-timeout', 'x'], {}),
+            ([], {'OS_LAB_HOST_TIMEOUT': 'x'}),
+            ([], {'OS_LAB_SSH': '-x'}),
+        ):
+            self.assertRaises(
+                exceptions.InvalidInput, channels.judge, parse(*argv), environ
+            )
+
     def refused(self, *argv):
         error = self.assertRaises(
             exceptions.InvalidInput, channels.resolve, parse(*argv), {}, {}

@@ -253,7 +253,7 @@ class TestExplain(testtools.TestCase):
                 sdk_errors.HttpException('x', http_status=500),
                 'The cloud answered 500: x',
             ),
-            (sdk_errors.SDKException('x'), 'x'),
+            (sdk_errors.SDKException('x'), 'x. See with --debug'),
             (ValueError(), 'Unexpected ValueError: ValueError'),
             (
                 ksa.Unauthorized('no (Request-ID: req-1)'),

@@ -92,6 +92,21 @@ class TestOthers(mirrors.MirrorTest):
         self.run_command('delete', self.create()['id'])
         self.assert_none()
 
+    def test_what_is_refused_before_the_log_in(self):
+        for command in ('list', 'show x', 'delete x', 'prune', 'create one'):
+            _out, err = self.run_command(
+                *command.split(), '--host-timeout', 'x', status=2
+            )
+            self.assertIn('--host-timeout: "x"', err)
+        self.assertEqual([], self.shell.http.request_history)
+
+    def test_show_by_name_while_a_host_does_not_answer(self):
+        """Two of one name are refused: nobody knows that it is the one."""
+        os.unlink(self.folder / 'host3.sock')
+        made = self.create()
+        self.assertEqual(made, self.json('show', made['name'], status=4))
+        self.assertEqual(made, self.json('show', made['id']))
+
     def test_which_one(self):
         made = self.create()
         for name in (made['id'], made['name']):

@@ -12,6 +12,7 @@
 
 """A live migration with channels to its hosts: libvirt, and a shell."""
 
+import functools
 import os
 import pathlib
 import threading
@@ -285,6 +286,36 @@ class TestRepair(HostsTest):
         self.cloud.server['OS-EXT-STS:vm_state'] = 'error'
         self.openstack('vm1', '--repair', settings=self.settings)
         self.assertEqual('ACTIVE', self.cloud.server['status'])
+
+    def test_answer_that_is_lost(self):
+        """The state is looked at again before anything else is said."""
+        for done, status, results in (
+            (True, 0, [('repair', 'ok')]),
+            (False, 4, [('repair', 'unknown')]),
+        ):
+            self.cloud.server['status'] = 'ERROR'
+            self.cloud.server['OS-EXT-STS:vm_state'] = 'error'
+            self.cloud._action = functools.partial(self.lost, done)
+            found = self.findings(
+                'vm1', '--repair', status=status, settings=self.settings
+            )
+            self.assertEqual(
+                results, [(i['check'], i['result']) for i in found]
+            )
+        self.assertIn('did not confirm', found[0]['message'])
+        self.assertIn('--repair', found[0]['remedy'])
+
+    def lost(self, done, *request):
+        if done:
+            fake_cloud.Cloud._action(self.cloud, *request)
+        return 504, {'error': {'message': 'a proxy gave up'}}
+
+    def test_repair_that_nova_refuses(self):
+        self.cloud.server['status'] = 'ERROR'
+        self.cloud.server['OS-EXT-STS:vm_state'] = 'error'
+        self.cloud.faults['compute', 'action$'] = 403
+        self.openstack('vm1', '--repair', status=1, settings=self.settings)
+        self.assertIn('fault', self.err)
 
     def test_repair_of_what_a_migration_left(self):
         left = [{'host': 'host2', 'status': 'INACTIVE'}]
