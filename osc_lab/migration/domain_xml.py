@@ -28,6 +28,8 @@ LIMIT = 4 * 1024 * 1024
 ELEMENTS = 200_000
 DEPTH = 64
 
+_PLACES = ('memoryBacking/hugepages', 'numatune', 'cputune/vcpupin')
+
 #: Digits of a number that libvirt would write.
 _DIGITS = re.compile('[0-9]{1,18}')
 
@@ -132,6 +134,11 @@ def domain(text: str, tainted: tuple[str, ...] = ()) -> facts.Domain:
         and _attribute(backing, 'source', 'type') == 'file',
         interfaces=tuple(
             item.get('type', '') for item in root.findall('devices/interface')
+        ),
+        placed=tuple(
+            name.rpartition('/')[2]
+            for name in _PLACES
+            if root.find(name) is not None
         ),
         tainted=tainted,
     )

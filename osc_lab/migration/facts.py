@@ -387,7 +387,12 @@ class Disk:
 
 @dataclasses.dataclass(frozen=True)
 class Domain:
-    """The running guest, from its live migratable XML."""
+    """The running guest, from its live migratable XML.
+
+    :param placed: elements that bind it to NUMA nodes, processors or large
+        pages of its host; Nova writes them for a topology alone
+        (nova.virt.libvirt.driver, _get_guest_numa_config)
+    """
 
     name: str
     uuid: str
@@ -408,6 +413,7 @@ class Domain:
     hugepages: bool = False
     file_memory: bool = False
     interfaces: tuple[str, ...] = ()
+    placed: tuple[str, ...] = ()
     tainted: tuple[str, ...] = ()
 
     @property

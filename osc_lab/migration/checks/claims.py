@@ -41,7 +41,7 @@ class NumaAndSriov(base.ServerCheck):
 
     def judge(self, facts: facts_.Facts) -> base.Found:
         name, found = facts.server.name, False
-        asked = sorted(_topology(facts.server))
+        asked, gap = _asked(facts)
         if asked:
             found = True
             yield self.answer(
@@ -82,7 +82,6 @@ class NumaAndSriov(base.ServerCheck):
         if isinstance(network, facts_.Gap):
             yield self.missing(name, network)
             return
-        gap = base.gap_of(facts.server.image_properties)
         if gap:
             yield self.answer(
                 name,
@@ -90,12 +89,23 @@ class NumaAndSriov(base.ServerCheck):
                 _('Flavor and ports ask for none; of the image: %s')
                 % gap.message,
                 _(
-                    'Look for numatune, cputune and hugepages in "virsh '
-                    'dumpxml" on the source.'
+                    'Use --libvirt-uri, or look for numatune, cputune and '
+                    'hugepages in "virsh dumpxml" on the source.'
                 ),
             )
             return
         yield self.answer(name, base.OK, _('Nothing asks for them.'))
+
+
+def _asked(facts: facts_.Facts) -> tuple[list[str], facts_.Gap | None]:
+    """Return what asks for a topology, and why some may not be seen."""
+    asked = sorted(_topology(facts.server))
+    gap = base.gap_of(facts.server.image_properties)
+    guest = facts.source.guest
+    if gap is None or isinstance(guest, facts_.Gap):
+        return asked, gap
+    # What the image asks for is to be seen in the guest.
+    return asked or list(guest.placed), None
 
 
 def _topology(

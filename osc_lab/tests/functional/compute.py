@@ -66,6 +66,11 @@ class ComputeTest(base.CloudTest):
         return ()
 
     @classmethod
+    def disk(cls):
+        """Return the option for what servers boot from."""
+        return '--image', cls.IMAGE
+
+    @classmethod
     def admin(cls, *argv, check=True):
         """Run a command for the whole class."""
         run = base.openstack(*argv, cloud=cls.ADMIN)
@@ -81,7 +86,7 @@ class ComputeTest(base.CloudTest):
         run = cls.admin(
             *MICROVERSION,
             *('server', 'create', '--wait', '--flavor', cls.FLAVOR),
-            *('--image', cls.IMAGE, '--network', 'lab-net', *options),
+            *(*cls.disk(), '--network', 'lab-net', *options),
             *('-f', 'value', '-c', 'id', name),
         )
         return run.stdout.split()[0]

@@ -12,6 +12,8 @@
 
 """A real server moves between real hosts, and the checks are right."""
 
+import openstack
+
 from osc_lab.tests.functional import compute
 
 
@@ -94,3 +96,27 @@ class TestNuma(compute.ComputeTest):
         found = self.live(self.server, '--host', self.other, '--wait')
         self.assertEqual(set(), self.failed(found))
         self.assertEqual(self.other, self.show()['OS-EXT-SRV-ATTR:host'])
+
+
+class TestNumaOfVolume(compute.ComputeTest):
+    """Nova does not show what the image of a volume asks for."""
+
+    @classmethod
+    def setUpClass(cls):
+        sdk = openstack.connect(cloud=cls.ADMIN)
+        cls.addClassCleanup(sdk.close)
+        made = sdk.create_volume(1, image=cls.IMAGE, timeout=120)
+        cls.volume = made.id
+        cls.addClassCleanup(sdk.delete_volume, cls.volume)
+        asked = '--image-property', 'hw_numa_nodes=1'
+        cls.admin('volume', 'set', *asked, cls.volume)
+        super().setUpClass()
+
+    @classmethod
+    def disk(cls):
+        return '--volume', cls.volume
+
+    def test_the_guest_shows_it(self):
+        (item,) = self.preflight('--check', 'numa-and-sriov', status=4)
+        self.assertEqual('unknown', item['Result'])
+        self.assertIn('(numatune', item['Message'])

@@ -13,6 +13,8 @@
 
 """The checks of the server itself, and of who asks."""
 
+import dataclasses
+
 from osc_lab.migration.checks import claims
 from osc_lab.migration.checks import server
 from osc_lab.migration import facts
@@ -389,6 +391,30 @@ CASES = (
         'ask for none; of the image: the service does not answer',
         {},
         'numatune',
+    ),
+    *(
+        (
+            claims.NumaAndSriov,
+            dataclasses.replace(
+                hosts.domain(placed=placed),
+                server=samples.flavor(**specs).server
+                if image is None
+                else samples.server(image_properties=image).server,
+            ),
+            results,
+            words,
+            {'asked': asked} if asked else {},
+            'virsh freepages --all' if asked else '',
+        )
+        for placed, image, specs, results, words, asked in (
+            (
+                *(('numatune', 'vcpupin'), GAP, {}, ['unknown']),
+                *('(numatune, vcpupin)', ['numatune', 'vcpupin']),
+            ),
+            ((), GAP, {}, [], 'Nothing asks', []),
+            # Its image was seen, and a host may pin whom it likes.
+            (('vcpupin',), {}, {}, [], 'Nothing asks', []),
+        )
     ),
 )
 

@@ -31,6 +31,8 @@ GUEST = """<?xml version='1.0' encoding='{encoding}'?>
   <memory unit='{unit}'>{memory}</memory>
   <vcpu placement='static'>{vcpu}</vcpu>
   <memoryBacking><hugepages/><source type='file'/></memoryBacking>
+  <cputune><vcpupin vcpu='0' cpuset='1'/></cputune>
+  <numatune><memory mode='strict' nodeset='0'/></numatune>
   <os><type arch='x86_64' machine='pc-7.2'>hvm</type></os>
   <cpu mode='custom' match='exact'><model>EPYC</model></cpu>
   <devices>
@@ -106,13 +108,17 @@ class TestDomain(testtools.TestCase):
         self.assertEqual('emulator', found.tpm)
         self.assertEqual('sev', found.launch_security)
         self.assertTrue(found.hugepages and found.file_memory)
+        self.assertEqual(('hugepages', 'numatune', 'vcpupin'), found.placed)
         self.assertEqual(('tainted: x',), found.tainted)
 
     def test_almost_nothing(self):
         found = domain_xml.domain('<domain/>')
         self.assertEqual(
-            (0, 1, '', ()),
-            (found.memory_kib, found.vcpus, found.machine, found.disks),
+            (0, 1, '', (), ()),
+            (
+                *(found.memory_kib, found.vcpus, found.machine),
+                *(found.disks, found.placed),
+            ),
         )
 
     def test_units_and_nonsense_numbers(self):
