@@ -33,14 +33,19 @@ from osc_lab.i18n import _
 
 LOG = logging.getLogger(__name__)
 
+Answer = typing.TypeVar('Answer')
+
 #: Seconds to wait for an answer.
 TIMEOUT = 60.0
 
 #: Seconds that one request may spend waiting to be sent again.
 PATIENCE = 60.0
 
-#: The service says that it did not carry out the request.
-_NOT_NOW = frozenset({413, 429, 503})
+#: The service had too many requests, which it says before it does anything.
+LIMITED = frozenset({413, 429})
+
+#: It says that it did not carry out the request.
+_NOT_NOW = LIMITED | {503}
 
 #: A read may be repeated after these too, and without any answer.
 _PASSING = frozenset({502, 504})
@@ -185,24 +190,13 @@ class Rest:
         microversion: str | None,
         **kwargs: typing.Any,
     ) -> dict[str, typing.Any]:
-        limit = time.monotonic() + PATIENCE
-        for pause in (*PAUSES, None):
-            try:
-                answer = self._send(method, url, microversion, **kwargs)
-                if method == 'GET':
-                    return self._body(answer)
-                return self._body(answer) if answer.content else {}
-            except exceptions.ServiceError as error:
-                if pause is None or not _again(method, error):
-                    raise
-                wait = pause
-                if error.retry_after is not None:
-                    wait = error.retry_after
-                if time.monotonic() + wait > limit:
-                    raise
-                LOG.debug('%s %s: again in %g s', method, url, wait)
-                time.sleep(wait)
-        raise AssertionError
+        def once() -> dict[str, typing.Any]:
+            answer = self._send(method, url, microversion, **kwargs)
+            if method == 'GET':
+                return self._body(answer)
+            return self._body(answer) if answer.content else {}
+
+        return patiently(once, lambda error: _again(method, error))
 
     def _send(
         self,
@@ -266,6 +260,32 @@ def has_next(links: typing.Any) -> bool:
     return isinstance(links, list) and any(
         isinstance(link, dict) and link.get('rel') == 'next' for link in links
     )
+
+
+def patiently(
+    request: collections.abc.Callable[[], Answer],
+    again: collections.abc.Callable[[exceptions.ServiceError], bool],
+) -> Answer:
+    """Return what a request gives, repeated when the service asks for it.
+
+    :param again: whether it may be sent again after an error
+    :raises ServiceError: the last one
+    """
+    limit = time.monotonic() + PATIENCE
+    for pause in (*PAUSES, None):
+        try:
+            return request()
+        except exceptions.ServiceError as error:
+            if pause is None or not again(error):
+                raise
+            wait = pause
+            if error.retry_after is not None:
+                wait = error.retry_after
+            if time.monotonic() + wait > limit:
+                raise
+            LOG.debug('%s: again in %g s', error.message, wait)
+            time.sleep(wait)
+    raise AssertionError
 
 
 def _again(method: str, error: exceptions.ServiceError) -> bool:

@@ -132,12 +132,17 @@ class Service(rest.Rest):
     def post(
         self, path: str, body: Json, version: Version | None = None
     ) -> str:
-        """Send a POST once and return its request id.
+        """Send a POST and return its request id.
+
+        It is sent again only when the service had too many requests.
 
         :raises ServiceError: with status None or 5xx when nobody knows
             whether it was carried out
         """
-        answer = self._send('POST', path, text(version), json=body)
+        answer = rest.patiently(
+            lambda: self._send('POST', path, text(version), json=body),
+            lambda error: error.status in rest.LIMITED,
+        )
         return str(answer.headers.get('x-openstack-request-id', ''))
 
     def tried(self, path: str, accept: str = 'application/json') -> Json:

@@ -132,6 +132,17 @@ class TestService(ServiceTest):
         self.refused(self.nova.post, '/x', {})
         self.assertEqual(before + 1, self.http.call_count)
 
+    def test_post_of_which_there_were_too_many(self):
+        """Nothing was done then, and the service says when to come again."""
+        sent = {'headers': {'x-openstack-request-id': 'req-1'}}
+        sleep = self.useFixture(fixtures.MockPatch('time.sleep')).mock
+        for status in (413, 429):
+            wait = {'status_code': status, 'headers': {'Retry-After': '7'}}
+            self.http.post(URL + '/x', [wait, sent])
+            sleep.reset_mock()
+            self.assertEqual('req-1', self.nova.post('/x', {}))
+            sleep.assert_called_once_with(7.0)
+
     def listed(self, *pages, **kwargs):
         self.http.get(URL + '/x', [{'json': page} for page in pages])
         return list(self.nova.listed('/x', 'xs', NEW, **kwargs))
