@@ -135,7 +135,7 @@ def rest(
         f'{machine["date"]}, {machine["processors"]} processors '
         f'({machine["model"]}), {machine["memory_gib"]} GiB,',
         f'Python {machine["python"]}; {whole.seconds / 60:.0f} minutes of a '
-        'processor, of which two work.',
+        'processor.',
         '',
         '.. list-table::',
         '   :header-rows: 1',
