@@ -159,7 +159,7 @@ class TestKilled(SlowTest):
         r'\d s, (accepted|preparing|queued)',
         r'memory iteration 1,',
         # A second one may be over before it is shown.
-        r'memory iteration ([2-9],|1, [0-9]{1,2} of)',
+        r'memory iteration ([2-9],|1, (1[0-4])?[0-9]{1,2} of)',
         r'\d s, (post|completed)',
     )
 
