@@ -28,6 +28,7 @@ LIMIT = 4 * 1024 * 1024
 ELEMENTS = 200_000
 DEPTH = 64
 
+#: What binds a guest to a part of its host, see facts.Domain.
 _PLACES = ('memoryBacking/hugepages', 'numatune', 'cputune/vcpupin')
 
 #: Digits of a number that libvirt would write.
