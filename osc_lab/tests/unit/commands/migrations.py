@@ -16,6 +16,7 @@ import json
 
 from osc_lab.tests import bounded
 from osc_lab.tests.unit import fake_cloud
+from osc_lab.tests.unit import fake_libvirt
 
 LIVE = ('server', 'migrate', 'live')
 
@@ -51,4 +52,31 @@ class CommandTest(bounded.TestCase):
             (item['check'], item['subject'])
             for item in findings
             if item['result'] == result
+        }
+
+
+class HostsTest(CommandTest):
+    """Guest on host1; the hosts' files are of this test."""
+
+    def setUp(self):
+        super().setUp()
+        self.settings = {'libvirt_uri': 'test:///{host}', 'host_timeout': 10}
+        self.guest = fake_libvirt.Guest(fake_cloud.SERVER)
+        self.hosts = {
+            'host1': fake_libvirt.Host('host1', self.guest),
+            'host2': fake_libvirt.Host('host2'),
+            'host3': fake_libvirt.Host('host3'),
+        }
+        self.useFixture(fake_libvirt.Library(**self.hosts))
+
+    def check(self, name, *argv, status=0):
+        found = self.findings(
+            *('vm1', '--host', 'host2', '--preflight', *argv),
+            status=status,
+            settings=self.settings,
+        )
+        return {
+            item['subject']: item['result']
+            for item in found
+            if item['check'] == name
         }

@@ -12,7 +12,6 @@
 
 """A live migration with channels to its hosts: libvirt, and a shell."""
 
-import functools
 import os
 import pathlib
 import threading
@@ -41,34 +40,7 @@ exec sh -c "$command"
 """
 
 
-class HostsTest(migrations.CommandTest):
-    """Guest on host1; the hosts' files are of this test."""
-
-    def setUp(self):
-        super().setUp()
-        self.settings = {'libvirt_uri': 'test:///{host}', 'host_timeout': 10}
-        self.guest = fake_libvirt.Guest(fake_cloud.SERVER)
-        self.hosts = {
-            'host1': fake_libvirt.Host('host1', self.guest),
-            'host2': fake_libvirt.Host('host2'),
-            'host3': fake_libvirt.Host('host3'),
-        }
-        self.useFixture(fake_libvirt.Library(**self.hosts))
-
-    def check(self, name, *argv, status=0):
-        found = self.findings(
-            *('vm1', '--host', 'host2', '--preflight', *argv),
-            status=status,
-            settings=self.settings,
-        )
-        return {
-            item['subject']: item['result']
-            for item in found
-            if item['check'] == name
-        }
-
-
-class TestLibvirt(HostsTest):
+class TestLibvirt(migrations.HostsTest):
     def test_clean_pair(self):
         found = self.findings(
             *('vm1', '--host', 'host2', '--preflight'), settings=self.settings
@@ -161,7 +133,7 @@ class TestLibvirt(HostsTest):
         self.assertEqual({'host2': 'unknown'}, found)
 
 
-class MoveTest(HostsTest):
+class MoveTest(migrations.HostsTest):
     def setUp(self):
         super().setUp()
         sleep = time.sleep
@@ -233,7 +205,7 @@ class TestMove(MoveTest):
         self.assertEqual('failed', found['domain', 'host2'])
 
 
-class TestNoLibrary(HostsTest):
+class TestNoLibrary(migrations.HostsTest):
     """libvirt_uri stands in clouds.yaml, libvirt-python is not there."""
 
     def setUp(self):
@@ -278,124 +250,6 @@ class TestLostSight(MoveTest):
         self.assertEqual(
             {('outcome', 'vm1'): 'ok', ('reason', 'vm1'): 'unknown'}, found
         )
-
-
-class TestRepair(HostsTest):
-    def test_repair(self):
-        self.cloud.server['status'] = 'ERROR'
-        self.cloud.server['OS-EXT-STS:vm_state'] = 'error'
-        self.openstack('vm1', '--repair', settings=self.settings)
-        self.assertEqual('ACTIVE', self.cloud.server['status'])
-
-    def test_answer_that_is_lost(self):
-        """The state is looked at again before anything else is said."""
-        for done, status, results in (
-            (True, 0, [('repair', 'ok')]),
-            (False, 4, [('repair', 'unknown')]),
-        ):
-            self.cloud.server['status'] = 'ERROR'
-            self.cloud.server['OS-EXT-STS:vm_state'] = 'error'
-            self.cloud._action = functools.partial(self.lost, done)
-            found = self.findings(
-                'vm1', '--repair', status=status, settings=self.settings
-            )
-            self.assertEqual(
-                results, [(i['check'], i['result']) for i in found]
-            )
-        self.assertIn('did not confirm', found[0]['message'])
-        self.assertIn('--repair', found[0]['remedy'])
-
-    def lost(self, done, *request):
-        if done:
-            fake_cloud.Cloud._action(self.cloud, *request)
-        return 504, {'error': {'message': 'a proxy gave up'}}
-
-    def test_repair_that_nova_refuses(self):
-        self.cloud.server['status'] = 'ERROR'
-        self.cloud.server['OS-EXT-STS:vm_state'] = 'error'
-        self.cloud.faults['compute', 'action$'] = 403
-        self.openstack('vm1', '--repair', status=1, settings=self.settings)
-        self.assertIn('fault', self.err)
-
-    def test_repair_of_what_a_migration_left(self):
-        left = [{'host': 'host2', 'status': 'INACTIVE'}]
-        active = list(self.cloud.bindings['port-1'])
-        self.cloud.bindings['port-1'] = active + left
-        self.cloud.may_unbind = False
-        found = self.findings(
-            'vm1', '--repair', status=3, settings=self.settings
-        )
-        self.assertIn('role "service"', found[1]['remedy'])
-        self.assertEqual(active + left, self.cloud.bindings['port-1'])
-        self.cloud.may_unbind = True
-        self.assertEqual(
-            {'host2': 'failed'}, self.check('port-binding', status=3)
-        )
-        found = self.findings('vm1', '--repair', settings=self.settings)
-        self.assertEqual(
-            [('repair', 'vm1', 'ok'), ('port-bindings', 'port-1', 'ok')],
-            [(i['check'], i['subject'], i['result']) for i in found],
-        )
-        self.assertEqual(active, self.cloud.bindings['port-1'])
-        self.assertEqual({'host2': 'ok'}, self.check('port-binding'))
-
-    def test_repair_without_neutron(self):
-        """The state is put right; of the bindings nobody knows."""
-        self.cloud.server['status'] = 'ERROR'
-        self.cloud.server['OS-EXT-STS:vm_state'] = 'error'
-        self.cloud.faults['network', 'ports'] = 500
-        found = self.findings(
-            'vm1', '--repair', status=4, settings=self.settings
-        )
-        self.assertEqual(
-            [('repair', 'ok'), ('port-bindings', 'unknown')],
-            [(i['check'], i['result']) for i in found],
-        )
-        self.assertEqual('ACTIVE', self.cloud.server['status'])
-
-    def test_repair_when_neutron_fails_at_a_binding(self):
-        """The state is set by then, which is told all the same."""
-        self.cloud.bindings['port-1'].append(
-            {'host': 'host2', 'status': 'INACTIVE'}
-        )
-        for fault, status, result in ((500, 4, 'unknown'), (409, 3, 'failed')):
-            self.cloud.server['status'] = 'ERROR'
-            self.cloud.server['OS-EXT-STS:vm_state'] = 'error'
-            self.cloud.faults['network', 'bindings/host2'] = fault
-            found = self.findings(
-                'vm1', '--repair', status=status, settings=self.settings
-            )
-            self.assertEqual(
-                [('repair', 'ok'), ('port-bindings', result)],
-                [(i['check'], i['result']) for i in found],
-            )
-            self.assertIn('--repair', found[1]['remedy'])
-            self.assertEqual('ACTIVE', self.cloud.server['status'])
-
-    def test_binding_of_a_migration_that_goes_on(self):
-        left = {'host': 'host2', 'status': 'INACTIVE'}
-        self.cloud.bindings['port-1'].append(left)
-        self.cloud.server['OS-EXT-STS:task_state'] = 'migrating'
-        self.findings('vm1', '--repair', status=3, settings=self.settings)
-        self.assertIn(left, self.cloud.bindings['port-1'])
-
-    def test_repair_while_libvirt_still_tries(self):
-        self.cloud.server['status'] = 'ERROR'
-        self.cloud.server['OS-EXT-STS:vm_state'] = 'error'
-        self.cloud.server['OS-EXT-STS:task_state'] = 'migrating'
-        self.guest.control = 2
-        self.openstack('vm1', '--repair', status=3, settings=self.settings)
-        self.assertEqual('ERROR', self.cloud.server['status'])
-        self.guest.control = 0
-        self.openstack('vm1', '--repair', settings=self.settings)
-        self.assertEqual('ACTIVE', self.cloud.server['status'])
-
-    def test_repair_of_a_guest_that_does_not_run(self):
-        self.cloud.server['status'] = 'ERROR'
-        self.cloud.server['OS-EXT-STS:vm_state'] = 'error'
-        self.hosts['host1'].guests.clear()
-        self.openstack('vm1', '--repair', status=3, settings=self.settings)
-        self.assertEqual('ERROR', self.cloud.server['status'])
 
 
 class ShellTest(MoveTest):

@@ -13,123 +13,23 @@
 """How a mirror is made on its host, against rows and a shell at hand."""
 
 import datetime
-import types
 from unittest import mock
 
 import fixtures
-import testtools
 
 from osc_lab import exceptions
 from osc_lab.mirroring import guard
 from osc_lab.mirroring import health
-from osc_lab.mirroring import host as host_
-from osc_lab.mirroring import maker
-from osc_lab.mirroring import marks
 from osc_lab.mirroring import model
 from osc_lab.mirroring import names
 from osc_lab.mirroring import targets
 from osc_lab.mirroring import transaction
 from osc_lab.tests.unit import clock as clock_
+from osc_lab.tests.unit.mirroring import making
 from osc_lab.tests.unit.mirroring import samples
 
-#: As OVSDB answers: two guards, three rows, a change and a comment.
-ANSWERS = [{}, {}, {}, {}, {'uuid': ['uuid', 'row-new']}, {'count': 1}, {}]
 
-
-def answer(status=0, text='systemd\n', stderr=''):
-    return types.SimpleNamespace(status=status, text=text, stderr=stderr)
-
-
-class MakerTest(testtools.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.log = self.useFixture(fixtures.FakeLogger())
-        self.slept = []
-        self.useFixture(fixtures.MonkeyPatch('time.sleep', self.slept.append))
-        self.database = mock.create_autospec(host_.Database, instance=True)
-        self.shell = mock.create_autospec(host_.Shell, instance=True)
-        self.shell.run.return_value = answer()
-        self.found = samples.attachment()
-        self.database.attachments.side_effect = lambda _port: [self.found]
-        self.database.overlays.return_value = ()
-        self.database.interface.return_value = model.Interface(
-            'row-made', 'tpm', ofport=1
-        )
-        self.database.transact.side_effect = self.transact
-        self.database.mirror.side_effect = self.mirror
-        self.rows = {}
-        self.problems = []
-        self.snapshot()
-
-    def transact(self, operations):
-        """Refuse when a problem is left; else keep the rows."""
-        if self.problems:
-            problem = self.problems.pop(0)
-            if problem is not None:
-                raise problem
-        self.rows = {
-            item['table']: item['row']
-            for item in operations
-            if item['op'] == 'insert'
-        }
-        return ANSWERS
-
-    def mirror(self, uuid):
-        """Return the row that was made, as it is read."""
-        self.assertEqual('row-new', uuid)
-        row = self.rows['Mirror']
-        return samples.mirror(
-            uuid=uuid,
-            name=row['name'],
-            bridge='',
-            bridge_uuid='',
-            packets=0,
-            external_ids=dict(row['external_ids'][1]),
-        )
-
-    def snapshot(self, *mirrors):
-        bridge = self.found.bridge
-        self.database.snapshot.return_value = model.Snapshot(
-            mirrors, [], [bridge]
-        )
-
-    def maker(self, to='gre:192.0.2.1', shell=True, **request):
-        values = {
-            'direction': model.Direction.BOTH,
-            'target': targets.parse(to),
-            'lifetime': samples.HOUR,
-        }
-        host = host_.Host(
-            'cmp1',
-            self.database,
-            self.shell if shell else None,
-            'unix:/db',
-        )
-        return maker.Maker(
-            host,
-            samples.neutron(server_name='vm'),
-            maker.Request(**{**values, **request}),
-            'me',
-        )
-
-    def asked(self):
-        """Return what the shell was asked to run."""
-        calls, self.shell.run.mock_calls = self.shell.run.mock_calls, []
-        return calls
-
-    def made_marks(self):
-        return marks.decode(dict(self.rows['Mirror']['external_ids'][1]))
-
-    def removals(self):
-        """Return (mirrors, ports) of each transaction that removes."""
-        return [
-            [change[2][1] for change in call.args[0][0]['mutations']]
-            for call in self.database.transact.mock_calls
-            if call.args[0][0]['op'] == 'mutate'
-        ]
-
-
-class TestLook(MakerTest):
+class TestLook(making.MakerTest):
     def test_wish(self):
         before = datetime.datetime.now(datetime.UTC)
         found, wish = self.maker(
@@ -238,7 +138,7 @@ class TestLook(MakerTest):
             self.assertEqual(expected, (rate.packets, rate.bits))
 
 
-class TestMake(MakerTest):
+class TestMake(making.MakerTest):
     def test_made(self):
         made = self.maker('interface').make()
         ours = self.made_marks()
@@ -292,9 +192,9 @@ class TestMake(MakerTest):
 
     def test_a_guard_that_cannot_be(self):
         for told, reason in (
-            (answer(3, 'systemd', 'no vsctl'), '(no vsctl)'),
-            (answer(3, ''), '(status 3)'),
-            (answer(0, 'nonsense'), '(status 0)'),
+            (making.answer(3, 'systemd', 'no vsctl'), '(no vsctl)'),
+            (making.answer(3, ''), '(status 3)'),
+            (making.answer(0, 'nonsense'), '(status 0)'),
         ):
             self.shell.run.return_value = told
             made = self.maker().make()
@@ -317,7 +217,7 @@ class TestMake(MakerTest):
         self.assertEqual(1 + 5, len(seen))
 
 
-class TestFailures(MakerTest):
+class TestFailures(making.MakerTest):
     def fail(self, kind=exceptions.LabError, **request):
         """Make one in vain; return the error."""
         return self.assertRaises(kind, self.maker(**request).make)
@@ -443,95 +343,3 @@ class TestFailures(MakerTest):
         self.database.snapshot.side_effect = self.left
         self.fail(exceptions.AccessError)
         self.assertTrue(self.stopped())
-
-
-class TestThere(MakerTest):
-    def there(self, *others, **changes):
-        """Let the bridge have a mirror that is asked for again."""
-        known = {'id': 'known', 'name': 'mine', 'guard': 'pid 7'}
-        ids = marks.encode(
-            samples.marked(
-                **{**known, 'expires': None, 'target': 'interface', **changes}
-            )
-        )
-        mirror = samples.mirror(name='mine', external_ids=ids)
-        self.found = samples.attachment((mirror, *others))
-        self.snapshot(mirror, *others)
-        return mirror
-
-    def test_it_is_taken(self):
-        mirror = self.there()
-        made = self.maker('interface', name='mine').make()
-        device = names.device('known')
-        self.assertEqual(
-            (device, False, True), (made.device, made.new, made.guarded)
-        )
-        self.assertIs(mirror, made.entry.mirror)
-        self.assertIs(health.Health.OK, made.entry.health)
-        self.assertEqual(
-            [mock.call(guard.bring_up(device), check=True)], self.asked()
-        )
-        self.database.transact.assert_not_called()
-
-    def test_without_an_end_or_a_guard(self):
-        for changes, guarded in (
-            ({'guard': ''}, True),
-            (
-                {'guard': '', 'expires': samples.NOW + 99999 * samples.HOUR},
-                False,
-            ),
-        ):
-            self.there(target='gre:192.0.2.1', **changes)
-            made = self.maker(name='mine').make()
-            self.assertEqual(guarded, made.guarded)
-            self.assertEqual([], self.asked())
-
-    def test_one_of_no_use(self):
-        other = samples.mirror(False, name='theirs', uuid='theirs')
-        self.there(other, target='gre:192.0.2.1', expires=marks.EPOCH)
-
-        def transact(operations):
-            if operations[0]['op'] == 'mutate':
-                self.found = samples.attachment((other,))
-            return self.transact(operations)
-
-        self.database.transact.side_effect = transact
-        made = self.maker(name='mine').make()
-        self.assertTrue(made.new)
-        self.assertEqual([[[['uuid', 'row-mirror']], []]], self.removals())
-        comment = self.database.transact.mock_calls[0].args[0][-1]
-        self.assertIn('delete by me', comment['comment'])
-
-    def test_one_of_no_use_beside_a_namesake(self):
-        other = samples.mirror(False, name='mine', uuid='theirs')
-        self.there(other, target='gre:192.0.2.1', expires=marks.EPOCH)
-        self.assertRaises(exceptions.Conflict, self.maker(name='mine').make)
-        self.database.transact.assert_not_called()
-
-    def test_made_by_others_meanwhile(self):
-        def win(_operations):
-            self.there(target='interface')
-            raise model.Stale('x')
-
-        self.database.transact.side_effect = win
-        made = self.maker('interface', name='mine').make(9)
-        self.assertEqual(
-            (names.device('known'), False), (made.device, made.new)
-        )
-        start, stop, bring_up = self.asked()
-        ours = start.args[0][4]
-        self.assertEqual(guard.stop(ours, 'systemd'), stop.args[0])
-        self.assertEqual(guard.bring_up(made.device), bring_up.args[0])
-        self.database.mirror.assert_not_called()
-
-    def test_useful(self):
-        mirror = self.there()
-        for changes, expected in (
-            ({}, True),
-            ({'select_src': ('x',), 'select_dst': ('x',)}, False),
-            ({'output_port': None}, False),
-        ):
-            ids = mirror.external_ids
-            changed = samples.mirror(external_ids=ids, **changes)
-            useful = maker.useful(changed, self.found, samples.NOW)
-            self.assertEqual(expected, useful)
