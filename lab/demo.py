@@ -201,6 +201,14 @@ def main() -> int:
         parser.error(f'--installed: no osc_lab in {options.installed}')
     keep = options.keep
     state = STATE.resolve()
+    end = ('down', '--purge', '--state', str(state))
+    if state.exists():
+        print(
+            'A lab of a demo is there already. Take it down first:\n'
+            f'python3 -m lab {shlex.join(end)}',
+            file=sys.stderr,
+        )
+        return 1
     try:
         say('A real, throw-away OpenStack on this machine')
         lab('up', '--profile', 'full', '--state', str(state))
@@ -218,14 +226,14 @@ def main() -> int:
     finally:
         if not keep:
             say('Take it down')
-            lab('down', '--state', str(state))
+            lab(*end)
     if keep:
         say('The lab is up. To use it, type:')
         print(
             f'eval "$(python3 -m lab env --state {shlex.quote(str(state))})"\n'
             f'. .tox/demo/bin/activate\n'
             'openstack volume list\n'
-            f'python3 -m lab down --state {shlex.quote(str(state))}'
+            f'python3 -m lab {shlex.join(end)}'
         )
     return 0
 
