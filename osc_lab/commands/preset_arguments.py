@@ -118,8 +118,9 @@ def _add_type(parser: argparse.ArgumentParser) -> None:
         '--allow-back-end',
         action='store_true',
         help=_(
-            'Accept the control location back-end, with which no '
-            'compute host encrypts, or formats for luks'
+            'Accept the control location back-end: no compute host '
+            'encrypts for luks2 and plain then, and none formats a volume '
+            'for luks'
         ),
     )
 

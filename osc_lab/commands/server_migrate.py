@@ -65,8 +65,8 @@ class LiveMigrate(command.Lister):
             metavar='<host>',
             help=_(
                 'Destination, a compute service host; the scheduler '
-                'validates it. Without it the scheduler chooses among the '
-                'hosts that pass'
+                'validates it. Without it the scheduler chooses; when '
+                'hosts fail their checks, the best that passes is named'
             ),
         )
         storage = parser.add_mutually_exclusive_group()
