@@ -14,6 +14,7 @@
 
 import argparse
 import collections.abc
+import dataclasses
 import logging
 import os
 import sys
@@ -128,7 +129,8 @@ class Flow:
                 return _problems(report), verdict
             self._warn(ranked)
             host = host or _choice(ranked)
-        return self._move(facts, host)
+        request = dataclasses.replace(facts.request, host=host)
+        return self._move(dataclasses.replace(facts, request=request))
 
     def _warn(self, ranked: ranking.Ranking) -> None:
         best = ranked.best.report.findings if ranked.best else ()
@@ -142,13 +144,13 @@ class Flow:
                     f'{item.message}'
                 )
 
-    def _move(self, facts: facts_.Facts, host: str | None) -> Answer:
+    def _move(self, facts: facts_.Facts) -> Answer:
         server = facts.server
         wait = self._options.wait
         if wait is None:
             wait = sys.stdout.isatty()
         job = self._aftermath.job(server, facts.source) if wait else None
-        progress = progress_.Progress(self._say, _timeout(facts, host))
+        progress = progress_.Progress(self._say, _timeout(facts))
         driver = drive.Driver(
             self._compute,
             progress.say,
@@ -158,7 +160,7 @@ class Flow:
         )
         begun = start.Begun('', 0)
         try:
-            begun = self._start(facts, host, progress.say)
+            begun = self._start(facts, progress.say)
             if begun.doubt is not None:
                 return self._doubted(server, begun.doubt)
             if not wait:
@@ -175,13 +177,16 @@ class Flow:
     def _start(
         self,
         facts: facts_.Facts,
-        host: str | None,
         say: collections.abc.Callable[[str], None],
     ) -> start.Begun:
         """Start it; a refusal names the check that sees it before."""
         try:
             return start.start(
-                self._compute, facts.server, host, facts.request.storage, say
+                self._compute,
+                facts.server,
+                facts.request.host,
+                facts.request.storage,
+                say,
             )
         except exceptions.ServiceError as error:
             name = explain.refusal(error.message)
@@ -273,7 +278,9 @@ class Flow:
             running = self._aftermath.running(seen.after, ends)
         first = result.outcome(seen, completed, running)
         if not seen.moved:
-            findings += self._past.causes(seen, facts.source, running)
+            findings += self._past.causes(
+                seen, facts.source, running, facts.request.host
+            )
         return (
             report_.Report((first, *findings)),
             result.exit_code(seen, findings),
@@ -300,7 +307,9 @@ class Flow:
                 self._aftermath.after(server, ends[0], ends[-1], ())
             )
         if not seen.moved and ends:
-            findings += self._past.causes(seen, ends[0], running)
+            findings += self._past.causes(
+                seen, ends[0], running, self._options.host
+            )
         first = result.outcome(seen, {}, running)
         code = exceptions.ExitCode.DONE
         if seen.left_running:
@@ -343,18 +352,15 @@ class Flow:
         )
 
 
-def _timeout(facts: facts_.Facts, host: str | None) -> float | None:
-    """Return the seconds after which Nova acts, when that is known.
-
-    :param host: destination; None where the scheduler chooses it
-    """
+def _timeout(facts: facts_.Facts) -> float | None:
+    """Return the seconds after which Nova acts, when that is known."""
     if base.unread(facts.source):
         return None
     assert isinstance(facts.source.shell, facts_.Shell)
     options = nova_options.read(facts.source.shell.options)
     disks: list[int] = []
     for there in facts.destinations:
-        if host in (None, there.name):
+        if facts.request.host in (None, there.name):
             copied = storage.copied(facts, there)
             disks = disks or [disk.length or 0 for disk in copied]
     ram = float(facts.server.flavor.ram_mib)

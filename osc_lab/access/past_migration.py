@@ -20,14 +20,15 @@ from osc_lab.access import compute
 from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.migration.checks import base
+from osc_lab.migration import examine
 from osc_lab.migration import explain
 from osc_lab.migration import facts as facts_
 from osc_lab.migration import outcome as outcome_
+from osc_lab.migration import ranking
 from osc_lab.migration import record as record_
 from osc_lab.preflight import check
 from osc_lab.preflight import finding
 from osc_lab.preflight import registry
-from osc_lab.preflight import runner
 
 
 _Found = tuple[record_.Record | None, record_.Action | None, facts_.Server]
@@ -180,10 +181,12 @@ class PastMigration:
         seen: outcome_.Outcome,
         source: facts_.Host,
         running: collections.abc.Mapping[str, bool | facts_.Gap],
+        wanted: str | None,
     ) -> list[finding.Finding]:
         """Return why a migration failed, from events, logs and hosts.
 
         :param running: what libvirt on the hosts that took part says now
+        :param wanted: the host that was asked for
         """
         lines = self._aftermath.log(seen.after, source, seen.request_id)
         said = explain.reasons(
@@ -193,8 +196,17 @@ class PastMigration:
         remedies = {item.id: item.remedy for item in checks}
         found = explain.findings(seen.after.name, said, remedies)
         known = {item.evidence.get('text') for item in found}
-        if explain.from_scheduler(found):
-            found = self._now(seen, checks) or found
+        if explain.from_scheduler(said):
+            # With a host that was asked for Nova names the destination
+            # only once the scheduler has found it
+            # (nova.compute.api.API.live_migrate).
+            host = (seen.record and seen.record.destination) or wanted
+            now = self._now(seen, checks, host)
+            if now is not None:
+                found = explain.as_of_now(now) or [
+                    *found,
+                    explain.how_many(now, seen.after),
+                ]
         silent = explain.silent(running, remedies)
         if silent:
             # It is libvirt that was waited for, not the way to QEMU.
@@ -217,16 +229,18 @@ class PastMigration:
         self,
         seen: outcome_.Outcome,
         checks: collections.abc.Iterable[check.Check[typing.Any]],
-    ) -> list[finding.Finding]:
-        """Return what the checks have against the destination now.
+        host: str | None,
+    ) -> ranking.Ranking | None:
+        """Return what the checks have against the destinations now.
 
         Nova does not tell why its scheduler found no host.
+
+        :param host: None when it could have been any
         """
-        host = seen.record.destination if seen.record else ''
         try:
-            facts = self._look(seen.after.id, host or None)
+            facts = self._look(seen.after.id, host)
         except exceptions.LabError:
-            return []
+            return None
         asked = registry.Registry(
             tuple(
                 item
@@ -234,8 +248,7 @@ class PastMigration:
                 if isinstance(item, base.HostCheck) and not item.channel
             )
         )
-        report = runner.run(asked, facts, seen.after.name)
-        return explain.as_of_now(report.findings)
+        return examine.examine(facts, asked)
 
 
 def _nearest(
@@ -255,7 +268,7 @@ def _nearest(
 def _unsorted(
     seen: outcome_.Outcome, where: str, text: str
 ) -> finding.Finding:
-    message = f'{where}: {text}'
+    message = f'{where}: {explain.brief(text)}'
     remedy = _('See "openstack server event show".')
     if explain.aborted(text):
         message = _('It was aborted. %s') % message

@@ -22,6 +22,7 @@ import re
 
 from osc_lab.i18n import _
 from osc_lab.migration import facts as facts_
+from osc_lab.migration import ranking
 from osc_lab.migration import record as record_
 from osc_lab.preflight import finding
 
@@ -80,6 +81,7 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     (r'already exists with uuid|is already active', 'domain-conflict'),
     (r'No space left|not enough disk|DiskSpace', 'migration-storage'),
     (r'supplied disk path .* already exists', 'migration-storage'),
+    (r'is not on (shared|local) storage', 'migration-storage'),
     (r'Migration without shared storage is unsafe', 'migration-storage'),
     (r'Live migration not completed after', 'convergence'),
     (r'PortBindingFailed|VirtualInterface|vif-plugged', 'port-binding'),
@@ -87,6 +89,7 @@ _CAUSES: tuple[tuple[str, str], ...] = (
         r'ServerGroup|GroupAffinity|group policy|(anti|soft)-affinity',
         'server-group',
     ),
+    (r'Requested instance NUMA topology', 'numa-and-sriov'),
     (
         r'Lack of memory|not enough capacity|' + NO_HOST.pattern,
         'destination-capacity',
@@ -106,6 +109,10 @@ _LOG_TEXT = re.compile(
     r'Live migration not completed after .*|KeyManagerError.*'
 )
 
+
+#: What Python writes before it says what failed; what failed in another
+#: service has it behind (oslo_messaging, deserialize_remote_exception).
+_TRACEBACK = 'Traceback (most recent call last)'
 
 #: When a request, or Nova at its timeout, ended the job of libvirt.
 _ABORTED = 'canceled by client'
@@ -142,20 +149,22 @@ def reasons(
 ) -> list[tuple[str, str]]:
     """Return (source, text) of what was said about a failure.
 
+    A text may have several lines: see :func:`brief`.
+
     :param lines: of nova-compute's log on the source
     """
     found: dict[str, tuple[str, str]] = {}
 
     def note(where: str, text: str) -> None:
         # Nova logs what libvirt said up to four times.
-        said = text.rpartition('libvirtError: ')[2]
+        said = brief(text).rpartition('libvirtError: ')[2]
         if _ENDED_TWICE not in said:
             found.setdefault(said, (where, text))
 
     if action is not None:
         for event in action.events:
-            if event.failed and event.details:
-                text = last_line(event.details)
+            text = _untraced(event.details)
+            if event.failed and text:
                 where = f'{event.name} ({event.host})'.replace(' ()', '')
                 note(where, text)
     for line in lines:
@@ -165,9 +174,17 @@ def reasons(
     return list(found.values())
 
 
-def last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ''
+def _untraced(text: str) -> str:
+    """Return what an error says, without its traceback."""
+    said, found, trace = text.strip().partition(_TRACEBACK)
+    if found and not said:
+        return trace.rpartition('\n')[2]
+    return said.rstrip()
+
+
+def brief(text: str) -> str:
+    """Return the first line; what follows is for those who know more."""
+    return text.partition('\n')[0].rstrip()
 
 
 def findings(
@@ -180,19 +197,20 @@ def findings(
     :param remedies: id of a check -> what it advises
     """
     causes: dict[str, tuple[str, str]] = {}
+    alone = from_scheduler(said)
     for where, text in said:
+        # "No valid host" follows from any other reason, known or not.
+        if _no_host(text) and not alone:
+            continue
         name = cause(text)
         if name is not None and name not in causes:
             causes[name] = (where, text)
-    # "No valid host" follows from any other reason.
-    if len(causes) > 1:
-        causes.pop('destination-capacity', None)
     return [
         finding.Finding(
             name,
             subject,
             finding.Result.FAILED,
-            f'{where}: {text}',
+            f'{where}: {brief(text)}',
             remedies.get(name, _('See "openstack server event show".')),
             finding.Source.API,
             {'text': text},
@@ -206,26 +224,66 @@ def waited(item: finding.Finding) -> bool:
     return bool(re.search(_WAITING, str(item.evidence.get('text'))))
 
 
-def from_scheduler(
-    found: collections.abc.Collection[finding.Finding],
-) -> bool:
-    """Return whether all that is known is that no host was valid."""
-    return all(
-        NO_HOST.search(str(item.evidence.get('text'))) for item in found
-    ) and bool(found)
+def from_scheduler(said: collections.abc.Collection[tuple[str, str]]) -> bool:
+    """Return whether all that was said is that no host was valid."""
+    return bool(said) and all(_no_host(text) for _where, text in said)
 
 
-def as_of_now(
-    found: collections.abc.Iterable[finding.Finding],
-) -> list[finding.Finding]:
-    """Return the failures that checks see now, marked as such."""
+def _no_host(text: str) -> bool:
+    return bool(NO_HOST.search(text))
+
+
+def as_of_now(ranked: ranking.Ranking) -> list[finding.Finding]:
+    """Return the failures that checks see now, marked as such.
+
+    Of each check those of one host, however many there are; none of hosts
+    while one of them passes, for that is not what kept the server away.
+    """
+    seen = list(ranked.general.findings)
+    if all(item.result is finding.Result.FAILED for item in ranked.candidates):
+        for candidate in ranked.candidates:
+            seen += candidate.report.findings
+    failures = [item for item in seen if item.result is finding.Result.FAILED]
+    hosts: dict[str, list[str]] = {}
+    for item in failures:
+        there = hosts.setdefault(item.check, [])
+        if item.subject not in there:
+            there.append(item.subject)
     return [
         dataclasses.replace(
-            item, message=_('No valid host; seen now: %s') % item.message
+            item, message=_seen_now(item.message, len(hosts[item.check]))
         )
-        for item in found
+        for item in failures
+        if item.subject == hosts[item.check][0]
+    ]
+
+
+def _seen_now(text: str, count: int) -> str:
+    if count == 1:
+        return _('No valid host; seen now: %s') % text
+    return _('No valid host; seen now on %(count)d hosts: %(text)s') % {
+        'count': count,
+        'text': text,
+    }
+
+
+def how_many(
+    ranked: ranking.Ranking, server: facts_.Server
+) -> finding.Finding:
+    """Return how many hosts there are for a server that found none."""
+    failing = [
+        item
+        for item in ranked.candidates
         if item.result is finding.Result.FAILED
     ]
+    return finding.Finding(
+        'reason',
+        server.name,
+        finding.Result.WARNING,
+        _('No valid host; now %(count)d of %(all)d hosts fail a check.')
+        % {'count': len(failing), 'all': len(ranked.candidates)},
+        _('openstack server migrate live %s --preflight') % server.id,
+    )
 
 
 def _way(text: str) -> str:

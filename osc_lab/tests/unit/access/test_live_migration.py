@@ -26,8 +26,12 @@ class TestTimeout(testtools.TestCase):
     def timeout(self, shell):
         found = samples.clean()
         source = dataclasses.replace(found.source, shell=shell)
+        return self.towards(None, dataclasses.replace(found, source=source))
+
+    def towards(self, host, found):
+        request = facts.Request(host=host)
         return live_migration._timeout(
-            dataclasses.replace(found, source=source), None
+            dataclasses.replace(found, request=request)
         )
 
     def test_of_the_options(self):
@@ -54,9 +58,7 @@ class TestTimeout(testtools.TestCase):
                 (None, seconds),
                 ('c', 1600),
             ):
-                self.assertEqual(
-                    expected, live_migration._timeout(found, host)
-                )
+                self.assertEqual(expected, self.towards(host, found))
 
     def test_nobody_knows_it(self):
         for shell in (

@@ -14,6 +14,8 @@
 
 import json
 
+import fixtures
+
 from osc_lab.tests import bounded
 from osc_lab.tests.unit import fake_cloud
 from osc_lab.tests.unit import fake_libvirt
@@ -53,6 +55,57 @@ class CommandTest(bounded.TestCase):
             for item in findings
             if item['result'] == result
         }
+
+
+class MoveTest(CommandTest):
+    """A migration of the server from host1 to host2, step by step."""
+
+    def setUp(self):
+        super().setUp()
+        # A watch that never ends fails, and does not wait for ever.
+        left = iter(range(1000))
+        self.useFixture(
+            fixtures.MonkeyPatch('time.sleep', lambda seconds: next(left))
+        )
+
+    def step(self, status, number=5, **fields):
+        return {
+            'id': number,
+            'uuid': f'uuid-{number}',
+            'status': status,
+            'migration_type': 'live-migration',
+            'instance_uuid': fake_cloud.SERVER,
+            'source_compute': 'host1',
+            'dest_compute': 'host2',
+            'created_at': '2026-01-01T00:00:00',
+            'updated_at': '2026-01-01T00:00:09',
+            **fields,
+        }
+
+    def events_failed(self, *events):
+        """Let Nova keep an action with (event, host, details) that failed."""
+        self.cloud.actions['req-1'] = {
+            'request_id': 'req-1',
+            'action': 'live-migration',
+            'start_time': '2026-01-01T00:00:00',
+            'events': [
+                {
+                    'event': event,
+                    'host': host,
+                    'result': 'Error',
+                    'start_time': 'y',
+                    'finish_time': 'x',
+                    'details': details,
+                }
+                for event, host, details in events
+            ],
+        }
+
+    def event_failed(self, *event):
+        self.events_failed(event)
+
+    def run_through(self, *statuses):
+        self.cloud.steps = [self.step(status) for status in statuses]
 
 
 class HostsTest(CommandTest):

@@ -15,54 +15,9 @@
 import fixtures
 
 from osc_lab.tests.unit.commands import migrations
-from osc_lab.tests.unit import fake_cloud
-from osc_lab.tests.unit import fake_libvirt
 
 
-class TestMigrate(migrations.CommandTest):
-    def setUp(self):
-        super().setUp()
-        # A watch that never ends fails, and does not wait for ever.
-        left = iter(range(1000))
-        self.useFixture(
-            fixtures.MonkeyPatch('time.sleep', lambda seconds: next(left))
-        )
-
-    def step(self, status, number=5, **fields):
-        return {
-            'id': number,
-            'uuid': f'uuid-{number}',
-            'status': status,
-            'migration_type': 'live-migration',
-            'instance_uuid': fake_cloud.SERVER,
-            'source_compute': 'host1',
-            'dest_compute': 'host2',
-            'created_at': '2026-01-01T00:00:00',
-            'updated_at': '2026-01-01T00:00:09',
-            **fields,
-        }
-
-    def event_failed(self, event, host, details):
-        """Let Nova keep an action with an event that failed."""
-        self.cloud.actions['req-1'] = {
-            'request_id': 'req-1',
-            'action': 'live-migration',
-            'start_time': '2026-01-01T00:00:00',
-            'events': [
-                {
-                    'event': event,
-                    'host': host,
-                    'result': 'Error',
-                    'start_time': 'y',
-                    'finish_time': 'x',
-                    'details': details,
-                }
-            ],
-        }
-
-    def run_through(self, *statuses):
-        self.cloud.steps = [self.step(status) for status in statuses]
-
+class TestMigrate(migrations.MoveTest):
     def test_moves(self):
         self.run_through('accepted', 'preparing', 'running', 'completed')
         found = self.findings('vm1', '--host', 'host2', '--wait')
@@ -102,7 +57,7 @@ class TestMigrate(migrations.CommandTest):
         self.event_failed(
             'compute_pre_live_migration',
             'host2',
-            'Traceb\nKeyManagerError: Forbidden',
+            'Traceback (most recent call last):\nKeyManagerError: Forbidden',
         )
         found = self.findings(
             'vm1', '--host', 'host2', '--wait', '--no-preflight', status=5
@@ -135,133 +90,6 @@ class TestMigrate(migrations.CommandTest):
         self.assertIn('Nova failed afterwards', found[0]['message'])
         self.assertEqual(expected, self.by_result(found))
         self.assertEqual({('reason', 'vm1')}, self.by_result(found, 'warning'))
-
-    def asked_for(self, request_id, second):
-        self.cloud.actions[request_id] = {
-            'request_id': request_id,
-            'action': 'live-migration',
-            'start_time': f'2026-01-01T00:00:{second:02}',
-            'events': [],
-        }
-
-    def test_no_record_yet(self):
-        """The request waits for the conductor; an older one has ended."""
-        self.asked_for('req-0', 0)
-        self.asked_for('req-1', 4)
-        self.cloud.migrations = [
-            self.step('error', created_at='2026-01-01T00:00:01')
-        ]
-        found = self.findings('vm1', '--explain', 'req-1', status=4)
-        self.assertEqual('unknown', found[0]['result'])
-        self.assertIn('has no migration yet', found[0]['message'])
-        (item,) = [item for item in found if item['check'] == 'reason']
-        self.assertIn('nova-conductor', item['message'])
-
-    def test_two_requests_within_seconds(self):
-        self.asked_for('req-0', 10)
-        self.asked_for('req-1', 13)
-        self.cloud.migrations = [
-            self.step(status, number, created_at=f'2026-01-01T00:00:{at}')
-            for number, status, at in ((6, 'completed', 14), (5, 'error', 11))
-        ]
-        for request_id, number, status in (('req-0', 5, 5), ('req-1', 6, 0)):
-            for reference in (request_id, str(number)):
-                found = self.findings(
-                    'vm1', '--explain', reference, '--long', status=status
-                )
-                evidence = found[0]['evidence']
-                self.assertEqual(
-                    (request_id, number),
-                    (evidence['request_id'], evidence['migration_id']),
-                )
-
-    def test_the_same_number_in_two_cells(self):
-        self.cloud.migrations = [
-            self.step('completed', uuid=f'uuid-{cell}') for cell in 'ab'
-        ]
-        self.openstack('--explain', '5', status=1)
-        self.assertIn('uuid-a, uuid-b', self.err)
-        self.openstack('--explain', 'uuid-a')
-
-    def test_no_destination_yet(self):
-        self.cloud.migrations = [self.step('accepted', dest_compute=None)]
-        found = self.findings('vm1', '--explain', '5', status=4)
-        (item,) = [item for item in found if item['check'] == 'reason']
-        self.assertEqual('unknown', item['result'])
-        self.assertIn('names no destination', item['message'])
-        self.assertIn('--preflight', item['remedy'])
-
-    def test_no_destination_yet_and_libvirt_is_silent(self):
-        self.cloud.migrations = [self.step('accepted', dest_compute=None)]
-        self.cloud.services[2]['status'] = 'disabled'
-        silent = fake_libvirt.Host('host1')
-        silent.refuses = fake_libvirt.Error()
-        self.useFixture(fake_libvirt.Library(silent=silent))
-        uri = ('--libvirt-uri', 'test:///silent')
-        found = self.findings('vm1', '--explain', '5', *uri, status=4)
-        self.assertEqual(
-            {('libvirt-listen', 'host1'), ('libvirt-listen', 'host2')},
-            self.by_result(found),
-        )
-
-    def test_refused_by_the_conductor(self):
-        self.event_failed(
-            'conductor_live_migrate_instance',
-            'conductor',
-            'NoValidHost: No valid host was found.',
-        )
-        found = self.findings(
-            'vm1', '--host', 'host2', '--wait', '--no-preflight', status=5
-        )
-        self.assertIn(('destination-capacity', 'vm1'), self.by_result(found))
-
-    def no_valid_host(self):
-        self.run_through('preparing', 'error')
-        self.event_failed(
-            'conductor_live_migrate_instance',
-            'conductor',
-            'NoValidHost: No valid host was found.',
-        )
-
-    def test_no_valid_host_is_explained_by_what_the_checks_see(self):
-        self.no_valid_host()
-        self.cloud.services[1]['status'] = 'disabled'
-        self.cloud.server['server_groups'] = ['g1']
-        self.cloud.groups['g1'] = {
-            'name': 'apart',
-            'policy': 'anti-affinity',
-            'members': [fake_cloud.SERVER, 'other'],
-        }
-        self.cloud.others.append(
-            {
-                **self.cloud.server,
-                'id': 'other',
-                'name': 'other',
-                'OS-EXT-SRV-ATTR:host': 'host2',
-            }
-        )
-        expected = {
-            ('outcome', 'vm1'),
-            ('destination-service', 'host2'),
-            ('server-group', 'host2'),
-        }
-        found = self.findings(
-            'vm1', '--host', 'host2', '--wait', '--no-preflight', status=5
-        )
-        self.assertEqual(expected, self.by_result(found))
-        found = self.findings('--explain', '5', status=5)
-        self.assertEqual(expected, self.by_result(found))
-
-    def test_no_valid_host_and_nothing_to_see_now(self):
-        self.no_valid_host()
-        found = self.findings(
-            'vm1', '--host', 'host2', '--wait', '--no-preflight', status=5
-        )
-        self.assertIn(('destination-capacity', 'vm1'), self.by_result(found))
-        self.cloud.faults['compute', 'servers/detail'] = 500
-        self.cloud.faults['compute', 'os-services'] = 500
-        found = self.findings('--explain', '5', status=5)
-        self.assertIn(('destination-capacity', 'vm1'), self.by_result(found))
 
     def test_refusal_names_the_check(self):
         for status, message, check in (
@@ -333,13 +161,6 @@ class TestMigrate(migrations.CommandTest):
             status=4,
         )
         self.assertIn('goes on', found[0]['message'])
-
-    def test_unknown_migration(self):
-        self.openstack('vm1', '--explain', '77', status=1)
-        self.assertIn('server migration list', self.err)
-        for reference in ('77', 'req-77'):
-            self.openstack('--explain', reference, status=1)
-            self.assertIn('give the server, too', self.err)
 
     def test_interrupt_aborts(self):
         self.run_through('running', 'running', 'cancelled')

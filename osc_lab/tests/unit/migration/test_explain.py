@@ -17,8 +17,11 @@ import testtools
 from osc_lab.access import remote_probe
 from osc_lab.migration import explain
 from osc_lab.migration import facts
+from osc_lab.migration import ranking
 from osc_lab.migration import record
 from osc_lab.preflight import finding
+from osc_lab.preflight import report
+from osc_lab.tests.unit.migration import samples
 
 #: As they stand in events and in the log of nova-compute.
 TEXTS = (
@@ -104,6 +107,28 @@ TEXTS = (
     ('No space left on device', 'migration-storage'),
     ('exception.DiskSpace', 'migration-storage'),
     ('Migration without shared storage is unsafe', 'migration-storage'),
+    (
+        'Migration pre-check error: cmp2 is not on shared storage: Shared '
+        'storage live-migration requires either shared storage or '
+        'boot-from-volume with no local disks.',
+        'migration-storage',
+    ),
+    (
+        'cmp2 is not on local storage: Block migration can not be used with '
+        'shared storage.',
+        'migration-storage',
+    ),
+    (
+        'Migration pre-check error: Insufficient compute resources: '
+        'Requested instance NUMA topology cannot fit the given host NUMA '
+        'topology.',
+        'numa-and-sriov',
+    ),
+    (
+        'Requested instance NUMA topology together with requested PCI '
+        'devices cannot fit the given host NUMA topology.',
+        'numa-and-sriov',
+    ),
     ('PortBindingFailed: Binding failed', 'port-binding'),
     ('timed out waiting for network-vif-plugged', 'port-binding'),
     ('ServerGroup policy was violated', 'server-group'),
@@ -183,12 +208,16 @@ class TestCause(testtools.TestCase):
             0.0,
             (
                 event(
-                    'compute_live', 'Error', 'Traceback\n  line\nBoom: no\n'
+                    'compute_live',
+                    'Error',
+                    f'{explain._TRACEBACK}:\n  line\nBoom: no\n',
                 ),
                 event('conductor', 'Error', 'Halt: all', host=''),
+                event('remote', 'Error', f'Of cmp2\n{explain._TRACEBACK}: x'),
+                event('lines', 'Error', 'First\n\nsecond\n'),
                 event('fine', 'Success', 'not told'),
-                event('silent', 'Error', ''),
-                event('again', 'Error', 'Boom: no'),
+                event('silent', 'Error', ' \n'),
+                event('again', 'Error', 'Boom: no\nand more'),
             ),
         )
         lines = [
@@ -208,6 +237,8 @@ class TestCause(testtools.TestCase):
             [
                 ('compute_live (a)', 'Boom: no'),
                 ('conductor', 'Halt: all'),
+                ('remote (a)', 'Of cmp2'),
+                ('lines (a)', 'First\n\nsecond'),
                 (log, 'libvirtError: refused'),
                 (log, 'Live Migration failure: x'),
                 (log, 'Live migration failed: y'),
@@ -220,26 +251,86 @@ class TestCause(testtools.TestCase):
         )
         self.assertEqual([], explain.reasons(None))
 
-    def test_last_line(self):
-        self.assertEqual('b', explain.last_line('a\n b \n\n'))
-        self.assertEqual('', explain.last_line(' \n'))
+    def test_brief(self):
+        self.assertEqual('a', explain.brief('a \n\nb\n'))
+        self.assertEqual('', explain.brief(''))
+
+    def test_cause_behind_the_first_line(self):
+        """As nova.virt.libvirt.driver._compare_cpu says it."""
+        text = (
+            'Migration pre-check error: Unacceptable CPU info: CPU doesn\'t '
+            'have compatibility.\n\n0\n\nRefer to http://libvirt.org/html/'
+        )
+        (item,) = explain.findings('s1', [('event', text)], {})
+        self.assertEqual(
+            ('cpu', f'event: {text.splitlines()[0]}', {'text': text}),
+            (item.check, item.message, item.evidence),
+        )
+        (item,) = explain.findings('s1', [('event', 'Boom\nSASL')], {})
+        self.assertEqual('libvirt-auth', item.check)
+
+    def ranked(self, general=(), **hosts):
+        """Return a ranking; (check, result) are of the host."""
+
+        def items(subject, pairs):
+            return report.Report(
+                tuple(
+                    finding.Finding(check, subject, result, f'no {check}')
+                    for check, result in pairs
+                )
+            )
+
+        return ranking.Ranking(
+            items('s1', general),
+            tuple(
+                ranking.Candidate(samples.host(name), items(name, pairs))
+                for name, pairs in hosts.items()
+            ),
+        )
 
     def test_as_of_now(self):
-        items = [
-            finding.Finding('cpu', 'b', result, 'lacks vme', 'choose')
-            for result in finding.Result
-        ]
+        """Failures alone, and of many hosts one that stands for them."""
+        every = [('cpu', result) for result in finding.Result]
+        failed = [(check, finding.Result.FAILED) for check in ('cpu', 'x')]
         self.assertEqual(
             [
                 finding.Finding(
                     'cpu',
                     'b',
                     finding.Result.FAILED,
-                    'No valid host; seen now: lacks vme',
-                    'choose',
+                    'No valid host; seen now: no cpu',
                 )
             ],
-            explain.as_of_now(items),
+            explain.as_of_now(self.ranked(b=every)),
+        )
+        found = explain.as_of_now(
+            self.ranked(b=every, c=failed * 2, d=failed[:1])
+        )
+        self.assertEqual(
+            [
+                ('b', 'No valid host; seen now on 3 hosts: no cpu'),
+                ('c', 'No valid host; seen now: no x'),
+                ('c', 'No valid host; seen now: no x'),
+            ],
+            [(item.subject, item.message) for item in found],
+        )
+
+    def test_what_others_lack_does_not_keep_it_from_a_host_that_passes(self):
+        failed = [('cpu', finding.Result.FAILED)]
+        warned = [('cpu', finding.Result.WARNING)]
+        ranked = self.ranked(b=failed, c=warned, d=failed)
+        self.assertEqual([], explain.as_of_now(ranked))
+        (item,) = explain.as_of_now(self.ranked(failed, b=failed, c=warned))
+        self.assertEqual('s1', item.subject)
+        self.assertEqual(
+            finding.Finding(
+                'reason',
+                'vm1',
+                finding.Result.WARNING,
+                'No valid host; now 2 of 3 hosts fail a check.',
+                'openstack server migrate live s1 --preflight',
+            ),
+            explain.how_many(ranked, samples.clean().server),
         )
 
     def test_what_waited_for_libvirt(self):
@@ -250,13 +341,23 @@ class TestCause(testtools.TestCase):
         self.assertFalse(explain.waited(item))
 
     def test_no_valid_host_follows_from_any_other_reason(self):
-        said = [('scheduler', TEXTS[-1][0]), ('log', TEXTS[0][0])]
-        found = explain.findings('s1', said, {})
-        self.assertEqual(['libvirt-listen'], [item.check for item in found])
-        self.assertFalse(explain.from_scheduler(found))
-        found = explain.findings('s1', said[:1], {})
-        self.assertTrue(explain.from_scheduler(found))
-        self.assertFalse(explain.from_scheduler([]))
+        """Also from one that no check sees."""
+        scheduler = ('conductor', TEXTS[-1][0])
+        again = ('conductor', TEXTS[-2][0])
+        room = ('conductor', 'Lack of memory')
+        for said, checks, alone in (
+            ([scheduler, ('log', TEXTS[0][0])], ['libvirt-listen'], False),
+            ([scheduler, ('log', 'of no known cause')], [], False),
+            ([room, scheduler], ['destination-capacity'], False),
+            ([scheduler], ['destination-capacity'], True),
+            ([again, scheduler], ['destination-capacity'], True),
+            ([], [], False),
+        ):
+            found = explain.findings('s1', said, {})
+            self.assertEqual(checks, [item.check for item in found])
+            self.assertEqual(alone, explain.from_scheduler(said))
+        (item,) = explain.findings('s1', [scheduler, room], {})
+        self.assertEqual({'text': room[1]}, item.evidence)
 
     def test_silence_is_of_those_that_were_asked(self):
         running = {

@@ -79,7 +79,7 @@ class TestLogs(testtools.TestCase):
             for cell in finding.row(item):
                 self.assertEqual(set(), strings.moves_terminals(cell))
         explain.refusal(text)
-        explain.last_line(text)
+        explain.brief(text)
         reach.classify(text)
         about = list(
             remote_probe.about(
