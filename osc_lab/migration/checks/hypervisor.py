@@ -24,6 +24,8 @@ class _VersionCheck(libvirt.LibvirtCheck):
     """The destination runs at least the version of the source."""
 
     program: str
+    #: What it is when the destination's is older.
+    older: finding.Result
     #: Of facts_.Libvirt, as libvirt encodes it: 9001002 is 9.1.2.
     field: str
 
@@ -38,14 +40,16 @@ class _VersionCheck(libvirt.LibvirtCheck):
             'here': base.version(here),
             'there': base.version(there),
         }
-        older = _(
-            '%(name)s there is %(there)s, older than %(here)s at the source.'
-        )
-        same = _('%(name)s %(here)s to %(there)s.')
+        text = _('%(name)s %(here)s to %(there)s.')
+        if there < here:
+            text = _(
+                '%(name)s there is %(there)s, older than %(here)s at the '
+                'source.'
+            )
         yield self.answer(
             host.name,
-            base.FAILED if there < here else base.OK,
-            (older if there < here else same) % values,
+            self.older if there < here else base.OK,
+            text % values,
             source=here,
             destination=there,
         )
@@ -55,12 +59,13 @@ class LibvirtVersion(_VersionCheck):
     id = 'libvirt-version'
     question = _("Is the destination's libvirt not older?")
     reason = _(
-        'Nova refuses an older hypervisor, and an older libvirt may not '
-        'know what stands in the XML of the guest.'
+        'An older libvirt may not know what stands in the XML of the guest; '
+        'Nova does not compare versions of libvirt.'
     )
     remedy = _('Upgrade the destination, or choose another host.')
 
     program = 'libvirt'
+    older = base.WARNING
     field = 'version'
 
 
@@ -69,11 +74,13 @@ class QemuVersion(_VersionCheck):
     question = _("Is the destination's QEMU not older?")
     reason = _(
         'QEMU promises to accept the state of an older QEMU, not of a newer '
-        'one.'
+        'one, and Nova refuses an older hypervisor, which for libvirt is '
+        'QEMU (nova.virt.libvirt.host, get_version).'
     )
     remedy = _('Upgrade the destination, or choose another host.')
 
     program = 'QEMU'
+    older = base.FAILED
     field = 'qemu_version'
 
 

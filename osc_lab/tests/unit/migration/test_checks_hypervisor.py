@@ -22,7 +22,7 @@ CASES = (
     (
         hypervisor.LibvirtVersion,
         hosts.pair(there={'libvirt': hosts.connection('b', version=8000000)}),
-        ['failed'],
+        ['warning'],
         'libvirt there is 8.0.0, older than 9.0.0 at the source',
         {'source': 9000000, 'destination': 8000000},
     ),
@@ -39,6 +39,15 @@ CASES = (
         [],
         'libvirt 9.0.0 to 9.0.1.',
         {'source': 9000000, 'destination': 9000001},
+    ),
+    (
+        hypervisor.QemuVersion,
+        hosts.pair(
+            there={'libvirt': hosts.connection('b', qemu_version=7002021)}
+        ),
+        ['failed'],
+        'QEMU there is 7.2.21, older than 7.2.22 at the source.',
+        {'source': 7002022, 'destination': 7002021},
     ),
     (
         hypervisor.QemuVersion,
