@@ -38,6 +38,7 @@ import subprocess
 import sys
 import time
 import typing
+import urllib.parse
 
 Json = dict[str, typing.Any]
 Action = collections.abc.Callable[..., typing.Any]
@@ -111,14 +112,31 @@ def configuration(request: Json) -> Json:
     cell = ''
     if parser.has_option('DEFAULT', 'transport_url'):
         url = unquoted(parser.get('DEFAULT', 'transport_url')) or ''
-        where = re.sub(r'[^,/@]*@', '', url)
-        cell = hashlib.sha256(where.encode()).hexdigest()[:16]
+        cell = hashlib.sha256(queue(url).encode()).hexdigest()[:16]
     return {
         'files': read,
         'unread': unread,
         'options': options,
         'cell': cell,
     }
+
+
+def queue(url: str) -> str:
+    """Return a transport_url without what may differ within a cell.
+
+    That is who logs in, the order of the brokers, and how they are
+    reached; RabbitMQ listens on 5672, and its virtual host is "/", unless
+    it says otherwise (oslo_messaging.transport, TransportURL.parse).
+    """
+    scheme, _sep, rest = url.partition('://')
+    places, _slash, path = rest.partition('?')[0].partition('/')
+    brokers = sorted(
+        place if re.search(r':\d+$', place) else f'{place}:5672'
+        for place in re.sub(r'[^,]*@', '', places).lower().split(',')
+        if place
+    )
+    virtual_host = urllib.parse.unquote(path) or '/'
+    return f'{scheme}://{",".join(brokers)}/{virtual_host}'
 
 
 def of_nova_compute() -> tuple[str, list[str]]:

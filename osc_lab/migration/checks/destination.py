@@ -86,7 +86,7 @@ class SameCell(base.HostCheck):
     question = _('Do both hosts belong to the same cell?')
     reason = _(
         'Nova cannot live-migrate between cells, and no API shows the cell '
-        'of a host; the message queue in nova.conf does.'
+        'of a host; those of one cell share a message queue.'
     )
     remedy = _('Choose a host in the same cell.')
     source = finding.Source.SHELL
@@ -109,11 +109,14 @@ class SameCell(base.HostCheck):
         elif cells[0] != cells[1]:
             yield self.answer(
                 host.name,
-                base.FAILED,
+                # nova.conf may name one queue in many ways, by another
+                # address or a proxy of its host for one.
+                base.UNKNOWN,
                 _(
-                    'It uses another message queue than the source: '
-                    'another cell.'
+                    'Its nova.conf names another message queue than that of '
+                    'the source: it may be in another cell.'
                 ),
+                _('Compare "nova-manage cell_v2 list_hosts" by hand.'),
             )
         else:
             yield self.answer(

@@ -156,6 +156,30 @@ class TestConfiguration(ProbeTest):
         self.assertEqual(one, self.cell('"rabbit://u:p@h:1,u:p@i:1/v"'))
         self.assertEqual(16, len(one))
 
+    def test_one_message_queue_that_is_written_in_many_ways(self):
+        """As oslo.messaging reads it; brokers are rotated over the nodes."""
+        one = self.cell('rabbit://u:p@h:5672,u:p@i:5671/')
+        for url in (
+            'rabbit://u:p@i:5671,u:p@h:5672/',
+            'rabbit://u:p@h,u:p@i:5671/',
+            'rabbit://h:5672,u:p@I:5671,/',
+            'rabbit://u:p@h:5672,u:p@i:5671',
+            'rabbit://u:p@h:5672,u:p@i:5671//',
+            'rabbit://u:p@h:5672,u:p@i:5671/%2F',
+            'rabbit://u:p@h:5672,u:p@i:5671/?ssl=1&a=/b',
+            'rabbit://u:p@h:5672,u:p@i:5671?ssl=1',
+        ):
+            self.assertEqual(one, self.cell(url), url)
+        for url in (
+            'rabbit://u:p@h:5672,u:p@i:5671/v',
+            'rabbit://u:p@h:5672,u:p@i:5672/',
+            'rabbit://u:p@h:5672/',
+            'kafka://u:p@h:5672,u:p@i:5671/',
+        ):
+            self.assertNotEqual(one, self.cell(url), url)
+        named = self.cell('rabbit://[::1]:5672/a%20b')
+        self.assertEqual(named, self.cell('rabbit://u@[::1]/a b'))
+
     def compute(self, *argv):
         """Start a nova-compute, and return its process id."""
         program = self.write('nova-compute', WAITS)

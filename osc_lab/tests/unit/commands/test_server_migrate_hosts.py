@@ -336,7 +336,8 @@ class TestShell(ShellTest):
         for name, place in (('host1', 'one'), ('host2', 'two')):
             self.configure(name, f'transport_url = rabbit://u:p@{place}:5672/')
         self.assertEqual(
-            {'host2': 'failed'}, self.check('same-cell', status=3)
+            {'host2': 'unknown'},
+            self.check('same-cell', '--check', 'same-cell', status=4),
         )
 
     def test_host_without_a_shell(self):
