@@ -185,22 +185,7 @@ class AggregatesAndZone(base.HostCheck):
             yield self.missing(host.name, facts.aggregates)
             return
         mine = [item for item in facts.aggregates if host.name in item.hosts]
-        for aggregate in mine:
-            tenants = [
-                value
-                for key, value in aggregate.metadata.items()
-                if key.startswith('filter_tenant_id')
-            ]
-            allowed = {
-                item.strip() for text in tenants for item in text.split(',')
-            }
-            if allowed and facts.server.project_id not in allowed:
-                yield self.answer(
-                    host.name,
-                    base.FAILED,
-                    _('Aggregate %s is for other projects.') % aggregate.name,
-                    aggregate=aggregate.name,
-                )
+        yield from self._tenants(facts, host, mine)
         for key, wanted in facts.server.flavor.extra_specs.items():
             scope, _colon, name = key.partition(':')
             if scope != 'aggregate_instance_extra_specs':
@@ -225,6 +210,36 @@ class AggregatesAndZone(base.HostCheck):
                         'enabled; choose a host of such an aggregate.'
                     ),
                 )
+
+    def _tenants(
+        self,
+        facts: facts_.Facts,
+        host: facts_.Host,
+        mine: list[facts_.Aggregate],
+    ) -> base.Found:
+        # What one aggregate of the host allows counts for all of them
+        # (nova.scheduler.filters.aggregate_multitenancy_isolation).  That
+        # filter is not among the default ones, and no API shows which are
+        # enabled: a host that Nova may accept must not be ruled out.
+        allowed: set[str] = set()
+        names: set[str] = set()
+        for aggregate in mine:
+            for key, value in aggregate.metadata.items():
+                if key.startswith('filter_tenant_id'):
+                    allowed.update(item.strip() for item in value.split(','))
+                    names.add(aggregate.name)
+        if allowed and facts.server.project_id not in allowed:
+            yield self.answer(
+                host.name,
+                base.WARNING,
+                _('Its aggregates are for other projects: %s.')
+                % ', '.join(sorted(names)),
+                _(
+                    'It fails where AggregateMultiTenancyIsolation is '
+                    'enabled; choose a host that is for this project.'
+                ),
+                aggregates=sorted(names),
+            )
 
 
 class ServerGroup(base.HostCheck):

@@ -199,9 +199,41 @@ CASES = (
     (
         destination.AggregatesAndZone,
         aggregate(filter_tenant_id='p2'),
-        ['failed'],
-        'other projects',
-        {'aggregate': 'agg'},
+        ['warning'],
+        'Its aggregates are for other projects: agg.',
+        {'aggregates': ['agg']},
+        'where AggregateMultiTenancyIsolation is enabled; choose a host',
+    ),
+    (
+        destination.AggregatesAndZone,
+        aggregate(
+            facts.Aggregate(
+                'a2', frozenset({'b'}), {'filter_tenant_id': 'p3'}
+            ),
+            facts.Aggregate('a3', frozenset({'b'}), {'ssd': 'p1'}),
+            facts.Aggregate(
+                'a4', frozenset({'c'}), {'filter_tenant_id': 'p1'}
+            ),
+            filter_tenant_id='p2',
+        ),
+        ['warning'],
+        'other projects: a2, agg.',
+        {'aggregates': ['a2', 'agg']},
+        'choose a host that is for this project.',
+    ),
+    *(
+        (
+            destination.AggregatesAndZone,
+            aggregate(
+                facts.Aggregate(
+                    'a2', frozenset({'b'}), {'filter_tenant_id': other}
+                ),
+                filter_tenant_id=first,
+            ),
+            [],
+            'let it in',
+        )
+        for first, other in (('p1', 'p2'), ('p2', 'p1'))
     ),
     (
         destination.AggregatesAndZone,
