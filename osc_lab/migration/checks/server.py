@@ -68,7 +68,8 @@ class ServerState(base.ServerCheck):
                     'not run (power state %(power)d).'
                 )
                 % {'state': state, 'power': server.power_state},
-                _('openstack server start %s') % server.id,
+                # To start it, Nova would have to hold it for stopped.
+                _('openstack server reboot --hard %s') % server.id,
                 **evidence,
             )
         else:

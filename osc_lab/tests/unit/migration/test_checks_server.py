@@ -77,7 +77,7 @@ CASES = (
         ['failed'],
         'does not run',
         {'vm_state': 'active', 'task_state': None, 'power_state': 4},
-        'openstack server start s1',
+        'openstack server reboot --hard s1',
     ),
     *(
         (
