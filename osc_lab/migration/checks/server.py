@@ -17,9 +17,14 @@ import collections.abc
 from osc_lab.i18n import _
 from osc_lab.migration.checks import base
 from osc_lab.migration import facts as facts_
+from osc_lab.preflight import finding
 
 #: nova.compute.power_state: RUNNING and PAUSED.
 _MIGRATABLE_POWER = (1, 3)
+
+#: The first that is newer than Nova 32, where project managers may migrate;
+#: 32 has the same maximum as 31, where they may not.
+_MANAGER = (2, 101)
 
 
 class ServerState(base.ServerCheck):
@@ -237,9 +242,9 @@ class CallerRights(base.ServerCheck):
     id = 'caller-rights'
     question = _('May the caller live-migrate this server?')
     reason = _(
-        'By default only an administrator may, and a project manager '
-        'without naming a host (policies os-migrate-server:migrate_live and '
-        'migrate_live:host).'
+        'By default only an administrator may, and from Nova 32 on a project '
+        'manager without naming a host (policies '
+        'os-migrate-server:migrate_live and migrate_live:host).'
     )
     remedy = _('Use a user with the admin role.')
 
@@ -255,12 +260,7 @@ class CallerRights(base.ServerCheck):
             and caller.project_id == server.project_id
             and facts.request.host is None
         ):
-            yield self.answer(
-                server.name,
-                base.OK,
-                _('The caller is manager of the project; no host is named.'),
-                **evidence,
-            )
+            yield self._manager(facts, evidence)
         elif server.host:
             # Nova shows the host to those alone who are administrators
             # by this cloud's own policy.
@@ -282,6 +282,27 @@ class CallerRights(base.ServerCheck):
                 % (', '.join(sorted(caller.roles)) or '-'),
                 **evidence,
             )
+
+    def _manager(
+        self, facts: facts_.Facts, evidence: base.Evidence
+    ) -> finding.Finding:
+        if facts.microversion >= _MANAGER:
+            return self.answer(
+                facts.server.name,
+                base.OK,
+                _('The caller is manager of the project; no host is named.'),
+                **evidence,
+            )
+        return self.answer(
+            facts.server.name,
+            base.WARNING,
+            _(
+                'The caller is manager of the project, which is enough from '
+                'Nova 32 on; this one may be older.'
+            ),
+            _('Whether it may migrate is known only after trying.'),
+            **evidence,
+        )
 
 
 class SourceService(base.ServerCheck):

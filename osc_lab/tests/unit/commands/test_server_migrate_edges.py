@@ -171,7 +171,7 @@ class TestManager(migrations.CommandTest):
             {('destination-service', 'vm1'), ('source-service', 'vm1')},
             self.by_result(found, 'unknown'),
         )
-        self.assertEqual('ok', by_check['caller-rights']['result'])
+        self.assertEqual('warning', by_check['caller-rights']['result'])
         self.assertEqual('skipped', by_check['server-group']['result'])
 
     def test_migrates(self):

@@ -449,11 +449,12 @@ class TestChecks(check_cases.CasesTest):
             [item] = self.judge(server.SourceService(), found)
             self.assertEqual(subject, item.subject)
 
-    def rights(self, roles, project='p1', host='', asked=None):
+    def rights(self, roles, project='p1', host='', asked=None, nova=(2, 101)):
         found = samples.dataclasses.replace(
             samples.server(host=host),
             caller=facts.Caller('u', project, frozenset(roles)),
             request=facts.Request(host=asked),
+            microversion=nova,
         )
         [item] = self.judge(server.CallerRights(), found)
         self.assertEqual({'roles': sorted(roles)}, item.evidence)
@@ -477,3 +478,14 @@ class TestChecks(check_cases.CasesTest):
             item = self.rights({'manager'}, **changes)
             self.assertEqual(result, item.result)
             self.assertIn(words, item.message)
+
+    def test_manager_of_a_cloud_that_may_be_too_old(self):
+        """2.100 is the maximum of Nova 31 and of 32."""
+        item = self.rights({'manager'}, nova=(2, 100))
+        self.assertEqual('warning', item.result)
+        self.assertIn('from Nova 32 on', item.message)
+        self.assertIn('only after trying', item.remedy)
+        self.assertEqual('ok', self.rights({'manager'}, nova=(3, 1)).result)
+        for nova in ((2, 100), (2, 101)):
+            item = self.rights({'admin'}, nova=nova)
+            self.assertEqual('ok', item.result)
