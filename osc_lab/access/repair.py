@@ -68,7 +68,7 @@ class Repair:
         # What Nova has begun since then is not touched.
         server = self._compute.server(server.id)
         item = repair.repairable(server, running, moving, left)
-        if item.result is not finding.Result.OK:
+        if item.result is finding.Result.FAILED:
             return report_.Report((item,))
         if server.vm_state == 'error':
             doubt = self._activate(server.id)

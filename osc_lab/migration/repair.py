@@ -19,6 +19,9 @@ from osc_lab.i18n import _
 from osc_lab.migration import facts as facts_
 from osc_lab.preflight import finding
 
+#: nova.compute.power_state, PAUSED.
+_PAUSED = 3
+
 #: What is wrong, and the remedy.
 _Doubt = tuple[str, str]
 
@@ -32,7 +35,7 @@ def repairable(
     """Return whether a server's state may be set to active.
 
     Only when libvirt confirms that its guest runs on the host that Nova
-    names, and on no other that took part.
+    names, and on no other that took part.  All but a failure is a yes.
 
     :param running: host -> whether the guest runs there
     :param moving: whether libvirt still moves it; Nova may have given up
@@ -44,6 +47,9 @@ def repairable(
     doubt = _doubt(server, running, alive, moving)
     if doubt is not None:
         message, remedy = doubt
+    elif server.power_state == _PAUSED:
+        result = finding.Result.WARNING
+        message, remedy = _paused(server)
     else:
         result, remedy = finding.Result.OK, ''
         if server.vm_state != 'active':
@@ -64,6 +70,22 @@ def repairable(
         finding.Source.LIBVIRT,
         {'runs_on': alive, 'nova_host': server.host},
     )
+
+
+def _paused(server: facts_.Server) -> _Doubt:
+    """Return what is left to do for a guest that was paused before.
+
+    Nova unpauses a server only when it holds it for paused, and pauses one
+    that is active, also when its guest is paused already
+    (nova.compute.api.API.pause and unpause).
+    """
+    message = _('Its guest is paused on %s; the state is set to active.')
+    if server.vm_state == 'active':
+        message = _('Its guest is paused on %s; Nova says active.')
+    return message % server.host, _(
+        'openstack server pause %(id)s, so that Nova says so, too; that it '
+        'goes on, then: openstack server unpause %(id)s'
+    ) % {'id': server.id}
 
 
 def _doubt(

@@ -61,6 +61,25 @@ class TestRepair(testtools.TestCase):
             self.assertIn(words, message)
 
     def test_nova_that_did_not_confirm(self):
+    def test_guest_that_was_paused(self):
+        """To Nova it is active then, and cannot be unpaused."""
+        for state, words in (
+            ('error', 'Its guest is paused on a; the state is set to active.'),
+            ('active', 'Its guest is paused on a; Nova says active.'),
+        ):
+            result, message, remedy = self.answer(
+                {'a': True, 'b': False}, vm_state=state, power_state=3
+            )
+            self.assertEqual(('warning', words), (result, message))
+            self.assertEqual(
+                'openstack server pause s1, so that Nova says so, too; that '
+                'it goes on, then: openstack server unpause s1',
+                remedy,
+            )
+        self.refused(
+            'runs on b, Nova', 'Do not stop', {'b': True}, power_state=3
+        )
+
         server = samples.clean().server
         why = exceptions.ServiceError('silence', status=504)
         item = repair.unconfirmed(server, why)
