@@ -48,12 +48,7 @@ class Repair:
         :param reference: its name or ID
         """
         server = self._compute.server(reference)
-        names = {server.host}
-        for body in self._compute.migrations(
-            most=5, instance_uuid=server.id, migration_type='live-migration'
-        ):
-            record = record_.record(body)
-            names |= {record.source, record.destination}
+        names = self._took_part(server)
         # The state can be set right without Neutron.
         network = gather.attempt(lambda: self._network.network(server.id))
         seen = network if isinstance(network, facts_.Gap) else network.bindings
@@ -84,6 +79,33 @@ class Repair:
                 *repair.unseen(server, seen),
             )
         )
+
+    def _took_part(self, server: facts_.Server) -> set[str]:
+        """Return the hosts on which its guest may run.
+
+        One that Nova has no more will never answer.  It does not count
+        when all that it took part in had ended before the last migration
+        began, for which Nova had the guest on another host.
+        """
+        records = [
+            record_.record(body)
+            for body in self._compute.migrations(
+                most=5,
+                instance_uuid=server.id,
+                migration_type='live-migration',
+            )
+        ]
+        names = {server.host}
+        past: set[str] = set()
+        for item in records:
+            over = any(item.ended_before(other) for other in records)
+            (past if over else names).update((item.source, item.destination))
+        if past - names:
+            # They are told of a cell that is down, too; hypervisors not.
+            known = gather.attempt(self._compute.services)
+            if not isinstance(known, facts_.Gap):
+                past.intersection_update(known)
+        return names | past
 
     def _activate(self, server_id: str) -> exceptions.ServiceError | None:
         """Set the state; return why nobody knows whether it is set."""

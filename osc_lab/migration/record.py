@@ -52,6 +52,14 @@ class Record:
     def ended(self) -> bool:
         return self.status in ENDED
 
+    def ended_before(self, other: 'Record') -> bool:
+        """Return whether it had ended when another one began."""
+        return (
+            self.ended
+            and self.uuid != other.uuid
+            and 0 < self.updated <= other.created
+        )
+
     @property
     def succeeded(self) -> bool:
         return self.status in DONE

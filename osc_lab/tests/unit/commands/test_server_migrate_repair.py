@@ -134,3 +134,79 @@ class TestRepair(migrations.HostsTest):
         self.hosts['host1'].guests.clear()
         self.openstack('vm1', '--repair', status=3, settings=self.settings)
         self.assertEqual('ERROR', self.cloud.server['status'])
+
+    def test_repair_of_a_guest_that_was_paused(self):
+        """Nova has it for active then, which only a pause sets right."""
+        self.guest.state_ = [3, 1]
+        self.cloud.server['OS-EXT-STS:power_state'] = 3
+        self.cloud.server['status'] = 'ERROR'
+        self.cloud.server['OS-EXT-STS:vm_state'] = 'error'
+        for _again in range(2):
+            (item,) = self.findings('vm1', '--repair', settings=self.settings)
+            self.assertEqual('warning', item['result'])
+            self.assertIn('is paused on host1', item['message'])
+            self.assertIn('openstack server pause', item['remedy'])
+            self.assertEqual('ACTIVE', self.cloud.server['status'])
+
+    def took_part(self, *steps):
+        """Let each host take part at a time, in a migration of a status."""
+        self.cloud.migrations = [
+            {
+                **fake_cloud.migration(status),
+                'uuid': f'uuid-{began}',
+                'dest_compute': host,
+                'created_at': f'2026-01-01T00:00:{began}',
+                'updated_at': f'2026-01-01T00:00:{ended}',
+            }
+            for host, status, began, ended in steps
+        ]
+        self.cloud.server['status'] = 'ERROR'
+        self.cloud.server['OS-EXT-STS:vm_state'] = 'error'
+
+    def test_host_that_is_gone(self):
+        """It counts no more when a later migration began after it."""
+        last = ('host2', 'error', 30, 39)
+        before = ('gone', 'completed', 10, 19)
+        for steps in (
+            (last, before),
+            (last, ('host3', 'error', 20, 29), before),
+            (last, ('gone', 'failed', 10, 30)),
+        ):
+            self.took_part(*steps)
+            self.openstack('vm1', '--repair', settings=self.settings)
+            self.assertEqual('ACTIVE', self.cloud.server['status'])
+
+    def test_host_that_is_gone_and_may_run_the_guest(self):
+        last = ('host2', 'error', 30, 39)
+        for steps in (
+            [('gone', 'error', 30, 39)],
+            [('gone', 'error', 30, 39), ('host2', 'error', 10, 19)],
+            [('gone', 'error', 30, 39), ('gone', 'error', 10, 19)],
+            [last, ('gone', 'error', 10, 31)],
+            [last, ('gone', 'running', 10, 19)],
+        ):
+            self.took_part(*steps)
+            self.stays_in_error(steps)
+
+    def stays_in_error(self, steps):
+        (item,) = self.findings(
+            'vm1', '--repair', status=3, settings=self.settings
+        )
+        self.assertIn('libvirt on gone does not confirm', item['message'])
+        self.assertEqual('ERROR', self.cloud.server['status'], steps)
+
+    def test_host_that_is_down(self):
+        """Nova still has it, so it may come back, and its guest with it."""
+        steps = (
+            ('host2', 'error', 30, 39),
+            ('gone', 'completed', 10, 19),
+        )
+        self.took_part(*steps)
+        self.cloud.services.append(
+            {**self.cloud.services[0], 'host': 'gone', 'state': 'down'}
+        )
+        self.stays_in_error(steps)
+        # Nobody knows then what Nova has.
+        self.cloud.services.pop()
+        self.cloud.faults['compute', 'os-services'] = 403
+        self.stays_in_error(steps)

@@ -18,6 +18,7 @@ import testtools
 
 from osc_lab import exceptions
 from osc_lab.migration import facts
+from osc_lab.migration import record
 from osc_lab.migration import repair
 from osc_lab.tests.unit.migration import samples
 
@@ -60,7 +61,6 @@ class TestRepair(testtools.TestCase):
             self.assertEqual(('ok', ''), (result, remedy))
             self.assertIn(words, message)
 
-    def test_nova_that_did_not_confirm(self):
     def test_guest_that_was_paused(self):
         """To Nova it is active then, and cannot be unpaused."""
         for state, words in (
@@ -80,6 +80,7 @@ class TestRepair(testtools.TestCase):
             'runs on b, Nova', 'Do not stop', {'b': True}, power_state=3
         )
 
+    def test_nova_that_did_not_confirm(self):
         server = samples.clean().server
         why = exceptions.ServiceError('silence', status=504)
         item = repair.unconfirmed(server, why)
@@ -144,6 +145,28 @@ class TestRepair(testtools.TestCase):
                 ('silence', 'ask again'), (item.message, item.remedy)
             )
         self.assertEqual((), repair.unseen(server, {}))
+
+    def test_migration_that_had_ended_when_another_began(self):
+        def found(uuid, began, ended, status='error'):
+            return record.record(
+                samples.migration(
+                    status,
+                    uuid=uuid,
+                    created_at=f'2026-01-01T00:00:{began}',
+                    updated_at=ended and f'2026-01-01T00:00:{ended}',
+                )
+            )
+
+        last = found('b', 20, 29)
+        for expected, other in (
+            (True, found('a', 10, 20)),
+            (False, found('a', 10, 21)),
+            (False, found('a', 10, 19, 'running')),
+            (False, found('a', 10, None)),
+            (False, found('b', 10, 20)),
+            (False, last),
+        ):
+            self.assertEqual(expected, other.ended_before(last), other)
 
     def test_migration_that_goes_on(self):
         """Nova may know it, or have given up."""
