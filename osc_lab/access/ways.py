@@ -27,9 +27,10 @@ from osc_lab import workers
 #: migration_port_min and migration_port_max); NBD takes one of them, too.
 DATA_PORTS = tuple(range(49152, 49216))
 
-#: Destinations that are tried at once: each takes two descriptors while it
-#: listens, and some time of the source.
-WIDTH = 64
+#: Destinations that are tried at once.  Each takes four connections of the
+#: source, to libvirt and to three ports that listen; the probe makes 64 at
+#: once, and where a firewall drops packets each lasts a whole deadline.
+WIDTH = 16
 
 ShellOf = collections.abc.Callable[[facts.Host], host_shell.HostShell | None]
 

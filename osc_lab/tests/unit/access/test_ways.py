@@ -12,6 +12,8 @@
 
 """The ways to many destinations, with a source that answers at once."""
 
+import math
+
 import testtools
 
 from osc_lab.access import ways
@@ -21,6 +23,13 @@ from osc_lab.tests.unit.migration import host_samples
 from osc_lab.tests.unit.migration import samples
 
 OPEN = {'text': 'open', 'seconds': 0.1}
+PORTS = [49152, 49153, 49215]
+
+#: What the probe tries at once, see remote_probe.at_once().
+AT_ONCE = 64
+
+#: Seconds for each attempt.
+DEADLINE = 5
 
 
 class Shells:
@@ -28,10 +37,11 @@ class Shells:
 
     :param fails: which question to the source gets no answer
     :param full: the host to which nothing can be started any more
+    :param drops: whether a firewall drops what the source sends
     """
 
-    def __init__(self, fails=None, full=None):
-        self.fails, self.full = fails, full
+    def __init__(self, fails=None, full=None, drops=False):
+        self.fails, self.full, self.drops = fails, full, drops
         self.asked, self.open, self.most = 0, 0, 0
 
     def __call__(self, host):
@@ -50,7 +60,7 @@ class Shell:
         return self
 
     def ports(self):
-        return [49152]
+        return PORTS
 
     def close(self):
         self.shells.open -= 1
@@ -59,10 +69,18 @@ class Shell:
         self.shells.asked += 1
         if self.shells.asked == self.shells.fails:
             raise exceptions.AccessError('gone')
+        each = OPEN
+        if self.shells.drops:
+            each = {'text': 'timed out', 'seconds': DEADLINE}
+            for items in (virsh, connect):
+                waves = math.ceil(len(items) / AT_ONCE)
+                # As long as the caller of the probe waits for it.
+                if waves * DEADLINE > 2 * DEADLINE + 1:
+                    raise exceptions.AccessError('did not answer')
         return {
-            'virsh': [OPEN for _item in virsh],
+            'virsh': [each for _item in virsh],
             'resolved': {},
-            'connect': [OPEN for _item in connect],
+            'connect': [each for _item in connect],
         }
 
 
@@ -74,7 +92,7 @@ class TestMany(testtools.TestCase):
             for number in range(131)
         )
         # The source is a destination, too, when nobody named one.
-        found = ways.task(source, [source, *targets], self.shells, 1)()
+        found = ways.task(source, [source, *targets], self.shells, DEADLINE)()
         self.assertEqual({host.name for host in targets}, found.keys())
         self.assertEqual(0, self.shells.open)
         return found
@@ -83,8 +101,18 @@ class TestMany(testtools.TestCase):
         for way in self.found().values():
             self.assertIsInstance(way, facts.Way)
             self.assertTrue(way.listening)
-        self.assertEqual(3, self.shells.asked)
+        self.assertEqual(9, self.shells.asked)
         self.assertEqual(ways.WIDTH, self.shells.most)
+
+    def test_firewall_that_drops(self):
+        """Each way has its own result, in time."""
+        for way in self.found(drops=True).values():
+            self.assertIsInstance(way, facts.Way)
+            self.assertEqual(facts.Reach.TIMEOUT, way.libvirt.reach)
+            self.assertEqual(
+                [facts.Reach.TIMEOUT] * len(PORTS),
+                [item.reach for item in way.data],
+            )
 
     def test_source_that_is_gone_meanwhile(self):
         found = list(self.found(fails=2).values())
