@@ -87,23 +87,31 @@ class Base(command.Command):
     ) -> None:
         """Warn of mirrors that could not be judged to be orphans or not."""
         unseen = [entry for entry in entries if entry.unseen]
-        if not unseen:
-            return
-        self.exit_code = exceptions.ExitCode.UNDECIDED
-        self.log.warning(
-            '%s',
-            exceptions.AccessError(
+        for misplaced, text, remedy in (
+            (
+                False,
                 _(
                     'Whether the ports of %(count)d mirrors are gone is '
                     'unknown, on %(hosts)s: Neutron shows neither'
-                )
-                % {
-                    'count': len(unseen),
-                    'hosts': ', '.join(sorted({e.host for e in unseen})),
-                },
+                ),
                 _('Use a user with the admin role, in the same region.'),
             ),
-        )
+            (
+                True,
+                _(
+                    'Whether the ports of %(count)d mirrors are gone is '
+                    'unknown, on %(hosts)s: they were made on other hosts'
+                ),
+                _('See that --ssh and --ovsdb lead to the host of that name.'),
+            ),
+        ):
+            found = [item for item in unseen if item.misplaced is misplaced]
+            if not found:
+                continue
+            self.exit_code = exceptions.ExitCode.UNDECIDED
+            hosts = ', '.join(sorted({entry.host for entry in found}))
+            message = text % {'count': len(found), 'hosts': hosts}
+            self.log.warning('%s', exceptions.AccessError(message, remedy))
 
 
 class CreatePortMirror(Base, command.ShowOne):

@@ -63,7 +63,8 @@ class Entry:
     :param health: what hurts most
     :param problems: all that is wrong
     :param unseen: whether nobody can tell if the port of Neutron is there:
-        the caller does not see it, and may not see all
+        the caller does not see it, and may not see all; or if it is on
+        another host: the mirror is misplaced
     """
 
     host: str
@@ -81,6 +82,12 @@ class Entry:
         """The port of Neutron that is mirrored, '' when unknown."""
         marks = self.mirror.marks if self.mirror else None
         return marks.port if marks else ''
+
+    @property
+    def misplaced(self) -> bool:
+        """Whether it was made on another host, so this may be that one."""
+        marks = self.mirror.marks if self.mirror else None
+        return marks is not None and marks.host != self.host
 
 
 def maker(mirror: model.Mirror) -> Maker:
@@ -196,7 +203,9 @@ def with_ports(
     """Return the entries, judged again with the ports of the API.
 
     Neutron leaves out what the caller may not see.  An administrator sees
-    the agents, too: only then a port that is not shown is gone.
+    the agents, too: only then a port that is not shown is gone.  A port on
+    another host has moved away from a mirror that was made here: a channel
+    that leads to another host than it should shows the mirrors of that one.
 
     :param neutron: by id, the ports that are shown with their hosts
     :param hosts: those whose agents Neutron shows
@@ -207,7 +216,7 @@ def with_ports(
         if entry.mirror and marks:
             problems = set(entry.problems)
             port = neutron.get(marks.port)
-            unseen = port is None and entry.host not in hosts
+            unseen = _unseen(entry, port, hosts)
             if not unseen and _gone(marks, entry.host, port):
                 problems.add(Health.ORPHAN)
             entry = dataclasses.replace(
@@ -218,6 +227,17 @@ def with_ports(
             )
         judged.append(entry)
     return judged
+
+
+def _unseen(
+    entry: Entry,
+    port: model.NeutronPort | None,
+    hosts: collections.abc.Container[str],
+) -> bool:
+    """Return whether nobody can tell if a mirror's port is gone or moved."""
+    if port is None:
+        return entry.host not in hosts
+    return entry.misplaced and entry.host not in (port.host, port.moving_to)
 
 
 def _gone(

@@ -73,12 +73,39 @@ class TestHealth(testtools.TestCase):
         ):
             (entry,) = health.with_ports(found, ports, hosts)
             self.assertEqual(
-                (health_, unseen), (entry.health.value, entry.unseen)
+                (health_, unseen, False),
+                (entry.health.value, entry.unseen, entry.misplaced),
             )
             self.assertEqual(
                 [entry] if health_ == 'orphan' else [],
                 health.to_prune([entry], True, True, True),
             )
+
+    def test_one_that_another_host_has_made(self):
+        """A channel may lead there; whether the port moved is unknown."""
+        ids = marks.encode(samples.marked(host='cmp9'))
+        found = entries([samples.mirror(external_ids=ids)])
+        for port, health_, unseen in (
+            (samples.neutron(host='cmp9'), 'ok', True),
+            (samples.neutron(host='cmp2'), 'ok', True),
+            # It is gone wherever the mirror is, or is here.
+            (None, 'orphan', False),
+            (samples.neutron(), 'ok', False),
+            (samples.neutron(host='cmp9', moving_to='cmp1'), 'ok', False),
+            (samples.neutron(server='another'), 'orphan', False),
+        ):
+            ports = {port.id: port} if port else {}
+            (entry,) = health.with_ports(found, ports, ('cmp1',))
+            self.assertEqual(
+                (health_, unseen, True),
+                (entry.health.value, entry.unseen, entry.misplaced),
+            )
+            self.assertEqual(
+                [entry] if health_ == 'orphan' else [],
+                health.to_prune([entry], True, True, True),
+            )
+        (entry,) = entries([samples.mirror(False)])
+        self.assertFalse(entry.misplaced)
 
     def test_which_port(self):
         """Known of a mirror of ours alone, before anybody asks Neutron."""
