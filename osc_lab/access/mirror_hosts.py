@@ -26,6 +26,7 @@ from osc_lab.access import ovsdb
 from osc_lab.access import shell
 from osc_lab import channels
 from osc_lab import exceptions
+from osc_lab.i18n import _
 from osc_lab.mirroring import health
 from osc_lab.mirroring import host as host_
 from osc_lab.mirroring import inventory
@@ -109,8 +110,11 @@ class Hosts:
 
         :param names: of the hosts; None for all that run Open vSwitch
         :param foreign: also those that are not ours
+        :raises InvalidInput: when a channel cannot be that of the hosts
+        :raises AccessError: when there is none
         """
         asked = list(dict.fromkeys(names or self._network.hosts()))
+        self._judge(asked)
         now = datetime.datetime.now(datetime.UTC)
         found: list[health.Entry] = []
         dead = []
@@ -118,6 +122,9 @@ class Hosts:
             asked,
             lambda host: inventory.collect(host, now),
         ):
+            if isinstance(answer, exceptions.InvalidInput):
+                # It is no host that is wrong: none was asked.
+                raise answer
             if isinstance(answer, exceptions.LabError):
                 LOG.warning('%s', answer)
                 dead.append(name)
@@ -132,6 +139,35 @@ class Hosts:
             for entry in health.with_ports(found, ports, asked)
             if foreign or entry.maker is health.Maker.OSC_LAB
         ], dead
+
+    def _judge(self, names: collections.abc.Sequence[str]) -> None:
+        """See that each of the hosts has a way to its own database.
+
+        One that is asked in the name of others shows them its mirrors,
+        which are orphans there.
+
+        :raises AccessError: when none has
+        :raises InvalidInput: when it is the same one for all
+        """
+        ovsdb, ssh = self.settings.ovsdb or 'ssh', self.settings.ssh
+        flag, value = '--ovsdb', ovsdb
+        if ovsdb.partition(':')[0] == 'ssh':
+            if not ssh:
+                raise exceptions.AccessError(
+                    _('There is no way to the OVSDB of hosts'),
+                    _('Use --ovsdb, or --ssh.'),
+                )
+            flag, value = '--ssh', ssh
+        if len(names) > 1 and not any(
+            field in text
+            for text in (ovsdb, value)
+            for field in ('{host}', '{host_ip}')
+        ):
+            raise exceptions.InvalidInput(
+                _('%(flag)s: "%(value)s" is one machine, not %(count)d hosts')
+                % {'flag': flag, 'value': value, 'count': len(names)},
+                _('Name the host that it is with --host, or write {host}.'),
+            )
 
     def _shown(self) -> list[str]:
         """Return the hosts that Neutron shows to the caller, maybe none."""

@@ -19,6 +19,7 @@ from unittest import mock
 
 from osc_lab.mirroring import marks
 from osc_lab.tests.unit.commands import mirrors
+from osc_lab.tests.unit import fake_cloud
 
 
 class TestOthers(mirrors.MirrorTest):
@@ -300,3 +301,105 @@ class TestOthers(mirrors.MirrorTest):
         _out, err = self.run_command('delete', made['id'])
         self.assertIn('The guard on host1 ends when its time is over', err)
         self.assert_none()
+
+
+class TestChannels(mirrors.MirrorTest):
+    """Channels that cannot be those of the hosts."""
+
+    def reach(self, **settings):
+        self.shell = self.useFixture(fake_cloud.Mocked(self.cloud, settings))
+
+    def refused(self, text, status, *commands):
+        """See that each command ends with one line, and changes nothing."""
+        before = self.database.rows()
+        for command in commands:
+            out, err = self.run_command(*command.split(), status=status)
+            self.assertEqual(('', text), (out, err.strip()))
+        self.assertEqual(before, self.database.rows())
+
+    def test_one_that_names_one_machine(self):
+        """Its mirrors would be orphans of all the others."""
+        self.create()
+        remote = f'unix:{self.folder}/host1.sock'
+        forwarded = f'ssh:{self.folder}/host1.sock'
+        for flag, value, settings in (
+            ('--ovsdb', remote, {'ovsdb': remote}),
+            ('--ovsdb', remote, {'ovsdb': remote, 'ssh': '{host}'}),
+            ('--ssh', 'local', {'ssh': 'local'}),
+            ('--ssh', 'local', {'ssh': 'local', 'ovsdb': forwarded}),
+            ('--ssh', 'root@cmp', {'ssh': 'root@cmp', 'ovsdb': 'ssh'}),
+        ):
+            self.reach(**settings)
+            self.refused(
+                f'{flag}: "{value}" is one machine, not 3 hosts. Name the '
+                'host that it is with --host, or write {host}.',
+                *(2, 'prune'),
+            )
+
+    def test_one_machine_that_is_named(self):
+        self.create()
+        forwarded = f'ssh:{self.folder}/host1.sock'
+        self.reach(ssh='local', ovsdb=forwarded)
+        host = ('--host', 'host1')
+        (row,) = self.json('list', *host, *host)
+        self.assertEqual('idle', row['Health'])
+        self.assertEqual([], self.json('prune', *host))
+        self.cloud.agents = self.cloud.agents[:1]
+        self.assertEqual(1, len(self.json('list')))
+
+    def test_one_machine_that_another_name_is_for(self):
+        """What is not where it was made may be no orphan."""
+        self.create()
+        before = self.database.rows()
+        self.reach(ssh='local', ovsdb=f'ssh:{self.folder}/host1.sock')
+        for verb in ('list', 'prune'):
+            out, err = self.run_command(
+                *(verb, '--host', 'host2', '-f', 'json'), status=4
+            )
+            self.assertIn(
+                'Whether the ports of 1 mirrors are gone is unknown, on '
+                'host2: they were made on other hosts. See that --ssh and '
+                '--ovsdb lead to the host of that name.',
+                err,
+            )
+            self.assertNotIn('admin role', err)
+            self.assertNotIn('orphan', out)
+        self.assertEqual([], json.loads(out))
+        self.assertEqual(before, self.database.rows())
+
+    def test_sockets_of_several_hosts_on_this_machine(self):
+        self.create()
+        for number, host in enumerate(self.HOSTS, 1):
+            path = self.folder / f'192.0.2.{number}.sock'
+            path.symlink_to(f'{host}.sock')
+        for settings in (
+            {'ssh': 'local', 'ovsdb': f'ssh:{self.folder}/{{host}}.sock'},
+            {'ovsdb': f'unix:{self.folder}/{{host_ip}}.sock'},
+        ):
+            self.reach(**settings)
+            self.assertEqual(1, len(self.json('list')))
+
+    def test_none(self):
+        text = 'There is no way to the OVSDB of hosts. Use --ovsdb, or --ssh.'
+        for settings in ({}, {'ovsdb': 'ssh'}, {'ovsdb': 'ssh:/run/db'}):
+            self.reach(**settings)
+            self.refused(text, 1, 'prune')
+        self.refused(text, 1, 'list', 'show x', 'delete x')
+
+    def test_what_is_no_channel(self):
+        """It is said once, and no host is called unreachable."""
+        for remote, text in (
+            (
+                'foo:{host}',
+                '--ovsdb: "foo:host1" is not a remote. Use ssl:{host}:6640, '
+                'tcp:{host}:6640, unix:PATH or ssh.',
+            ),
+            (
+                'ssl:{host}:6640',
+                'OVSDB over ssl needs a CA certificate. Use '
+                '--ovsdb-ca-cert, or ovsdb_ca_cert in clouds.yaml.',
+            ),
+        ):
+            self.reach(ovsdb=remote)
+            self.refused(text, 2, 'prune')
+        self.refused(text, 2, 'list', 'show x', 'delete x')
