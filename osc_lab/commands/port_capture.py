@@ -143,9 +143,8 @@ class CapturePortMirror(port_mirror.Base):
             if int(seconds) == shown[0]:
                 return
             shown[0] = int(seconds)
-            self.app.stderr.write(
-                '\r\033[K'
-                + _(
+            self._write_over(
+                _(
                     '%(packets)d packets, %(size)s, %(rate).1f packets/s, '
                     '%(dropped)s dropped'
                 )
@@ -156,16 +155,23 @@ class CapturePortMirror(port_mirror.Base):
                     'dropped': '?' if dropped is None else dropped,
                 }
             )
-            self.app.stderr.flush()
 
         return show
+
+    def _write_over(self, line: str) -> None:
+        try:
+            self.app.stderr.write('\r\033[K' + line)
+            self.app.stderr.flush()
+        except OSError:
+            # The capture goes on without the terminal.
+            return
 
     def _say_end(self, outcome: 'capture.Outcome') -> None:
         from osc_lab.mirroring import amounts
         from osc_lab.mirroring import capture
 
         if self.app.stderr.isatty():
-            self.app.stderr.write('\r\033[K')
+            self._write_over('')
         why = {
             capture.End.TIME: _('the time is over'),
             capture.End.SIZE: _('the size is reached'),

@@ -10,7 +10,9 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+import io
 import os
+import pty
 import resource
 import signal
 
@@ -18,6 +20,7 @@ import fixtures
 import testtools
 
 from osc_lab.access import sinks
+from osc_lab.commands import port_capture
 from osc_lab.tests.unit.commands import mirrors
 from osc_lab.tests.unit import test_command
 
@@ -139,6 +142,45 @@ class TestCapture(mirrors.MirrorTest):
         self.assert_none()
         self.capture('one', '--force', '--packets', '2')
         self.assertEqual(self.data[:-20], self.file.read_bytes())
+
+    def test_terminal_that_is_gone(self):
+        """The capture goes on to its end, and SIGHUP ends it as ever."""
+        action = port_capture.CapturePortMirror.take_action
+        write = sinks.File.write
+        self.addCleanup(
+            signal.signal,
+            signal.SIGHUP,
+            signal.signal(signal.SIGHUP, signal.SIG_DFL),
+        )
+        for hang_up, status in ((False, 0), (True, 130)):
+            ours, theirs = pty.openpty()
+            terminal = io.TextIOWrapper(
+                io.FileIO(theirs, 'w'), write_through=True
+            )
+
+            def watched(command, arguments, terminal=terminal):
+                command.app.stderr = terminal
+                action(command, arguments)
+
+            def lost(sink, data, ours=ours, hang_up=hang_up):
+                if not sink.done:
+                    os.close(ours)
+                    if hang_up:
+                        os.kill(os.getpid(), signal.SIGHUP)
+                write(sink, data)
+
+            with (
+                terminal,
+                fixtures.MonkeyPatch(
+                    'osc_lab.commands.port_capture.CapturePortMirror'
+                    '.take_action',
+                    watched,
+                ),
+                fixtures.MonkeyPatch('osc_lab.access.sinks.File.write', lost),
+            ):
+                self.capture('one', '--force', status=status)
+            self.assertEqual(self.data, self.file.read_bytes())
+            self.assert_none()
 
     def test_file_that_cannot_take_its_place(self):
         write = sinks.File.write
