@@ -205,9 +205,19 @@ def _mirror(
             _('There is no single port or mirror "%s"') % parsed_args.port,
             error.remedy,
         ) from error
+    if entry.problems:
+        # It copies nothing of the port, or is about to be removed.
+        raise exceptions.Conflict(
+            _('The mirror "%(name)s" does not work: %(problems)s')
+            % {'name': parsed_args.port, 'problems': table.problems(entry)},
+            _('Create it again, or capture the port itself.'),
+        )
     mirror = entry.mirror
-    marks = mirror.marks if mirror else None
-    if not mirror or not marks or marks.target != 'interface':
+    # One of ours without a mirror is blind.
+    assert mirror is not None
+    marks = mirror.marks
+    assert marks is not None
+    if marks.target != 'interface' or not mirror.output_name:
         raise exceptions.Conflict(
             _('The mirror "%s" has no device on its host') % parsed_args.port,
             _('Capture the port itself.'),

@@ -288,6 +288,50 @@ class TestCapture(mirrors.MirrorTest):
         err = self.capture('nothing', '--force', status=1)
         self.assertIn('There is no single port or mirror "nothing"', err)
 
+    def test_a_mirror_that_does_not_work(self):
+        """Nothing would come, and tcpdump needs a device."""
+
+        def blind(mirror):
+            mirror.update(select_src_port=[], select_dst_port=[])
+
+        def expired(mirror):
+            mirror['external_ids']['osc-lab-expires'] = '2020-01-01T00:00:00Z'
+
+        def lost(mirror):
+            self.database.tables['Bridge'][self.bridge]['mirrors'] = []
+            self.database._collect()
+
+        for problem, break_ in (
+            ('blind', blind),
+            ('expired', expired),
+            ('no-output', lambda mirror: mirror.update(output_port=[])),
+            (
+                'orphan',
+                lambda mirror: self.cloud.ports[0].update(device_id='other'),
+            ),
+            ('blind', lost),
+        ):
+            made = self.create('--name', 'watch')
+            (mirror,) = self.database.tables['Mirror'].values()
+            break_(mirror)
+            err = self.capture('watch', status=3)
+            self.assertIn(
+                f'The mirror "watch" does not work: {problem}. Create it '
+                'again, or capture the port itself.',
+                err,
+            )
+            self.run_command('delete', made['id'])
+        self.assertNotIn('tcpdump', self.calls.read_text())
+        self.assertFalse(self.file.exists())
+
+    def test_a_mirror_whose_output_is_another(self):
+        """It copies to a VLAN now, and to no device."""
+        self.create('--name', 'watch')
+        (mirror,) = self.database.tables['Mirror'].values()
+        mirror.update(output_port=[], output_vlan=[9])
+        err = self.capture('watch', status=3)
+        self.assertIn('The mirror "watch" has no device on its host', err)
+
     def test_a_port_that_was_made_anew(self):
         def renew(operations):
             # The device has lost copies, and the port is another one.
