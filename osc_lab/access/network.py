@@ -79,6 +79,7 @@ class Network:
         """Return the port with this name or id.
 
         :raises NotFound: when there is none, or more than one
+        :raises AccessError: when Neutron hides where it is
         """
         query = 'id' if _is_uuid(name) else 'name'
         found = self._ports({query: name})
@@ -219,6 +220,13 @@ class Network:
         self, found: list[_Json], kind: str, name: str
     ) -> model.NeutronPort:
         port = _single(found, kind, name)
+        if 'binding:host_id' not in port:
+            # Policy get_port:binding:host_id: for administrators alone.
+            raise exceptions.AccessError(
+                _('Neutron does not show on which host the port %s is')
+                % (port.get('name') or port['id']),
+                _('Use a user with the admin role.'),
+            )
         server: _Json = {}
         if port.get('device_id') and str(port.get('device_owner')).startswith(
             'compute:'

@@ -213,6 +213,28 @@ class TestPort(NetworkTest):
             ),
         )
 
+    def test_without_its_binding(self):
+        """As Neutron shows a port to those who are no administrators."""
+        for item in self.ports:
+            for key in ('host_id', 'vif_type', 'profile'):
+                del item[f'binding:{key}']
+        self.ports[1]['name'] = ''
+        for name, call in (
+            ('port1', lambda: self.network.port('port1')),
+            ('port1', lambda: self.network.server_port('vm', '')),
+            (
+                self.ports[1]['id'],
+                lambda: self.network.address_port('10.0.0.2'),
+            ),
+        ):
+            error = self.assertRaises(exceptions.AccessError, call)
+            self.assertEqual(
+                f'Neutron does not show on which host the port {name} is. '
+                'Use a user with the admin role.',
+                str(error),
+            )
+            self.assertEqual(1, error.exit_code)
+
     def test_moving(self):
         self.servers[0]['status'] = 'MIGRATING'
         self.assertEqual('another host', self.network.port('port1').moving_to)
