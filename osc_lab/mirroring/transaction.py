@@ -24,6 +24,7 @@ flows in its cache only when the ports of the bridge change as well.
 
 import collections.abc
 import dataclasses
+import json
 import shlex
 import typing
 
@@ -282,10 +283,7 @@ def create_commands(found: model.Attachment, wish: Wish) -> list[str]:
         mirror.append(f'filter={_value(wish.filter)}')
     marks = [
         f'external_ids:{key}={_value(value)}'
-        for key, value in (
-            (marks_.OWNER, marks_.OURS),
-            (marks_.ID, wish.marks.id),
-        )
+        for key, value in marks_.encode(wish.marks).items()
     ]
     argv = [
         *('ovs-vsctl', '--', '--id=@interface', 'create', 'Interface'),
@@ -308,6 +306,8 @@ def create_commands(found: model.Attachment, wish: Wish) -> list[str]:
 
 
 def _value(text: str) -> str:
-    """Return text as ovs-vsctl reads a string: quoted as in JSON."""
-    quoted = text.replace('\\', '\\\\').replace('"', '\\"')
-    return f'"{quoted}"'
+    """Return text as ovs-vsctl reads a string: quoted as in JSON.
+
+    What would move a terminal is escaped here, as only JSON knows how.
+    """
+    return json.dumps(text).replace('\x7f', '\\u007f')

@@ -297,6 +297,7 @@ class TestRows(SwitchTest):
             for column in (
                 *('name', 'type', 'options', 'mtu_request', 'tag'),
                 *('select_src_port', 'select_dst_port', 'snaplen', 'filter'),
+                'external_ids',
             ):
                 if column in row:
                     kept[table, column] = row[column]

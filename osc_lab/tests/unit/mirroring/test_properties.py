@@ -14,6 +14,7 @@
 """What is read and written about mirrors, with any input."""
 
 import datetime
+import json
 import re
 import shlex
 
@@ -294,7 +295,7 @@ class TestRendered(testtools.TestCase):
         quoted = next(
             word for word in argv if word.startswith('name="')
         ).removeprefix('name=')
-        self.assertEqual(text, re.sub(r'\\(.)', r'\1', quoted[1:-1], flags=16))
+        self.assertEqual(text, json.loads(quoted))
 
 
 class TestGraphs(testtools.TestCase):

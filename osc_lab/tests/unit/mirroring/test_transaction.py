@@ -18,6 +18,7 @@ import shlex
 
 import testtools
 
+from osc_lab import exceptions
 from osc_lab.mirroring import marks
 from osc_lab.mirroring import model
 from osc_lab.mirroring import transaction
@@ -223,15 +224,26 @@ class TestRemove(testtools.TestCase):
 
 class TestCommands(testtools.TestCase):
     def test_names_stay_one_word(self):
-        for name in samples.HOSTILE:
+        for name in (*samples.HOSTILE, 'a\x7fb'):
             command = transaction.create_commands(
-                samples.attachment(), samples.wish(name=name)
+                samples.attachment(),
+                samples.wish(
+                    name=name, marks=samples.marked(server_name=name)
+                ),
             )[0]
+            self.assertEqual(exceptions.printable(command), command)
             words = shlex.split(command)
-            (word,) = [w for w in words if w.startswith('name="')]
-            # As ovs-vsctl reads it: quoted as in JSON.
-            quoted = word.removeprefix('name=')
-            self.assertEqual(name, json.loads(quoted, strict=False))
+            for start, count in (
+                ('name=', 1),
+                ('external_ids:osc-lab-server-name=', 3),
+            ):
+                # As ovs-vsctl reads it: quoted as in JSON.
+                found = [
+                    json.loads(word.removeprefix(start))
+                    for word in words
+                    if word.startswith(f'{start}"')
+                ]
+                self.assertEqual([name] * count, found)
 
     def commands(self, wish, found=None):
         """Return the words of each part of the commands."""
@@ -239,8 +251,8 @@ class TestCommands(testtools.TestCase):
             found or samples.attachment(), wish
         )
         marked = {
-            'external_ids:osc-lab-owner="osc-lab"',
-            'external_ids:osc-lab-id="mirror-id"',
+            f'external_ids:{key}="{value}"'
+            for key, value in marks.encode(wish.marks).items()
         }
         parts = []
         for part in f' {first} '.split(' -- '):
