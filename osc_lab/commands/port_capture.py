@@ -68,8 +68,9 @@ class CapturePortMirror(port_mirror.Base):
 
         wish = port_wishes.capture_wish(parsed_args)
         path = parsed_args.file or '-'
-        # Found out before anything is made.
-        if path != '-' and not parsed_args.force and os.path.lexists(path):
+        alone = not parsed_args.force and parsed_args.ring is None
+        # Found out before anybody is asked.
+        if path != '-' and alone and os.path.lexists(path):
             raise exceptions.InvalidInput(
                 _('--file: "%s" exists') % path,
                 _('Use --force to replace it.'),
@@ -88,11 +89,12 @@ class CapturePortMirror(port_mirror.Base):
                     _('--both-ends: it is the same port'),
                     _('Name the other one.'),
                 )
-            opened = []
-            for end in found:
-                opened.append(end.open(wish))
-                stop.check()
+            # Before anything is made: it may be refused.
             with self._sink(parsed_args, stop) as sink:
+                opened = []
+                for end in found:
+                    opened.append(end.open(wish))
+                    stop.check()
                 self._begin(wish, ' and '.join(item.label for item in found))
                 outcome = access.run(
                     opened, wish, sink, stop, self._progress()

@@ -274,6 +274,46 @@ class TestCapture(mirrors.MirrorTest):
             self.data, (self.folder / 'f-00001.pcap').read_bytes()
         )
 
+    def test_ring_beside_the_file_of_that_name(self):
+        """It is none of the ring's, and stays."""
+        self.file.write_text('mine')
+        self.capture('one', '--ring', '3')
+        self.assertEqual('mine', self.file.read_text())
+        self.assertEqual(
+            self.data, (self.folder / 'f-00001.pcap').read_bytes()
+        )
+
+    def test_a_place_that_cannot_be(self):
+        """It is found out before anything is made."""
+        seen = []
+        self.database.before = seen.append
+        (self.folder / 'f-00007.pcap').touch()
+        self.useFixture(
+            fixtures.MonkeyPatch('shutil.which', lambda name: None)
+        )
+        for where, text in (
+            (('--file', '/no/such/f.pcap'), 'No such file or directory'),
+            (
+                ('--file', '/no/such/f.pcap', '--force'),
+                'No such file or directory',
+            ),
+            (
+                ('--file', str(self.file), '--ring', '2'),
+                'f-00007.pcap" exists',
+            ),
+            (('--wireshark',), 'there is no Wireshark on this machine'),
+        ):
+            _out, err = self.run_command('capture', 'one', *where, status=2)
+            self.assertIn(text, err)
+        self.assertEqual([], seen)
+
+    def test_file_of_a_capture_that_cannot_begin(self):
+        self.database.tables['Interface'].clear()
+        for words in ((), ('--force',), ('--ring', '2')):
+            self.capture('one', *words, status=3)
+        for pattern in ('f*', '.osc-lab-*'):
+            self.assertEqual([], list(self.folder.glob(pattern)))
+
     def test_a_mirror(self):
         self.create('--name', 'watch', '--direction', 'in')
         err = self.capture('watch')
