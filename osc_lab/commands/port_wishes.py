@@ -41,12 +41,13 @@ def judge_port(parsed_args: argparse.Namespace) -> None:
             _('--network: it chooses among the ports of a server'),
             _('Use it with --server, or name the port.'),
         )
-    for option in ('port', 'server', 'address', 'network'):
-        if getattr(parsed_args, option) == '':
+    for option in ('port', 'server', 'address', 'network', 'both_ends'):
+        # Neutron leaves out a filter without a value, and lists all.
+        if getattr(parsed_args, option, None) == '':
             raise exceptions.InvalidInput(
                 _('<port>: it is empty')
                 if option == 'port'
-                else _('--%s: it is empty') % option,
+                else _('--%s: it is empty') % option.replace('_', '-'),
                 _('Give a name or an ID.'),
             )
 

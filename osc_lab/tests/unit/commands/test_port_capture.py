@@ -84,6 +84,26 @@ class TestArguments(testtools.TestCase):
             self.assertEqual((2, ''), (status, out), err)
             self.assertIn('--network: ', err)
 
+    def test_nothing_is_no_name(self):
+        for words, option in (
+            ("''", '<port>'),
+            ("--server ''", '--server'),
+            ("--address ''", '--address'),
+            ("--server vm --network ''", '--network'),
+            ("web --both-ends ''", '--both-ends'),
+        ):
+            for verb in ('create', 'capture --file f.pcap'):
+                if verb == 'create' and option == '--both-ends':
+                    continue
+                status, out, err = test_command.openstack(
+                    f'port mirror {verb} {words}'
+                )
+                self.assertEqual((2, ''), (status, out), err)
+                self.assertEqual(
+                    f'{option}: it is empty. Give a name or an ID.',
+                    err.strip(),
+                )
+
     def test_create_is_judged_too(self):
         for option, value in (
             ('--wait', '-1'),
