@@ -98,6 +98,10 @@ class NotFound(LabError):
     """A resource that the user named does not exist, or is not visible."""
 
 
+class NoUniqueMatch(NotFound):
+    """There is more than one resource of the name that the user gave."""
+
+
 class AccessError(LabError):
     """A host or a service could not be reached or refused the caller."""
 

@@ -78,7 +78,8 @@ class Network:
     def port(self, name: str) -> model.NeutronPort:
         """Return the port with this name or id.
 
-        :raises NotFound: when there is none, or more than one
+        :raises NotFound: when there is none
+        :raises NoUniqueMatch: when there is more than one
         :raises AccessError: when Neutron hides where it is
         """
         query = 'id' if _is_uuid(name) else 'name'
@@ -91,7 +92,8 @@ class Network:
         """Return the port of a server.
 
         :param network: name or id; empty when the server has one port
-        :raises NotFound: when there is none, or more than one
+        :raises NotFound: when there is none
+        :raises NoUniqueMatch: when there is more than one
         """
         server = self._server(name)
         query = {'device_id': server['id']}
@@ -99,7 +101,7 @@ class Network:
             query['network_id'] = self._network(network)
         found = self._ports(query)
         if len(found) > 1:
-            raise exceptions.NotFound(
+            raise exceptions.NoUniqueMatch(
                 _('The server %(name)s has %(count)d ports: %(ports)s')
                 % {
                     'name': name,
@@ -113,7 +115,8 @@ class Network:
     def address_port(self, address: str) -> model.NeutronPort:
         """Return the port with this fixed or floating IP address.
 
-        :raises NotFound: when there is none, or more than one
+        :raises NotFound: when there is none
+        :raises NoUniqueMatch: when there is more than one
         """
         found = self._ports({'fixed_ips': f'ip_address={address}'})
         if not found:
@@ -260,7 +263,7 @@ def _single(found: list[_Json], kind: str, name: str) -> _Json:
             _('Use a name or ID that an administrator can see.'),
         )
     if len(found) > 1:
-        raise exceptions.NotFound(
+        raise exceptions.NoUniqueMatch(
             _('There are %(count)d: %(kind)s "%(name)s": %(ids)s')
             % {
                 'count': len(found),

@@ -69,6 +69,8 @@ class End:
         self._device = ''
         try:
             self._port = command.find_port(parsed_args, network)
+        except exceptions.NoUniqueMatch:
+            raise
         except exceptions.NotFound:
             if not parsed_args.port:
                 raise

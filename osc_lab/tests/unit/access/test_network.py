@@ -141,6 +141,8 @@ class NetworkTest(testtools.TestCase):
         error = self.assertRaises(exceptions.NotFound, call, *args)
         self.assertIn(text, str(error))
         self.assertEqual(exceptions.printable(error), str(error))
+        several = isinstance(error, exceptions.NoUniqueMatch)
+        self.assertEqual('There is no' not in text, several)
 
 
 class TestPort(NetworkTest):

@@ -348,6 +348,22 @@ class TestCapture(mirrors.MirrorTest):
         err = self.capture('nothing', '--force', status=1)
         self.assertIn('There is no single port or mirror "nothing"', err)
 
+    def test_two_ports_of_one_name(self):
+        """Their ids are told; a mirror of that name is another thing."""
+        self.create('--name', 'two')
+        self.cloud.ports[0]['name'] = 'two'
+        seen = []
+        for database in self.databases.values():
+            database.before = seen.append
+        err = self.capture('two', status=1)
+        self.assertIn(
+            f'There are 2: port "two": {mirrors.PORT}, {mirrors.OTHER}. '
+            'Use the ID.',
+            err,
+        )
+        self.assertEqual([], seen)
+        self.assertFalse(self.file.exists())
+
     def test_a_mirror_that_does_not_work(self):
         """Nothing would come, and tcpdump needs a device."""
 
