@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography import x509
 from cryptography.x509 import oid
 
+from osc_lab.i18n import _
 from osc_lab.migration import facts
 
 #: path -> (stack, role); the defaults of libvirt and QEMU
@@ -38,8 +39,8 @@ def read(
 ) -> tuple[facts.Certificate, ...] | facts.Gap:
     """Return the certificates that a host has.
 
-    :param files: path -> {'pem', 'changed'} or {'error'}, as the probe
-        said
+    :param files: path -> {'pem', 'changed'}, {'error'} or nothing, as the
+        probe said
     """
     loaded: dict[str, list[x509.Certificate]] = {}
     for path in PATHS:
@@ -82,6 +83,22 @@ def read(
             )
         )
     return tuple(found)
+
+
+def unseen(files: typing.Any) -> dict[tuple[str, str], facts.Gap]:
+    """Return (stack, role) -> why nobody knows of such a certificate.
+
+    :param files: as for :func:`read`
+    """
+    return {
+        PATHS[path]: facts.Gap(
+            _('Nobody can see whether %(path)s is there: %(error)s.')
+            % {'path': path, 'error': found['error']},
+            _('Use a user who may see the files of libvirt, with --ssh.'),
+        )
+        for path, found in files.items()
+        if path in PATHS and 'error' in found
+    }
 
 
 def _names(certificate: x509.Certificate) -> frozenset[str]:

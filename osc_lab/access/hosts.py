@@ -181,6 +181,7 @@ class Hosts:
                 unread=tuple(found['unread']),
                 cell=str(found['cell']),
                 certificates=certificates.read(answer['certificates']),
+                unseen=certificates.unseen(answer['certificates']),
                 qemu_started=answer['guest_started'],
                 clock_offset=float(answer['time']) - time.time(),
             )

@@ -48,18 +48,21 @@ Action = collections.abc.Callable[..., typing.Any]
 FILES = ('/etc/nova/nova.conf', '/etc/nova/nova-compute.conf')
 FOLDERS = ('/etc/nova/nova.conf.d', '/etc/nova/nova-compute.conf.d')
 
+#: What says that a file is not there.
+ABSENT = (FileNotFoundError, NotADirectoryError)
+
 
 def processes(
-    program: str,
+    *programs: str,
 ) -> collections.abc.Iterator[tuple[int, list[str]]]:
-    """Yield (pid, arguments) of the processes with a program's name."""
+    """Yield (pid, arguments) of processes, of some programs or of all."""
     for path in glob.glob('/proc/[0-9]*/cmdline'):
         try:
             with open(path, 'rb') as stream:
                 argv = stream.read().decode('utf-8', 'replace').split('\0')
         except OSError:
             continue
-        if program in started(argv):
+        if not programs or set(programs) & set(started(argv)):
             yield int(path.split('/')[2]), argv
 
 
@@ -154,7 +157,7 @@ def of_nova_compute() -> tuple[str, list[str]]:
                 value = value or ''.join(argv[at + 1 : at + 2])
                 named.append((option, value))
         options = {option for option, _value in named}
-        return container(pid), [
+        return container(pid) or '', [
             *(() if '--config-file' in options else FILES),
             *(() if '--config-dir' in options else FOLDERS),
             *(value for _option, value in named),
@@ -162,16 +165,39 @@ def of_nova_compute() -> tuple[str, list[str]]:
     return '', [*FILES, *FOLDERS]
 
 
-def container(pid: int) -> str:
-    """Return the root of a process that sees other files than this one."""
+def container(pid: int) -> str | None:
+    """Return the root of a process that sees other files than this one.
+
+    It is None where only its owner and root may look.
+    """
     try:
         theirs, ours = (
             os.readlink(f'/proc/{who}/ns/mnt') for who in (pid, 'self')
         )
     except OSError:
-        # Only its owner and root may look.
-        return ''
+        return None
     return '' if theirs == ours else f'/proc/{pid}/root'
+
+
+def root_of(*programs: str) -> str | None:
+    """Return the root of what a service sees, None when nobody can tell."""
+    for pid, _argv in processes(*programs):
+        return container(pid)
+    return ''
+
+
+def inside(root: str, path: str, links: int = 40) -> str:
+    """Return where a file of a service is for this process.
+
+    The kernel would follow an absolute link from our own root.
+    """
+    parts = path.split('/')
+    for end in range(2, len(parts) + 1) if root and links else ():
+        place = root + '/'.join(parts[:end])
+        target = os.readlink(place) if os.path.islink(place) else ''
+        if target.startswith('/'):
+            return inside(root, '/'.join((target, *parts[end:])), links - 1)
+    return root + path
 
 
 def unquoted(value: str | None) -> str | None:
@@ -187,13 +213,10 @@ def without_password(value: str | None) -> str | None:
 
 
 def space(path: str) -> Json:
-    """Return free bytes under a path and an id of its file system."""
+    """Return free bytes under a path of nova-compute."""
     try:
-        found = os.statvfs(path)
-        return {
-            'free': found.f_bavail * found.f_frsize,
-            'device': str(os.stat(path).st_dev),
-        }
+        found = os.statvfs(inside(root_of('nova-compute') or '', path))
+        return {'free': found.f_bavail * found.f_frsize}
     except OSError as error:
         return {'error': error.strerror}
 
@@ -212,26 +235,34 @@ def resolved(names: list[str]) -> Json:
 def identities(paths: list[str]) -> Json:
     """Return path -> what tells it from its namesake on another host.
 
-    That is '' for what is not here.  The device number of a network file
-    system differs between its clients; the id that it tells, often 0, does
-    not.
+    That is '' for what is not here; what cannot be seen is left out.  The
+    device number of a network file system differs between its clients; the
+    id that it tells, often 0, does not.
     """
-    return {path: _identity(path) for path in paths}
-
-
-def _identity(path: str) -> str:
-    try:
-        return f'{os.statvfs(path).f_fsid}:{os.stat(path).st_ino}'
-    except OSError:
-        return ''
+    root, found = root_of('nova-compute') or '', {}
+    for path in paths:
+        try:
+            place = inside(root, path)
+            device, inode = os.statvfs(place).f_fsid, os.stat(place).st_ino
+            found[path] = f'{device}:{inode}'
+        except ABSENT:
+            found[path] = ''
+        except OSError:
+            continue
+    return found
 
 
 def certificates(paths: list[str]) -> Json:
-    """Return path -> text and time of change of certificate files."""
+    """Return path -> text and time of change of libvirt's certificates.
+
+    That is nothing for what is not there, an error for what nobody can see.
+    """
+    root = root_of('libvirtd', 'virtqemud', 'virtproxyd')
     found: Json = {}
     for path in paths:
         try:
-            with open(path) as stream:
+            place = inside(root or '', path)
+            with open(place) as stream:
                 text = stream.read(100000)
             # Never a private key that stands in the same file.
             blocks = re.findall(
@@ -241,24 +272,28 @@ def certificates(paths: list[str]) -> Json:
             )
             found[path] = {
                 'pem': '\n'.join(blocks),
-                'changed': os.stat(path).st_mtime,
+                'changed': os.stat(place).st_mtime,
             }
+        except ABSENT:
+            hidden = {'error': 'libvirt may be in a container'}
+            found[path] = hidden if root is None else {}
         except OSError as error:
             found[path] = {'error': error.strerror}
     return found
+
+
+def guests(uuid: str) -> list[int]:
+    """Return the process ids of a guest's QEMU."""
+    return [pid for pid, argv in processes() if {'-uuid', uuid} <= set(argv)]
 
 
 def guest_started(uuid: str) -> float | None:
     """Return the POSIX time at which the guest's QEMU was started."""
     with open('/proc/stat') as stream:
         boot = int(stream.read().partition('btime ')[2].split()[0])
-    for path in glob.glob('/proc/[0-9]*/cmdline'):
+    for pid in guests(uuid):
         try:
-            with open(path, 'rb') as stream:
-                argv = stream.read().decode('utf-8', 'replace').split('\0')
-            if '-uuid' not in argv or uuid not in argv:
-                continue
-            with open(os.path.dirname(path) + '/stat') as stream:
+            with open(f'/proc/{pid}/stat') as stream:
                 fields = stream.read().rsplit(')', 1)[1].split()
         except OSError:
             continue
@@ -271,13 +306,9 @@ def guest_memory(uuid: str, size_kib: int) -> int | None:
 
     It is one mapping of QEMU, of the size of the guest's memory.
     """
-    for path in glob.glob('/proc/[0-9]*/cmdline'):
+    for pid in guests(uuid):
         try:
-            with open(path, 'rb') as stream:
-                argv = stream.read().decode('utf-8', 'replace').split('\0')
-            if '-uuid' not in argv or uuid not in argv:
-                continue
-            with open(os.path.dirname(path) + '/smaps') as lines:
+            with open(f'/proc/{pid}/smaps') as lines:
                 size = 0
                 for line in lines:
                     if line.startswith('Size:'):

@@ -538,6 +538,8 @@ class Shell:
     :param free_bytes: of the file system under instances_path
     :param files: path of the guest -> what tells the file from its
         namesake on another host; '' when it is not here
+    :param unseen: (stack, role) -> why nobody knows whether there is such
+        a certificate
     :param qemu_started: POSIX time; None when the guest does not run here
     :param clock_offset: seconds that the host's clock is ahead of ours
     """
@@ -551,6 +553,9 @@ class Shell:
         default_factory=dict
     )
     certificates: 'tuple[Certificate, ...] | Gap' = ()
+    unseen: collections.abc.Mapping[tuple[str, str], Gap] = dataclasses.field(
+        default_factory=dict
+    )
     qemu_started: float | None = None
     qemu: 'Build | Gap | None' = None
     clock_offset: float = 0.0

@@ -45,8 +45,9 @@ class LibvirtTls(base.BothEndsCheck):
         if host.reach and host.reach.reach is facts_.Reach.TLS:
             yield self._refused(host.name, host.reach)
         if isinstance(host.shell, facts_.Shell):
+            proven = any(_spoke(item.way) for item in facts.destinations)
             yield from self._certificates(
-                facts, host, host.shell, ('ca', 'client'), {}
+                facts, host, host.shell, ('ca', 'client'), {}, proven
             )
 
     def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
@@ -83,7 +84,8 @@ class LibvirtTls(base.BothEndsCheck):
                 yield self._refused(host.name, host.way.libvirt)
         if isinstance(host.shell, facts_.Shell):
             yield from self._certificates(
-                facts, host, host.shell, ('ca', 'server'), _asked(host.way)
+                *(facts, host, host.shell, ('ca', 'server')),
+                *(_asked(host.way), _spoke(host.way)),
             )
             yield from self._authorities(facts, host)
 
@@ -120,22 +122,32 @@ class LibvirtTls(base.BothEndsCheck):
         shell: facts_.Shell,
         roles: tuple[str, ...],
         asked: collections.abc.Mapping[str, str],
+        proven: bool,
     ) -> base.Found:
+        """Judge the certificates of a host.
+
+        :param proven: libvirt has just used its own, wherever they lie
+        """
         stacks = self._stacks(facts)
         if isinstance(shell.certificates, facts_.Gap):
             if stacks:
                 yield self.missing(host.name, shell.certificates)
             return
+        needed = stacks - ({'libvirt'} if proven else set())
         there = {(item.stack, item.role) for item in shell.certificates}
-        for stack in sorted(stacks):
+        for stack in sorted(needed):
             for role in roles:
-                if (stack, role) not in there:
-                    yield self.answer(
-                        host.name,
-                        base.FAILED,
-                        _('It has no %(role)s certificate for %(stack)s.')
-                        % {'role': role, 'stack': stack},
-                    )
+                if (stack, role) in there:
+                    continue
+                if (stack, role) in shell.unseen:
+                    yield self.missing(host.name, shell.unseen[stack, role])
+                    continue
+                yield self.answer(
+                    host.name,
+                    base.FAILED,
+                    _('It has no %(role)s certificate for %(stack)s.')
+                    % {'role': role, 'stack': stack},
+                )
         for item in shell.certificates:
             if item.stack in stacks and item.role in roles:
                 address = asked.get(item.stack, '')
@@ -232,6 +244,15 @@ class LibvirtTls(base.BothEndsCheck):
                 )
 
 
+def _spoke(way: facts_.Way | facts_.Gap) -> bool:
+    """Return whether libvirt has just answered there."""
+    return (
+        not isinstance(way, facts_.Gap)
+        and way.complete
+        and way.libvirt.reach is facts_.Reach.OPEN
+    )
+
+
 def _asked(way: facts_.Way | facts_.Gap) -> dict[str, str]:
     """Return by whom the server is asked for which name.
 
@@ -241,7 +262,7 @@ def _asked(way: facts_.Way | facts_.Gap) -> dict[str, str]:
     if isinstance(way, facts_.Gap):
         return {}
     asked = {'libvirt': way.host, 'qemu': way.data_address}
-    if way.complete and way.libvirt.reach is facts_.Reach.OPEN:
+    if _spoke(way):
         del asked['libvirt']
     return asked
 

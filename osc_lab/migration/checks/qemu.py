@@ -148,7 +148,11 @@ class QemuProcesses(base.ServerCheck):
                 _('The guest runs since before %s came.') % ', '.join(newer),
                 started=shell.qemu_started,
             )
-        else:
-            yield self.answer(
-                name, base.OK, _('It started after its certificates came.')
-            )
+            return
+        for (stack, _role), gap in shell.unseen.items():
+            if stack == 'qemu':
+                yield self.missing(name, gap)
+                return
+        yield self.answer(
+            name, base.OK, _('It started after its certificates came.')
+        )

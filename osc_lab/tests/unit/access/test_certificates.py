@@ -113,11 +113,30 @@ class TestRead(testtools.TestCase):
             (),
             certificates.read(
                 {
-                    SERVER: {'error': 'No such file'},
+                    SERVER: {},
                     '/etc/other.pem': {'pem': 'x'},
                     CA: {'pem': ''},
                 }
             ),
+        )
+
+    def test_what_nobody_can_see(self):
+        found = certificates.unseen(
+            {
+                SERVER: {'error': 'Permission denied'},
+                '/etc/other.pem': {'error': 'Permission denied'},
+                QEMU: {'pem': '', 'changed': 5},
+                CA: {},
+            }
+        )
+        self.assertEqual([('libvirt', 'server')], list(found))
+        self.assertEqual(
+            facts.Gap(
+                f'Nobody can see whether {SERVER} is there: Permission '
+                'denied.',
+                'Use a user who may see the files of libvirt, with --ssh.',
+            ),
+            found['libvirt', 'server'],
         )
 
     def test_what_is_no_certificate(self):

@@ -72,6 +72,24 @@ class ProbeTest(testtools.TestCase):
         running.stdout.readline()
         return running
 
+    def service(self, name, *argv):
+        """Start the only service of this machine, return its process id."""
+        running = self.process(self.write(name, WAITS), *argv).pid
+        self.only(f'/proc/{running}/cmdline')
+        return running
+
+    def only(self, *found):
+        look = glob.glob
+        # There may be other services on this machine.
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'glob.glob',
+                lambda pattern: (
+                    list(found) if 'proc' in pattern else look(pattern)
+                ),
+            )
+        )
+
 
 class TestConfiguration(ProbeTest):
     def ask(self, *files):
@@ -180,23 +198,6 @@ class TestConfiguration(ProbeTest):
         named = self.cell('rabbit://[::1]:5672/a%20b')
         self.assertEqual(named, self.cell('rabbit://u@[::1]/a b'))
 
-    def compute(self, *argv):
-        """Start a nova-compute, and return its process id."""
-        program = self.write('nova-compute', WAITS)
-        running = self.process(program, *argv).pid
-        found = f'/proc/{running}/cmdline'
-        look = glob.glob
-        # There may be another nova-compute on this machine.
-        self.useFixture(
-            fixtures.MonkeyPatch(
-                'glob.glob',
-                lambda pattern: (
-                    [found] if 'proc' in pattern else look(pattern)
-                ),
-            )
-        )
-        return running
-
     def own(self, *paths):
         for name, value in zip(('FILES', 'FOLDERS'), paths, strict=True):
             self.useFixture(
@@ -221,7 +222,9 @@ class TestConfiguration(ProbeTest):
     def test_files_that_the_process_names(self):
         one = self.write('1', '[DEFAULT]\nhost = a\n')
         two = self.write('2', '[libvirt]\ncpu_mode = none\n')
-        self.compute(f'--config-file={one}', '--config-file', two)
+        self.service(
+            'nova-compute', f'--config-file={one}', '--config-file', two
+        )
         self.assertEqual([one, two], self.ask()['files'])
 
     def test_what_is_read_beside_what_is_named(self):
@@ -236,7 +239,7 @@ class TestConfiguration(ProbeTest):
             (['/d', '/a'], ('--config-dir=/d', '--config-file=/a')),
             (['/own', ''], ('--config-dir',)),
         ):
-            self.compute(*argv)
+            self.service('nova-compute', *argv)
             self.assertEqual(
                 ('', expected), remote_probe.of_nova_compute(), argv
             )
@@ -251,7 +254,7 @@ class TestConfiguration(ProbeTest):
     def test_process_in_a_container(self):
         path = self.write('nova.conf', '[DEFAULT]\nhost = a\n')
         self.own(path, str(self.folder / 'none'))
-        running = self.compute()
+        running = self.service('nova-compute')
         spaces = {
             f'/proc/{running}/ns/mnt': 'mnt:[2]',
             '/proc/self/ns/mnt': 'mnt:[1]',
@@ -269,14 +272,30 @@ class TestConfiguration(ProbeTest):
             raise PermissionError(name)
 
         self.useFixture(fixtures.MonkeyPatch('os.readlink', refuse))
-        self.assertEqual('', remote_probe.container(os.getpid()))
+        self.assertIsNone(remote_probe.container(os.getpid()))
+        path = self.write('nova.conf', '[DEFAULT]\nhost = a\n')
+        self.own(path, str(self.folder / 'none'))
+        self.service('nova-compute')
+        self.assertEqual([path], self.ask()['files'])
 
 
 class TestFiles(ProbeTest):
+    def setUp(self):
+        super().setUp()
+        self.only()
+
+    def contained(self, name, root):
+        """Start a service that sees other files than this process."""
+        self.service(name)
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'osc_lab.access.remote_probe.container', lambda _pid: root
+            )
+        )
+
     def test_space(self):
         found = remote_probe.space(str(self.folder))
         self.assertGreater(found['free'], 0)
-        self.assertEqual(str(self.folder.stat().st_dev), found['device'])
         gone = remote_probe.space(str(self.folder / 'none'))
         self.assertEqual({'error': 'No such file or directory'}, gone)
 
@@ -285,10 +304,68 @@ class TestFiles(ProbeTest):
         linked = str(self.folder / 'linked')
         os.link(one, linked)
         other, gone = self.write('2', ''), str(self.folder / 'none')
-        found = remote_probe.identities([one, linked, other, gone])
+        found = remote_probe.identities([one, linked, other, gone, f'{one}/x'])
         self.assertEqual(found[one], found[linked])
         self.assertNotEqual(found[one], found[other])
         self.assertEqual('', found[gone])
+        self.assertEqual('', found[f'{one}/x'])
+
+    def test_what_nobody_can_see_is_not_gone(self):
+        one, gone = self.write('1', ''), str(self.folder / 'none')
+        loop = self.folder / 'loop'
+        loop.symlink_to(loop)
+        self.assertEqual(
+            {gone: ''}, remote_probe.identities([str(loop), gone])
+        )
+
+        def refuse(path):
+            raise PermissionError(path)
+
+        self.useFixture(fixtures.MonkeyPatch('os.statvfs', refuse))
+        self.assertEqual({}, remote_probe.identities([one, gone]))
+
+    def test_files_of_nova_compute_in_a_container(self):
+        root = self.folder / 'root'
+        (root / 'i').mkdir(parents=True)
+        (root / 'i' / 'disk').write_text('')
+        self.contained('nova-compute', str(root))
+        found = remote_probe.identities(['/i/disk', '/none', str(self.folder)])
+        inode = (root / 'i' / 'disk').stat().st_ino
+        self.assertEqual(str(inode), found['/i/disk'].partition(':')[2])
+        self.assertEqual(['', ''], [*found.values()][1:])
+        self.assertGreater(remote_probe.space('/i')['free'], 0)
+        self.assertIn('error', remote_probe.space(str(self.folder)))
+
+    def test_files_of_nova_compute_where_nobody_may_look(self):
+        one = self.write('1', '')
+        self.contained('nova-compute', None)
+        self.assertNotIn('', remote_probe.identities([one]).values())
+        self.assertGreater(remote_probe.space(one)['free'], 0)
+
+    def test_links_stay_in_the_container(self):
+        root = self.folder / 'root'
+        (root / 'a' / 'b').mkdir(parents=True)
+        for name, target in (
+            ('one', '/a/b'),
+            ('two', '/one'),
+            ('a/here', 'b'),
+            ('no-such-loop', '/no-such-loop'),
+        ):
+            (root / name).symlink_to(target)
+        for path, expected in (
+            ('/one/c', '/a/b/c'),
+            ('/two', '/a/b'),
+            ('/a/here/c', '/a/here/c'),
+            ('/none/c', '/none/c'),
+        ):
+            self.assertEqual(
+                f'{root}{expected}', remote_probe.inside(str(root), path)
+            )
+        self.assertEqual(f'{root}/one', remote_probe.inside('', f'{root}/one'))
+        self.contained('nova-compute', str(root))
+        self.assertEqual(
+            {'/no-such-loop': ''}, remote_probe.identities(['/no-such-loop'])
+        )
 
     def test_no_private_key_leaves(self):
         block = '-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----'
@@ -298,13 +375,41 @@ class TestFiles(ProbeTest):
             f'-----END PRIVATE KEY-----\n{block.format("two")}\n',
         )
         gone = str(self.folder / 'none')
-        found = remote_probe.certificates([path, gone])
+        loop = self.folder / 'loop'
+        loop.symlink_to(loop)
+        found = remote_probe.certificates([path, gone, f'{path}/x', str(loop)])
         self.assertEqual(
             f'{block.format("one")}\n{block.format("two")}',
             found[path]['pem'],
         )
         self.assertEqual(os.stat(path).st_mtime, found[path]['changed'])
-        self.assertEqual('No such file or directory', found[gone]['error'])
+        self.assertEqual(({}, {}), (found[gone], found[f'{path}/x']))
+        self.assertEqual(
+            {'error': 'Too many levels of symbolic links'}, found[str(loop)]
+        )
+
+    def test_certificates_of_libvirt_in_a_container(self):
+        root = self.folder / 'root'
+        root.mkdir()
+        path = root / 'cert.pem'
+        path.write_text('x')
+        os.utime(path, (5, 5))
+        for name in ('libvirtd', 'virtqemud', 'virtproxyd'):
+            self.contained(name, str(root))
+            self.assertEqual(
+                {'/cert.pem': {'pem': '', 'changed': 5}, str(path): {}},
+                remote_probe.certificates(['/cert.pem', str(path)]),
+            )
+
+    def test_certificates_of_libvirt_where_nobody_may_look(self):
+        """One of the host is taken for its own; that there is none is not."""
+        path, gone = self.write('cert.pem', 'x'), str(self.folder / 'none')
+        self.contained('libvirtd', None)
+        found = remote_probe.certificates([path, gone])
+        self.assertIn('pem', found[path])
+        self.assertEqual(
+            {'error': 'libvirt may be in a container'}, found[gone]
+        )
 
 
 class TestGuest(ProbeTest):

@@ -318,6 +318,20 @@ class TestShell(ShellTest):
         self.assertEqual(set(wanted), {item['check'] for item in found})
         self.assertEqual({'unknown'}, {item['result'] for item in found})
 
+    def test_certificates_that_nobody_can_see(self):
+        loop = self.ssh.parent / 'loop'
+        loop.symlink_to(loop)
+        paths = {
+            f'{loop}/{role}': ('libvirt', role)
+            for role in ('ca', 'server', 'client')
+        }
+        self.useFixture(
+            fixtures.MonkeyPatch('osc_lab.access.certificates.PATHS', paths)
+        )
+        self.configure('host1', libvirt='live_migration_scheme = tls')
+        found = self.check('libvirt-tls', status=3)
+        self.assertEqual({'host1': 'unknown', 'host2': 'unknown'}, found)
+
     def test_files_of_cinder_are_no_files_of_nova(self):
         other = self.ssh.parent / 'cinder.conf'
         other.write_text('[libvirt]\nlive_migration_tunnelled = true\n')

@@ -23,6 +23,7 @@ NOW = 1_800_000_000.0
 REACH = facts.Reach
 GAP = facts.Gap('libvirt does not answer')
 UNSET = facts.Gap('No shell channel is set.', 'Use --ssh.', asked=False)
+HIDDEN = facts.Gap('Nobody can see it.', 'Use a user who may.')
 
 DISK = facts.Disk(
     'disk',
@@ -273,15 +274,23 @@ def cpu(model, mode, **changes):
     )
 
 
-def certified(mine, other=None, way=None, **values):
-    """Return facts with TLS on and these certificates at both ends."""
+def certified(mine, other=None, way=None, unseen=(), **values):
+    """Return facts with TLS on and these certificates at both ends.
+
+    :param unseen: (stack, role) of those that nobody can see at either
+    """
     options = conf(live_migration_scheme='tls', **values)
+    hidden = dict.fromkeys(unseen, HIDDEN)
     return pair(
         source={
-            'shell': shell(options=options, certificates=mine, files=HERE)
+            'shell': shell(
+                options=options, certificates=mine, files=HERE, unseen=hidden
+            )
         },
         there={
-            'shell': shell(certificates=mine if other is None else other),
+            'shell': shell(
+                certificates=mine if other is None else other, unseen=hidden
+            ),
             **({} if way is None else {'way': way}),
         },
     )

@@ -19,6 +19,9 @@ from osc_lab.migration.checks import certificates
 from osc_lab.tests.unit.migration import check_cases
 from osc_lab.tests.unit.migration import host_samples as hosts
 
+#: A way that proves nothing.
+CLOSED = hosts.way(libvirt=hosts.attempt(hosts.REACH.REFUSED))
+
 #: (check, facts, results that are not ok, words in message or remedy)
 CASES = (
     (
@@ -84,7 +87,11 @@ CASES = (
     ),
     (
         certificates.LibvirtTls,
-        hosts.tls(role='client'),
+        hosts.certified(
+            (hosts.CA, hosts.CLIENT),
+            (hosts.CA, hosts.certificate(role='client')),
+            way=CLOSED,
+        ),
         ['failed'],
         'no server',
     ),
@@ -194,7 +201,16 @@ CASES = (
     ),
     (
         certificates.LibvirtTls,
-        hosts.tls(stack='qemu', not_after=0, names=frozenset()),
+        hosts.certified(
+            (hosts.CA, hosts.CLIENT),
+            (
+                hosts.CA,
+                hosts.certificate(
+                    stack='qemu', not_after=0, names=frozenset()
+                ),
+            ),
+            way=CLOSED,
+        ),
         ['failed'],
         'no server certificate for libvirt',
     ),
@@ -239,13 +255,47 @@ CASES = (
     ),
     (
         certificates.LibvirtTls,
-        hosts.certified(()),
+        hosts.certified((), way=CLOSED),
         ['failed'] * 4,
         'no ca certificate for libvirt',
     ),
+    (certificates.LibvirtTls, hosts.certified(()), [], 'are good'),
     (
         certificates.LibvirtTls,
-        hosts.certified((hosts.CA,), (hosts.certificate(),)),
+        hosts.certified((), live_migration_with_native_tls=True),
+        ['failed'] * 4,
+        'no ca certificate for qemu',
+    ),
+    (
+        certificates.LibvirtTls,
+        hosts.certified((), way=CLOSED, unseen=[('libvirt', 'ca')]),
+        ['unknown', 'failed'] * 2,
+        'Nobody can see it.',
+        {},
+        'Use a user who may.',
+    ),
+    (
+        certificates.LibvirtTls,
+        hosts.certified(
+            (hosts.CA, hosts.CLIENT),
+            (hosts.CA,),
+            way=CLOSED,
+            unseen=[('libvirt', 'ca'), ('libvirt', 'server'), ('qemu', 'ca')],
+        ),
+        ['unknown'],
+        'Nobody can see it.',
+        {},
+        'Use a user who may.',
+    ),
+    (
+        certificates.LibvirtTls,
+        hosts.certified((), unseen=[('libvirt', 'ca')]),
+        [],
+        'are good',
+    ),
+    (
+        certificates.LibvirtTls,
+        hosts.certified((hosts.CA,), (hosts.certificate(),), way=CLOSED),
         ['failed', 'failed'],
         'no client certificate for libvirt',
     ),
@@ -308,6 +358,27 @@ ALL = (certificates.LibvirtTls,)
 class TestChecks(check_cases.HostCasesTest):
     CASES = CASES
     ALL = ALL
+
+    def test_one_way_is_enough_for_the_source(self):
+        """Its certificates are the same for every destination."""
+        facts = hosts.certified((), (hosts.CA, hosts.certificate()))
+        # A port that answers, and nobody knows whether libvirt does.
+        port = hosts.way(complete=False)
+        host = dataclasses.replace(facts.destinations[0], way=port)
+        other = dataclasses.replace(host, name='c', way=hosts.way())
+        for destinations, failed in (
+            ((host,), ['a', 'a']),
+            ((host, other), []),
+            ((other, host), []),
+        ):
+            found = self.judge(
+                certificates.LibvirtTls(),
+                dataclasses.replace(facts, destinations=destinations),
+            )
+            self.assertEqual(
+                failed,
+                [item.subject for item in found if item.result != 'ok'],
+            )
 
     def test_the_last_stop_is_not_doubled(self):
         for text in ('why.', 'why', 'why X'):

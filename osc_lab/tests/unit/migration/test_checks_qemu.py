@@ -186,6 +186,9 @@ CASES = (
     ),
 )
 
+#: A certificate that has nothing to do with QEMU.
+LIBVIRT = ('libvirt', 'ca')
+
 CASES += tuple(
     (
         qemu.QemuProcesses,
@@ -194,22 +197,33 @@ CASES += tuple(
                 'shell': hosts.shell(
                     options=hosts.conf(live_migration_with_native_tls=True),
                     certificates=certificates,
+                    unseen={unseen: hosts.HIDDEN},
                 )
             }
         ),
         results,
         words,
         {'started': hosts.NOW - 1000} if results == ['failed'] else {},
+        hosts.HIDDEN.remedy if 'see' in words else '',
     )
-    for certificates, results, words in (
-        (hosts.GAP, ['unknown'], 'does not answer'),
-        ((hosts.certificate(changed=hosts.NOW),), [], 'after its'),
+    for unseen, certificates, results, words in (
+        (LIBVIRT, hosts.GAP, ['unknown'], 'does not answer'),
+        (('qemu', 'client'), (), ['unknown'], 'Nobody can see it.'),
         (
+            ('qemu', 'ca'),
+            (hosts.certificate(stack='qemu', changed=hosts.NOW, path='/x'),),
+            ['failed'],
+            'before /x came',
+        ),
+        (LIBVIRT, (hosts.certificate(changed=hosts.NOW),), [], 'after its'),
+        (
+            LIBVIRT,
             (hosts.certificate(stack='qemu', changed=hosts.NOW - 1000),),
             [],
             'after its certificates came',
         ),
         (
+            LIBVIRT,
             (
                 hosts.certificate(stack='qemu', changed=hosts.NOW, path='/x'),
                 hosts.certificate(stack='qemu', changed=hosts.NOW, path='/y'),
