@@ -30,6 +30,7 @@ from osc_lab.i18n import _
 from osc_lab.migration import facts
 from osc_lab.migration import gather
 from osc_lab.migration import nova_options
+from osc_lab.migration import storage
 from osc_lab.migration import verify
 from osc_lab import workers
 
@@ -255,6 +256,9 @@ class Aftermath:
                 return item, ''
         assert isinstance(source.shell, facts.Shell)
         folder = nova_options.read(source.shell.options).folder(server.id)
+        hidden = storage.blind(source, [folder])
+        if hidden:
+            return hidden, folder
         seen = []
         for shell in ends:
             assert not isinstance(shell, facts.Gap)

@@ -120,6 +120,9 @@ def are_shared(
     if isinstance(here, facts_.Shell):
         if nova_options.read(here.options).images_type == 'rbd':
             return True
+    hidden = blind(facts.source, paths)
+    if hidden:
+        return hidden
     if isinstance(there, facts_.Gap):
         return there
     if any(there.files.get(path) == '' for path in paths):
@@ -128,12 +131,43 @@ def are_shared(
         return here
     ends = [(here.files.get(path), there.files.get(path)) for path in paths]
     if not all(all(pair) for pair in ends):
-        return facts_.Gap(_('The files of the disks were not looked at.'))
+        return facts_.Gap(
+            _('The files of the disks could not be looked at.'), may_look()
+        )
     return all(one == other for one, other in ends)
 
 
-def left_over(facts: facts_.Facts, host: facts_.Host) -> str:
+def blind(
+    source: facts_.Host, paths: collections.abc.Iterable[str]
+) -> facts_.Gap | None:
+    """Return why what is not seen may be there all the same, if so.
+
+    A guest runs on its files, so a source that does not show them sees
+    others than Nova does.
+
+    :param paths: of the running guest
+    """
+    if isinstance(source.shell, facts_.Gap):
+        return None
+    for path in paths:
+        if source.shell.files.get(path) == '':
+            return facts_.Gap(
+                _('The shell of %(host)s does not see %(path)s of the guest.')
+                % {'host': source.name, 'path': path},
+                may_look(),
+            )
+    return None
+
+
+def may_look() -> str:
+    """Return what helps where a shell sees too little."""
+    return _('Use a user who may look into instances_path, with --ssh.')
+
+
+def left_over(facts: facts_.Facts, host: facts_.Host) -> str | facts_.Gap:
     """Return what lies there and is not that of the source, or ''.
+
+    It is a gap where a shell does not see what Nova does.
 
     nova.virt.libvirt.driver.pre_live_migration refuses a folder that is
     there already (DestinationDiskExists), unless it is a shared one; that
@@ -144,12 +178,22 @@ def left_over(facts: facts_.Facts, host: facts_.Host) -> str:
         return ''
     disks = _copied(domain) if isinstance(domain, facts_.Domain) else []
     folder = nova_options.read(there.options).folder(facts.server.id)
+    source = folder
+    if isinstance(here, facts_.Shell):
+        source = nova_options.read(here.options).folder(facts.server.id)
+    hidden = blind(facts.source, (source, *disks))
+    if hidden:
+        return hidden
     if there.files.get(folder) and '' in map(there.files.get, disks):
         # Not shared, for a disk of the guest is not in it.
         return folder
+    if folder not in there.files:
+        return facts_.Gap(
+            _('Whether %s is there already could not be seen.') % folder,
+            may_look(),
+        )
     if isinstance(here, facts_.Gap):
         return ''
-    source = nova_options.read(here.options).folder(facts.server.id)
     for one, other in ((source, folder), *((disk, disk) for disk in disks)):
         ends = here.files.get(one), there.files.get(other)
         if all(ends) and ends[0] != ends[1]:

@@ -151,13 +151,17 @@ class GuestDevices(base.HostCheck):
                 yield self.missing(host.name, host.shell)
                 return
             known = host.shell.files.get(disk.source)
+            hidden = storage.blind(facts.source, [disk.source])
             if known is None:
                 yield self.missing(
                     host.name,
                     facts_.Gap(
-                        _('%s was not looked for there.') % disk.source
+                        _('%s could not be looked for there.') % disk.source,
+                        storage.may_look(),
                     ),
                 )
+            elif not known and hidden:
+                yield self.missing(host.name, hidden)
             elif not known:
                 yield self.answer(
                     host.name,
@@ -193,7 +197,7 @@ class MigrationStorage(base.HostCheck):
     def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
         domain = facts.source.guest
         left = storage.left_over(facts, host)
-        if left:
+        if isinstance(left, str) and left:
             yield self.answer(
                 host.name,
                 base.FAILED,
@@ -217,9 +221,10 @@ class MigrationStorage(base.HostCheck):
                 host.name, base.FAILED, decision.problem, decision.remedy
             )
             return
-        if isinstance(host.shell, facts_.Gap) and host.shell.asked:
+        gap = base.gap_of(host.shell) or base.gap_of(left)
+        if gap and gap.asked:
             # Nobody saw whether a folder is left.
-            yield self.missing(host.name, host.shell)
+            yield self.missing(host.name, gap)
             return
         if not decision.block:
             yield self.answer(
@@ -244,7 +249,7 @@ class MigrationStorage(base.HostCheck):
         space = self._space(host, domain, decision.reason)
         if asked is facts_.Storage.BLOCK and space.result is base.FAILED:
             return space
-        unset = isinstance(host.shell, facts_.Gap) and not host.shell.asked
+        unset = decision.gap is host.shell and not decision.gap.asked
         if asked is not facts_.Storage.AUTO or not unset:
             return self.missing(host.name, decision.gap)
         if space.result is base.FAILED:

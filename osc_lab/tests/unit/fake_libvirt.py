@@ -27,7 +27,7 @@ GUEST = """<domain type='kvm'>
     <emulator>/usr/bin/qemu</emulator>
     <disk type='file' device='disk'>
       <driver name='qemu' type='qcow2' cache='none'/>
-      <source file='/i/disk'/>
+      <source file='{disk}'/>
       <backingStore type='file'><source file='/i/base'/></backingStore>
       <target dev='vda' bus='virtio'/>
     </disk>
@@ -68,6 +68,7 @@ class Guest:
     def __init__(self, uuid, name='instance-00000001'):
         self.uuid, self.name_ = uuid, name
         self.number = 1
+        self.disk = '/i/disk'
         self.state_ = [1, 1]
         self.texts = ['tainted: custom', 'other']
         self.jobs = [{'type': 0}]
@@ -103,7 +104,7 @@ class Guest:
         return self.texts
 
     def XMLDesc(self, flags):
-        return GUEST.format(name=self.name_, uuid=self.uuid)
+        return GUEST.format(name=self.name_, uuid=self.uuid, disk=self.disk)
 
     def blockInfo(self, target):
         return [1 << 30, 1 << 20, 1 << 21]

@@ -14,6 +14,7 @@
 
 import os
 import pathlib
+import shutil
 import threading
 import time
 
@@ -271,6 +272,13 @@ class ShellTest(MoveTest):
         for name in self.hosts:
             self.files[name] = folder / f'nova-{name}.conf'
             self.configure(name)
+        # What the guest has is at the source, and only there.
+        self.instances = folder / 'instances'
+        self.folder = self.instances / fake_cloud.SERVER
+        self.folder.mkdir(parents=True)
+        disk = self.folder / 'disk'
+        disk.touch()
+        self.guest.disk = str(disk)
         self.settings.update(
             {
                 'ssh': '{host}',
@@ -285,6 +293,7 @@ class ShellTest(MoveTest):
         # No name is looked up, and no packet leaves this machine.
         self.files[name].write_text(
             f'[DEFAULT]\nhost = {name}\n{default}\n'
+            f'instances_path = {self.files[name].parent}/instances\n'
             '[libvirt]\nlive_migration_inbound_addr = 127.0.0.1\n'
             f'{libvirt}\n'
         )
@@ -363,12 +372,16 @@ class TestShell(ShellTest):
 class TestAftermath(ShellTest):
     """What the shells of the hosts tell when it is over."""
 
-    def setUp(self):
-        super().setUp()
-        self.instances = self.ssh.parent / 'instances'
-        for name in self.files:
-            self.configure(name, f'instances_path = {self.instances}')
-        self.folder = self.instances / fake_cloud.SERVER
+    def arrives(self, call):
+        """Do something as soon as the server is at the destination."""
+        arrive = self.cloud._arrive
+
+        def arrived():
+            arrive()
+            if self.cloud.migrations[0]['status'] == 'completed':
+                call()
+
+        self.cloud._arrive = arrived
 
     def left_overs(self):
         # Nobody answers at the OVSDB, so the mirrors are not seen.
@@ -377,26 +390,24 @@ class TestAftermath(ShellTest):
         return found.get(('left-overs', 'host1'))
 
     def test_nothing_is_left(self):
+        self.arrives(lambda: shutil.rmtree(self.folder))
         self.assertEqual('ok', self.left_overs())
 
     def test_folder_that_stays(self):
-        self.folder.mkdir(parents=True)
         self.assertEqual('warning', self.left_overs())
+
+    def test_folder_that_the_shell_never_saw(self):
+        shutil.rmtree(self.folder)
+        self.assertEqual('unknown', self.left_overs())
 
     def test_shared_storage(self):
         """It is the same folder on both hosts."""
-        self.folder.mkdir(parents=True)
         (self.ssh.parent / 'other').symlink_to(self.instances)
         self.assertIsNone(self.left_overs())
 
     def test_host_that_does_not_answer_any_more(self):
-        arrive = self.cloud._arrive
-
-        def arrived():
-            arrive()
-            (self.ssh.parent / 'ssh.fails').write_text('host1')
-
-        self.cloud._arrive = arrived
+        fails = self.ssh.parent / 'ssh.fails'
+        self.arrives(lambda: fails.write_text('host1'))
         self.assertEqual('unknown', self.left_overs())
 
     def test_folder_that_nobody_has_read(self):

@@ -59,8 +59,10 @@ BUILD = facts.Build(
     frozenset({'migrate', 'nbd-server-start', 'blockdev-mirror'}),
 )
 
-#: The disk as the source sees it.
-HERE = {'/i/disk': 'fs:1'}
+FOLDER = '/var/lib/nova/instances/s1'
+
+#: The disk and the folder of the server as the source sees them.
+HERE = {'/i/disk': 'fs:1', FOLDER: 'fs:3'}
 
 
 def connection(name, **changes):
@@ -79,7 +81,8 @@ def connection(name, **changes):
     )
 
 
-def shell(**changes):
+def shell(files=None, **changes):
+    """Return what a shell says; the folder is always looked for."""
     return dataclasses.replace(
         facts.Shell(
             'a',
@@ -87,7 +90,7 @@ def shell(**changes):
             ('/etc/nova/nova.conf',),
             'cell',
             50 * GIB,
-            {'/i/disk': ''},
+            {FOLDER: '', **({'/i/disk': ''} if files is None else files)},
             qemu=BUILD,
             qemu_started=NOW - 1000,
         ),
@@ -190,7 +193,7 @@ def disk(**changes):
 def away(source, files=None, **changes):
     """Return facts with one disk, whose file the destination has not."""
     one = dataclasses.replace(DISK, source=source, **changes)
-    known = {source: 'fs:1'}
+    known = {source: 'fs:1', FOLDER: 'fs:3'}
     return pair(
         source={
             'libvirt': connection(

@@ -29,11 +29,29 @@ def unseen(found):
     return dataclasses.replace(found, destinations=(host,))
 
 
+def at_source(found, files):
+    """Return facts with what the shell of the source sees of files."""
+    shell = dataclasses.replace(found.source.shell, files=files)
+    return dataclasses.replace(
+        found, source=dataclasses.replace(found.source, shell=shell)
+    )
+
+
+def at_destination(found, files):
+    """Return facts with what the shell of the destination sees of files."""
+    (host,) = found.destinations
+    host = dataclasses.replace(
+        host, shell=dataclasses.replace(host.shell, files=files)
+    )
+    return dataclasses.replace(found, destinations=(host,))
+
+
 ALIAS = samples.flavor(pci_passthrough__alias='gpu:1')
 DIRECT = samples.port(vnic_type='direct')
 PHYSICAL = samples.port(vnic_type='direct-physical')
 TAGGED = 'flavor must be live_migratable in the pci alias of both hosts.'
-FOLDER = '/var/lib/nova/instances/s1'
+FOLDER = hosts.FOLDER
+LOOK = 'Use a user who may look into instances_path, with --ssh.'
 
 #: What is told where no shell is set.
 UNSET = (['skipped'], 'No shell channel is set.', {}, 'Use --ssh.')
@@ -173,7 +191,19 @@ CASES = (
         guest.GuestDevices,
         hosts.away('/iso', {'/else': ''}, device='cdrom', readonly=True),
         ['unknown'],
-        '/iso was not looked for there.',
+        '/iso could not be looked for there.',
+        {},
+        LOOK,
+    ),
+    (
+        guest.GuestDevices,
+        at_source(
+            hosts.away('/iso', device='cdrom', readonly=True), {'/iso': ''}
+        ),
+        ['unknown'],
+        'The shell of a does not see /iso of the guest.',
+        {},
+        LOOK,
     ),
     (
         guest.GuestDevices,
@@ -382,6 +412,26 @@ CASES = (
         )
         for backend in ('rbd', 'qcow2')
     ),
+    *(
+        (
+            guest.MigrationStorage,
+            facts,
+            ['unknown'],
+            words,
+            {},
+            LOOK,
+        )
+        for facts, words in (
+            (
+                at_destination(hosts.disk(volume_id='v1'), {}),
+                f'Whether {FOLDER} is there already could not be seen.',
+            ),
+            (
+                at_destination(hosts.pair(), {}),
+                'The files of the disks could not be looked at.',
+            ),
+        )
+    ),
     (
         guest.MigrationStorage,
         hosts.pair(there={'shell': hosts.shell(files={'/i/disk': 'fs:2'})}),
@@ -429,3 +479,17 @@ ALL = (
 class TestChecks(check_cases.HostCasesTest):
     CASES = CASES
     ALL = ALL
+
+    def test_source_that_does_not_see_its_guest(self):
+        """No case above: where nobody looks there it is no defect."""
+        shared = {'shell': hosts.shell(files=hosts.HERE)}
+        for found, path in (
+            (hosts.pair(), '/i/disk'),
+            (hosts.pair(there=shared), '/i/disk'),
+            (hosts.disk(volume_id='v1'), FOLDER),
+        ):
+            blind = at_source(found, {'/i/disk': '', FOLDER: ''})
+            (item,) = self.judge(guest.MigrationStorage(), blind)
+            self.assertEqual('unknown', item.result)
+            self.assertIn(f'does not see {path} of', item.message)
+            self.assertEqual(LOOK, item.remedy)
