@@ -105,6 +105,10 @@ class PortBindings:
 
 
 def _port(body: service.Json, network: service.Json) -> facts.Port:
+    # Of several segments Neutron tells in a list alone (neutron.plugins.ml2.
+    # managers, extend_network_with_provider_segments).
+    segments = [_segment(item) for item in network.get('segments') or ()]
+    network_type, physical_network = _segment(network)
     return facts.Port(
         id=str(body['id']),
         description=str(body.get('description') or ''),
@@ -112,9 +116,18 @@ def _port(body: service.Json, network: service.Json) -> facts.Port:
         vnic_type=str(body.get('binding:vnic_type', 'normal')),
         vif_type=str(body.get('binding:vif_type', '')),
         host=str(body.get('binding:host_id', '')),
-        network_type=str(network.get('provider:network_type') or ''),
-        physical_network=str(network.get('provider:physical_network') or ''),
+        network_type=network_type,
+        physical_network=physical_network,
+        segments=tuple(segments),
         **_resource_request(str(body['id']), body.get('resource_request')),
+    )
+
+
+def _segment(body: service.Json) -> tuple[str, str]:
+    """Return network type and physical network, empty when not shown."""
+    return (
+        str(body.get('provider:network_type') or ''),
+        str(body.get('provider:physical_network') or ''),
     )
 
 

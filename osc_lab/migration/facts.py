@@ -238,6 +238,8 @@ class Port:
     """A port of the server and what its networks need on a host.
 
     :param physical_network: of the segment; empty for tunnels
+    :param segments: (network type, physical network) of each, where the
+        network has several; both of its own are empty then
     :param network_type: vlan, flat, vxlan, geneve, ...; empty when the
         caller may not see it
     :param groups: what its QoS policy asks of Placement
@@ -252,6 +254,7 @@ class Port:
     host: str
     network_type: str
     physical_network: str
+    segments: tuple[tuple[str, str], ...] = ()
     groups: tuple[Granular, ...] = ()
     same_subtree: tuple[str, ...] = ()
 

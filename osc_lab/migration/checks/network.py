@@ -12,6 +12,8 @@
 
 """Ports on the destination, and port mirrors that would go blind."""
 
+import collections.abc
+
 from osc_lab.i18n import _
 from osc_lab.migration.checks import base
 from osc_lab.migration import facts as facts_
@@ -65,6 +67,10 @@ class PortBinding(base.HostCheck):
                 yield self.answer(
                     host.name, base.FAILED, message, port=port.id
                 )
+            gap = _doubt(port, _living(port, agents))
+            if gap:
+                failed = True
+                yield self.missing(host.name, gap)
         if isinstance(network.bindings, facts_.Gap):
             yield self.missing(host.name, network.bindings)
         elif not failed:
@@ -123,7 +129,7 @@ class PortBinding(base.HostCheck):
                 _('No %(agent)s is there for %(port)s.')
                 % {'agent': wanted[0], 'port': label}
             ]
-        living = [agent for agent in fitting if agent.alive and agent.admin_up]
+        living = _living(port, agents)
         if not living:
             return [
                 _('The %(agent)s is not alive there; %(port)s needs it.')
@@ -142,31 +148,81 @@ def _agents_of(
     return tuple(agent for agent in agents if agent.host in names)
 
 
+def _living(
+    port: facts_.Port, agents: tuple[facts_.Agent, ...]
+) -> list[facts_.Agent]:
+    """Return those of a host's agents that could bind a port now."""
+    return [
+        agent
+        for agent in agents
+        if agent.type in _AGENTS.get(port.vif_type, ())
+        and agent.alive
+        and agent.admin_up
+    ]
+
+
+def _doubt(port: facts_.Port, living: list[facts_.Agent]) -> facts_.Gap | None:
+    """Return why nobody knows whether its segment is there, if so.
+
+    Of several, that of the subnet of its fixed IP has to be, if the subnet
+    has one (neutron.plugins.ml2.drivers.mech_agent, bind_port).
+    """
+    reached = [item for item in port.segments if _reaches(*item, living)]
+    if not living or len(reached) in (0, len(port.segments)):
+        return None
+    return facts_.Gap(
+        _(
+            'Of the segments of the network of port %(port)s only %(nets)s '
+            'is there; that of its fixed IP counts.'
+        )
+        % {'nets': _segments(reached), 'port': port.id},
+        _(
+            'Compare segment_id of "openstack subnet show" with "openstack '
+            'network segment list --long".'
+        ),
+    )
+
+
+def _segments(items: collections.abc.Iterable[tuple[str, str]]) -> str:
+    return ', '.join(network or kind for kind, network in items)
+
+
 def _network_problems(
     port: facts_.Port, living: list[facts_.Agent], label: str
 ) -> list[str]:
-    if port.physical_network:
-        if not any(
-            port.physical_network in agent.bridge_mappings
-            or port.physical_network in agent.device_mappings
-            for agent in living
-        ):
-            return [
-                _(
-                    'The physical network %(net)s of %(port)s is not mapped '
-                    'there.'
-                )
-                % {'net': port.physical_network, 'port': label}
-            ]
-    elif port.network_type in _TUNNELS and not any(
-        agent.type in _OVN or port.network_type in agent.tunnel_types
-        for agent in living
-    ):
+    if port.segments:
+        if any(_reaches(*segment, living) for segment in port.segments):
+            return []
         return [
-            _('The agent there has no %(type)s tunnels, which %(port)s needs.')
-            % {'type': port.network_type, 'port': label}
+            _('No segment of the network of %(port)s is there: %(nets)s.')
+            % {'nets': _segments(port.segments), 'port': label}
         ]
-    return []
+    if _reaches(port.network_type, port.physical_network, living):
+        return []
+    if port.physical_network:
+        return [
+            _('The physical network %(net)s of %(port)s is not mapped there.')
+            % {'net': port.physical_network, 'port': label}
+        ]
+    return [
+        _('The agent there has no %(type)s tunnels, which %(port)s needs.')
+        % {'type': port.network_type, 'port': label}
+    ]
+
+
+def _reaches(
+    network_type: str, physical_network: str, living: list[facts_.Agent]
+) -> bool:
+    if physical_network:
+        return any(
+            physical_network in agent.bridge_mappings
+            or physical_network in agent.device_mappings
+            for agent in living
+        )
+    return network_type not in _TUNNELS or any(
+        agent.type in _OVN or network_type in agent.tunnel_types
+        for agent in living
+    )
 
 
 class Mirrors(base.ServerCheck):

@@ -65,6 +65,31 @@ class TestAgents(migrations.CommandTest):
                 self.check(ovn(1), ovn(2, mappings), status=3),
             )
 
+    def test_network_of_several_segments(self):
+        # As neutron.plugins.ml2.managers shows it.
+        network = {
+            'id': 'net-1',
+            'segments': [
+                {
+                    'provider:network_type': 'vlan',
+                    'provider:physical_network': name,
+                    'provider:segmentation_id': 7,
+                }
+                for name in ('rack1', 'rack2')
+            ],
+        }
+        for mappings, words, status in (
+            ('rack1:br-ex, rack2:br-x', 'can bind', 0),
+            ('rack2:br-ex', 'only rack2 is there', 4),
+            ('rack9:br-ex', 'is there: rack1, rack2.', 3),
+        ):
+            self.assertIn(
+                words,
+                self.check(
+                    *(ovn(1), ovn(2, mappings)), network=network, status=status
+                ),
+            )
+
     def test_agents_of_all_pages(self):
         """Neutron may give no more at once (pagination_max_limit)."""
         self.shell = self.useFixture(fake_cloud.Mocked(self.cloud))

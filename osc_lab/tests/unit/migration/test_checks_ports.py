@@ -46,6 +46,8 @@ def unbound():
 
 
 #: (check, facts, results that are not ok, words in message or remedy)
+NO_SEGMENT = 'No segment of the network of port port1 is there: rack2, gre.'
+
 CASES = (
     (
         network.PortBinding,
@@ -69,6 +71,46 @@ CASES = (
         {'port': 'port1'},
     ),
     (network.PortBinding, samples.port(physical_network='physnet1'), [], ''),
+    *(
+        (
+            network.PortBinding,
+            samples.port(network_type='', segments=segments),
+            results,
+            words,
+            {'port': 'port1'} if results == ['failed'] else {},
+            '"openstack network segment list'
+            if results == ['unknown']
+            else '',
+        )
+        for segments, results, words in (
+            ((('vlan', 'rack2'), ('gre', '')), ['failed'], NO_SEGMENT),
+            (
+                (('vlan', 'physnet1'), ('vlan', 'rack2'), ('vxlan', '')),
+                ['unknown'],
+                'network of port port1 only physnet1, vxlan is there;',
+            ),
+            ((('vlan', 'physnet1'), ('vxlan', '')), [], 'can bind its ports'),
+        )
+    ),
+    (
+        network.PortBinding,
+        samples.ports(
+            ({'segments': (('vlan', 'physnet1'), ('vlan', 'rack2'))},),
+            *(samples.agent('b', alive=False), samples.agent('a')),
+        ),
+        ['failed'],
+        'not alive',
+        {'port': 'port1'},
+    ),
+    (
+        network.PortBinding,
+        samples.port(
+            vif_type='unheard-of',
+            segments=(('vlan', 'physnet1'), ('local', '')),
+        ),
+        [],
+        'can bind its ports',
+    ),
     (
         network.PortBinding,
         samples.port(network_type='gre'),
