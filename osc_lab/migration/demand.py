@@ -13,6 +13,7 @@
 """What a server asks of Placement."""
 
 import collections.abc
+import dataclasses
 import re
 
 from osc_lab.i18n import _
@@ -46,6 +47,10 @@ _TRAITS = {
     ('hw:pci_numa_affinity_policy', 'hw_pci_numa_affinity_policy'): {
         'socket': 'COMPUTE_SOCKET_PCI_NUMA_AFFINITY'
     },
+}
+
+#: The same, of those that pin CPUs (_translate_pinning_policies).
+_PINNING = {
     ('hw:cpu_thread_policy', 'hw_cpu_thread_policy'): {
         'require': 'HW_CPU_HYPERTHREADING',
         'isolate': '!HW_CPU_HYPERTHREADING',
@@ -65,11 +70,32 @@ def of(
     ``trait:``, CPU policies and firmware; disabled hosts are forbidden.
     Ports with a QoS policy add a group each.  Of a flavor with groups of
     its own nothing is said.
+
+    Of dedicated CPUs the scheduler asks a second time without the policy,
+    for hosts that still have vcpu_pin_set (nova.scheduler.manager,
+    select_destinations).
     """
-    flavor, specs = server.flavor, server.flavor.extra_specs
     image = server.image_properties
     if isinstance(image, facts.Gap):
         image = {}
+    found = _asked(server, image, network, pinning=True)
+    if isinstance(found, facts.Gap):
+        return found
+    if cpu_policy(server.flavor.extra_specs, image) != 'dedicated':
+        return found
+    fallback = _asked(server, image, network, pinning=False)
+    assert isinstance(fallback, facts.Demand)
+    return dataclasses.replace(found, fallback=fallback)
+
+
+def _asked(
+    server: facts.Server,
+    image: Text,
+    network: facts.Network | facts.Gap,
+    pinning: bool,
+) -> facts.Demand | facts.Gap:
+    """Return what is asked for, with the policies of CPUs or without."""
+    flavor, specs = server.flavor, server.flavor.extra_specs
     amounts: dict[str, int] = {}
     traits = {'!COMPUTE_STATUS_DISABLED'}
     for key, value in specs.items():
@@ -81,7 +107,7 @@ def of(
         elif found and found[1] == 'trait':
             if value in ('required', 'forbidden'):
                 traits.add(('!' if value == 'forbidden' else '') + found[3])
-    cpus = _cpus(flavor, image)
+    cpus = _cpus(flavor, image) if pinning else {}
     if isinstance(cpus, facts.Gap):
         return cpus
     amounts.update(cpus)
@@ -91,7 +117,7 @@ def of(
     root = flavor.disk_gib if server.image_id else 0
     swap = (flavor.swap_mib + 1023) // 1024
     amounts.setdefault('DISK_GB', root + flavor.ephemeral_gib + swap)
-    traits |= _traits(specs, image)
+    traits |= _traits(specs, image, pinning)
     ports = () if isinstance(network, facts.Gap) else network.ports
     return facts.Demand(
         {name: amount for name, amount in amounts.items() if amount},
@@ -163,14 +189,15 @@ def _masked(mask: str, cpus: int) -> set[int]:
     return found - without
 
 
-def _traits(specs: Text, image: Text) -> set[str]:
+def _traits(specs: Text, image: Text, pinning: bool) -> set[str]:
     """Return what else is required, or forbidden with a ``!``."""
     found = {
         key.partition(':')[2]
         for key, value in image.items()
         if key.startswith('trait:') and value == 'required'
     }
-    for (key, name), values in _TRAITS.items():
+    known = _TRAITS | _PINNING if pinning else _TRAITS
+    for (key, name), values in known.items():
         trait = values.get(specs.get(key) or image.get(name, ''))
         if trait:
             found.add(trait)

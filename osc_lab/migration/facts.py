@@ -202,6 +202,7 @@ class Demand:
 
     :param groups: each from one provider, beside the rest
     :param same_subtree: ids of groups that belong together
+    :param fallback: what it asks for besides, of hosts that tell no PCPU
     """
 
     resources: collections.abc.Mapping[str, int]
@@ -209,6 +210,7 @@ class Demand:
     forbidden: frozenset[str] = frozenset()
     groups: tuple['Granular', ...] = ()
     same_subtree: tuple[tuple[str, ...], ...] = ()
+    fallback: 'Demand | None' = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -655,6 +657,8 @@ class Facts:
 
     :param destinations: hosts to judge, the named one alone with --host
     :param candidates: ids of hypervisors that Placement would allow
+    :param fallback: of those that it would allow for what the scheduler
+        asks besides
     """
 
     server: Server
@@ -674,6 +678,7 @@ class Facts:
     measured: Measured | Gap = Gap(
         'Dirty pages were not measured.', 'Use --forecast.', asked=False
     )
+    fallback: frozenset[str] | Gap = frozenset()
     microversion: tuple[int, int] = (2, 1)
     now: float = 0.0
 

@@ -118,13 +118,7 @@ def from_apis(
         hosts.hypervisor(request.host), facts.Gap
     ):
         root = typing.cast(facts.Hypervisor, hosts.hypervisor(request.host)).id
-    candidates = (
-        wanted
-        if isinstance(wanted, facts.Gap)
-        else attempt(
-            functools.partial(services.placement.candidates, wanted, root)
-        )
-    )
+    candidates, fallback = _candidates(services.placement, wanted, root)
     destinations = [hosts.host(name) for name in names]
     if root and not isinstance(candidates, facts.Gap):
         if root not in candidates:
@@ -141,6 +135,7 @@ def from_apis(
         destinations=tuple(destinations),
         demand=wanted,
         candidates=candidates,
+        fallback=fallback,
         aggregates=found['aggregates'],
         groups=found['groups'],
         network=found['network'],
@@ -148,6 +143,24 @@ def from_apis(
         microversion=services.compute.maximum,
         now=time.time(),
     )
+
+
+def _candidates(
+    placement: Placement, wanted: facts.Demand | facts.Gap, root: str | None
+) -> tuple[frozenset[str] | facts.Gap, frozenset[str] | facts.Gap]:
+    """Return what Placement allows for a demand, and for its fallback.
+
+    :param root: id of the only hypervisor to ask for
+    """
+    if isinstance(wanted, facts.Gap):
+        return wanted, frozenset()
+    found, fallback = (
+        attempt(functools.partial(placement.candidates, item, root))
+        if item
+        else frozenset[str]()
+        for item in (wanted, wanted.fallback)
+    )
+    return found, fallback
 
 
 def at_once(

@@ -47,6 +47,22 @@ class DestinationCapacity(base.HostCheck):
                 _('Placement has room for %s.') % _amounts(asked),
                 asked=asked,
             )
+        elif isinstance(facts.fallback, facts_.Gap):
+            yield self.missing(host.name, facts.fallback)
+        elif host.hypervisor.id in facts.fallback and not _pins(host):
+            yield self.answer(
+                host.name,
+                base.WARNING,
+                _(
+                    'Placement has no PCPU for it, only VCPU; that does for '
+                    'a host which still has vcpu_pin_set.'
+                ),
+                _(
+                    'Set cpu_dedicated_set in nova.conf there; where it is '
+                    'set, the compute node refuses.'
+                ),
+                asked=asked,
+            )
         elif _only_disabled(facts.demand, host):
             yield self.answer(
                 host.name,
@@ -138,6 +154,15 @@ class DestinationCapacity(base.HostCheck):
                     'of the flavor shows more.'
                 ),
             )
+
+
+def _pins(host: facts_.Host) -> bool:
+    """Return whether a host is known to have CPUs for pinning alone.
+
+    It refuses a guest that got VCPU (nova.virt.hardware).
+    """
+    known = host.provider
+    return isinstance(known, facts_.Provider) and 'PCPU' in known.inventories
 
 
 def _only_disabled(demand: facts_.Demand, host: facts_.Host) -> bool:

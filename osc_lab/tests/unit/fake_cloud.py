@@ -346,6 +346,10 @@ class Cloud:
             ids = [h['id'] for h in self.hypervisors]
             if 'in_tree' in query:
                 ids = [query['in_tree']]
+            if 'PCPU:' in query['resources'] and (
+                'PCPU' not in self.inventories
+            ):
+                ids = []
             return 200, {
                 'allocation_requests': [],
                 'provider_summaries': {

@@ -117,6 +117,32 @@ class TestPreflight(migrations.CommandTest):
         self.assertIn('resources_port-1', query)
         self.assertNotIn('group_policy', query)
 
+    def test_pinned_server_and_hosts_without_dedicated_cpus(self):
+        """As the scheduler asks, whose second question finds them."""
+        specs = self.cloud.server['flavor']['extra_specs']
+        specs['hw:cpu_policy'] = 'dedicated'
+        found = self.findings(
+            *('vm1', '--host', 'host2', '--preflight'),
+            *('--check', 'destination-capacity'),
+        )
+        self.assertEqual(['warning'], [item['result'] for item in found])
+        asked = [
+            {
+                part.partition(':')[0]
+                for part in item[3]['resources'].split(',')
+            }
+            & {'PCPU', 'VCPU'}
+            for item in self.cloud.log
+            if 'candidates' in item[2]
+        ]
+        self.assertEqual([{'PCPU'}, {'VCPU'}], asked)
+        self.cloud.inventories['PCPU'] = self.cloud._inventory(8, 1.0)
+        (item,) = self.findings(
+            *('vm1', '--host', 'host2', '--preflight'),
+            *('--check', 'destination-capacity'),
+        )
+        self.assertEqual('ok', item['result'])
+
     def test_groups_of_the_flavor_are_not_asked_of_placement(self):
         specs = self.cloud.server['flavor']['extra_specs']
         specs['resources1:VGPU'] = '1'

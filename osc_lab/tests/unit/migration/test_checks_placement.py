@@ -13,6 +13,8 @@
 
 """The check of what a destination has left, case by case."""
 
+import dataclasses
+
 from osc_lab.migration.checks import placement
 from osc_lab.migration import facts
 from osc_lab.preflight import finding
@@ -42,6 +44,16 @@ def disabled(**changes):
                 'b', service=samples.service(enabled=False), **changes
             ),
         ),
+    )
+
+
+def pinned(**changes):
+    """Return facts of a host that has VCPU and no PCPU for a server."""
+    return samples.clean(
+        candidates=frozenset(),
+        fallback=frozenset({'rp-b'}),
+        demand=facts.Demand({'PCPU': 1}, fallback=facts.Demand({'VCPU': 1})),
+        destinations=(samples.host('b', **changes),),
     )
 
 
@@ -97,6 +109,45 @@ CASES = (
     ),
     (
         placement.DestinationCapacity,
+        pinned(),
+        ['warning'],
+        'no PCPU for it, only VCPU; that does for a host which still has',
+        {'asked': {'PCPU': 1}},
+        'Set cpu_dedicated_set in nova.conf there;',
+    ),
+    (
+        placement.DestinationCapacity,
+        pinned(provider=provider({'VCPU': 16})),
+        ['warning'],
+        'vcpu_pin_set',
+        {'asked': {'PCPU': 1}},
+        'Set cpu_dedicated_set in nova.conf there;',
+    ),
+    (
+        placement.DestinationCapacity,
+        dataclasses.replace(
+            pinned(provider=facts.Provider({}, frozenset())),
+            fallback=frozenset({'rp-c'}),
+        ),
+        ['failed'],
+        'no PCPU at all',
+        {'resource_class': 'PCPU', 'asked': 1},
+    ),
+    (
+        placement.DestinationCapacity,
+        dataclasses.replace(pinned(), fallback=GAP),
+        ['unknown'],
+        'does not answer',
+    ),
+    (
+        placement.DestinationCapacity,
+        dataclasses.replace(pinned(), candidates=frozenset({'rp-b'})),
+        [],
+        'room for 1 PCPU',
+        {'asked': {'PCPU': 1}},
+    ),
+    (
+        placement.DestinationCapacity,
         samples.clean(),
         [],
         'room for 256 MEMORY_MB, 1 VCPU.',
@@ -122,6 +173,21 @@ class TestChecks(check_cases.CasesTest):
 
 
 class TestCapacity(check_cases.Judge):
+    def test_host_whose_dedicated_cpus_are_taken(self):
+        """It has others, and does not give them to a pinned server."""
+        books = facts.Provider(
+            {
+                'VCPU': samples.inventory(16),
+                'PCPU': dataclasses.replace(samples.inventory(4), used=4),
+            },
+            frozenset(),
+        )
+        (item,) = self.judge(
+            placement.DestinationCapacity(), pinned(provider=books)
+        )
+        self.assertEqual('failed', item.result)
+        self.assertIn('1 PCPU too little', item.message)
+
     def lacks(self, inventories, demand=None, traits=(), **service):
         found = samples.clean(
             candidates=frozenset(),

@@ -259,9 +259,52 @@ class TestDemand(testtools.TestCase):
                 {'PCPU': 2, 'CUSTOM_X': 3, 'DISK_GB': 10},
                 frozenset({'HW_A'}),
                 frozenset({'HW_B', 'COMPUTE_STATUS_DISABLED'}),
+                fallback=facts.Demand(
+                    {'VCPU': 2, 'CUSTOM_X': 3, 'DISK_GB': 10},
+                    frozenset({'HW_A'}),
+                    frozenset({'HW_B', 'COMPUTE_STATUS_DISABLED'}),
+                ),
             ),
             found,
         )
+
+    def test_hosts_that_tell_no_dedicated_cpus(self):
+        """The scheduler asks for VCPU besides, and for no policy."""
+        policies = {
+            'hw:cpu_policy': 'dedicated',
+            'hw:cpu_thread_policy': 'require',
+            'hw:emulator_threads_policy': 'isolate',
+        }
+        masked = {'hw:cpu_policy': 'mixed', 'hw:cpu_dedicated_mask': '^0'}
+        for amounts, traits, specs in (
+            ({'VCPU': 2}, set(), policies),
+            (
+                {'VCPU': 2},
+                {'HW_CPU_HYPERTHREADING'},
+                {**policies, 'trait:HW_CPU_HYPERTHREADING': 'required'},
+            ),
+            ({'PCPU': 2}, set(), {**policies, 'resources:PCPU': '2'}),
+            (None, None, masked),
+            (None, None, {'hw:cpu_policy': 'shared'}),
+            (None, None, {'resources:PCPU': '2'}),
+        ):
+            flavor = self.flavor(specs=specs, ram_mib=0, disk_gib=0)
+            found = self.of(flavor=flavor).fallback
+            self.assertEqual(
+                (amounts, traits),
+                (found and found.resources, found and found.required),
+                specs,
+            )
+        flavor = self.flavor(ram_mib=0, disk_gib=0)
+        found = self.of(
+            flavor=flavor,
+            image_properties={
+                'hw_cpu_policy': 'dedicated',
+                'hw_cpu_thread_policy': 'isolate',
+            },
+        )
+        self.assertEqual({'VCPU': 2}, found.fallback.resources)
+        self.assertEqual({'COMPUTE_STATUS_DISABLED'}, found.fallback.forbidden)
 
     def test_traits_of_the_image(self):
         properties = {
