@@ -28,9 +28,16 @@ from osc_lab.i18n import _
 from osc_lab.preflight import finding
 
 _PROMISE = re.compile(r'luks|crypt|cipher|confidential', re.IGNORECASE)
+_WORD = '(?:luks|(?:en)?crypt|cipher)'
+
+#: What takes the promise back, once underscores are blanks: a word before,
+#: at most two words away, or one behind that is no part of another word.
 _DENIAL = re.compile(
-    r"\b(un|non|not|no|without|isn'?t)[- ]?(\w+[- ]){0,2}?"
-    r'(luks|(en)?crypt|cipher)',
+    rf"\b(?:un-?|(?:non|not|no|without|isn'?t)(?:[- ](?:\w+[- ]){{0,2}}?)?)"
+    rf'{_WORD}'
+    rf'|{_WORD}\w*[-\s:=(]+(?:is )?(?:none|off|disabled|false)\b(?!-)'
+    # "LUKS, no trim" is none.
+    rf'|{_WORD}\w*\s*[:=]\s*no\b(?!\s*[-\w])',
     re.IGNORECASE,
 )
 
@@ -41,7 +48,8 @@ def _of_type(item: model.VolumeType) -> str:
 
 def promises(text: str | None) -> bool:
     """Return whether a text says that something is encrypted."""
-    return bool(text and _PROMISE.search(text) and not _DENIAL.search(text))
+    words = (text or '').replace('_', ' ')
+    return bool(_PROMISE.search(words) and not _DENIAL.search(words))
 
 
 def judge_type(

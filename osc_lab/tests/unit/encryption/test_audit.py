@@ -62,6 +62,22 @@ class TestWords(testtools.TestCase):
             'confidential',
             'Encrypted',
             'with a cipher',
+            'luks_gold',
+            # Words that only begin like a denial.
+            'unity-luks',
+            'unity-encrypted',
+            'nova-luks',
+            'north-encrypted',
+            'Unlimited LUKS',
+            'unified-storage-encrypted',
+            'node-local encrypted',
+            'un disque LUKS',
+            # What is denied is something else.
+            'LUKS, no trim',
+            'LUKS: no trim',
+            'luks-no-trim',
+            'luks-off-site',
+            'encrypted nonetheless',
         ):
             self.assertTrue(audit.promises(text), text)
         for text in (
@@ -75,6 +91,24 @@ class TestWords(testtools.TestCase):
             'non-encrypted',
             "isn't at all encrypted",
             'NOT LUKS',
+            'NoEncryption',
+            'un-encrypted',
+            'nonencrypted',
+            'isnt encrypted',
+            'ssd_unencrypted',
+            'ssd_no_encryption',
+            'non_encrypted',
+            'not_encrypted',
+            'not_at_all_encrypted',
+            'Encryption: none',
+            'encrypted: no',
+            'encrypted=no, fast',
+            'encryption = off',
+            'LUKS is off',
+            'luks_disabled',
+            'cipher (none)',
+            'crypt-false',
+            'NVMe, encryption disabled',
         ):
             self.assertFalse(audit.promises(text), text)
 
