@@ -135,7 +135,8 @@ class KeyCheck(command.Lister):
         if hosts:
             both = {'nova', 'cinder'}
             return {
-                host: found.get(host, set()) | unknown.keys() or both
+                # The API names no service of a host that it does not know.
+                host: found[host] | unknown.keys() if host in found else both
                 for host in hosts
             }, {}
         if not found:

@@ -251,8 +251,10 @@ class TestHosts(testtools.TestCase):
         self.cloud = self.useFixture(
             cinder.Cloud(services=('block-storage', 'compute'))
         )
+        nowhere = ['/none/x/nova/cinder']
         self.cloud.settings(
-            local_hosts=['a'], config_files={'a': ['/none/x/nova/cinder']}
+            local_hosts=['a'],
+            config_files={'a': nowhere, 'local': nowhere},
         )
         self.answer(cinder.CINDER, json={'services': [{'host': 'a@lvm'}]})
         self.answer(
@@ -293,6 +295,17 @@ class TestHosts(testtools.TestCase):
     def test_host_is_looked_at_for_what_nobody_knows(self):
         self.answer(cinder.CINDER, status_code=503)
         self.assertEqual(['a cinder', 'a nova'], self.subjects('--host', 'a'))
+
+    def test_host_that_nobody_names_is_looked_at_for_both(self):
+        both = ['local cinder', 'local nova']
+        self.assertEqual(both, self.subjects('--host', 'local'))
+        for url in (cinder.CINDER, cinder.NOVA):
+            self.answer(url, status_code=403)
+            self.assertEqual(both, self.subjects('--host', 'local'))
+
+    def test_host_is_looked_at_for_what_it_has(self):
+        self.answer(cinder.CINDER, json={'services': []})
+        self.assertEqual(['a nova'], self.subjects('--host', 'a'))
 
     def test_none(self):
         for url in (cinder.CINDER, cinder.NOVA):
