@@ -41,6 +41,9 @@ SIZES = (128, 192, 256, 512)
 
 _CONF = re.compile(r'(nova|cinder)\.keymgr\.conf_key_mgr\.ConfKeyManager')
 
+#: What castellan's driver "vault" stands for.
+_VAULT = 'castellan.key_manager.vault_key_manager.VaultKeyManager'
+
 
 @dataclasses.dataclass(frozen=True)
 class File:
@@ -94,7 +97,7 @@ class Service:
 
     @property
     def backend(self) -> str:
-        """Return 'barbican', 'fixed-key', or the name that is set."""
+        """Return 'barbican', 'vault', 'fixed-key', or what is set."""
         found = self.option(_BACKEND)
         if found is None or not found[0]:
             # castellan's own default.
@@ -102,6 +105,8 @@ class Service:
         name = found[0]
         if _CONF.fullmatch(name):
             return 'fixed-key'
+        if name == _VAULT:
+            return 'vault'
         return 'barbican' if 'barbican' in name.lower() else name
 
     @property
@@ -323,63 +328,47 @@ def _restarted(service: Service) -> finding.Finding:
 def _same(
     services: collections.abc.Sequence[Service], salt: bytes
 ) -> collections.abc.Iterator[finding.Finding]:
-    """Yield one finding a service: the key of most services is right."""
-    prints = {
-        service.subject: hashlib.sha256(
+    """Yield one finding a service: the key of most services is right.
+
+    Volumes need one key manager everywhere, with a fixed_key or without.
+    """
+    read = [service for service in services if not service.problem]
+    prints = [
+        hashlib.sha256(
             salt + service.key[0].lower().encode('utf-8', 'surrogatepass')
         ).hexdigest()[:12]
         if service.key is not None
         else 'none'
-        for service in services
-        if not service.problem
-    }
-    if not prints or set(prints.values()) == {'none'}:
+        for service in read
+    ]
+    backends = {service.backend for service in read}
+    keys = collections.Counter(value for value in prints if value != 'none')
+    if not keys and len(backends) < 2:
         return
-    common, _count = collections.Counter(
-        value for value in prints.values() if value != 'none'
-    ).most_common(1)[0]
-    backends = {service.backend for service in services if not service.problem}
-    for service in services:
-        mine = prints.get(service.subject)
-        if mine is None:
-            continue
+    for service, mine in zip(read, prints, strict=True):
+        remedy = _('Give all nova and cinder services the same key.')
+        result = finding.Result.FAILED
         if len(backends) > 1:
-            result, message = (
-                finding.Result.FAILED,
-                _('Its backend is %(mine)s, but there are also: %(others)s')
-                % {
-                    'mine': service.backend,
-                    'others': ', '.join(sorted(backends - {service.backend})),
-                },
-            )
-        elif mine == common:
-            result, message = (
-                finding.Result.OK,
-                (
-                    _('Same key as most')
-                    if len(set(prints.values())) > 1
-                    else _('Same key wherever it was read')
-                ),
-            )
+            message = _(
+                'Its backend is %(mine)s, but there are also: %(others)s'
+            ) % {
+                'mine': service.backend,
+                'others': ', '.join(sorted(backends - {service.backend})),
+            }
+            remedy = _('Give all nova and cinder services the same backend.')
         elif mine == 'none':
-            result, message = (
-                finding.Result.FAILED,
-                _('It has no fixed_key, others have'),
-            )
+            message = _('It has no fixed_key, others have')
+        elif mine != keys.most_common(1)[0][0]:
+            message = _('Its key is not the one that most have')
         else:
-            result, message = (
-                finding.Result.FAILED,
-                _('Its key is not the one that most have'),
+            result, remedy = finding.Result.OK, ''
+            message = (
+                _('Same key as most')
+                if len(set(prints)) > 1
+                else _('Same key wherever it was read')
             )
         yield _finding(
-            'key-same',
-            service,
-            result,
-            message,
-            ''
-            if result is finding.Result.OK
-            else _('Give all nova and cinder services the same key.'),
-            fingerprint=mine,
+            'key-same', service, result, message, remedy, fingerprint=mine
         )
 
 

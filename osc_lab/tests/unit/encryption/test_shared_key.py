@@ -36,6 +36,7 @@ class TestSharedKey(testtools.TestCase):
         """Return (result, message) of findings that are whole."""
         found = {}
         self.evidence = {}
+        self.remedy = {}
         for item in shared_key.judge(services, **more):
             at = item.check, item.subject
             self.assertNotIn(at, found)
@@ -44,6 +45,7 @@ class TestSharedKey(testtools.TestCase):
             )
             found[at] = item.result.value, item.message
             self.evidence[at] = dict(item.evidence)
+            self.remedy[at] = item.remedy
         return found
 
     def test_backend_without_its_key(self):
@@ -161,6 +163,7 @@ class TestSharedKey(testtools.TestCase):
         )
         rows = [key for key in found if key[0] == 'key-same']
         prints = [self.evidence[row]['fingerprint'] for row in rows]
+        self.remedy_of_rows = [self.remedy[row] for row in rows]
         return [found[row] for row in rows], prints
 
     def test_same(self):
@@ -179,6 +182,9 @@ class TestSharedKey(testtools.TestCase):
         ):
             found, prints = self.same(*keys)
             self.assertEqual(expected, found)
+            for row, remedy in zip(found, self.remedy_of_rows, strict=True):
+                if row[0] == 'failed':
+                    self.assertIn('the same key.', remedy)
             self.assertEqual(
                 len({key.lower() for key in keys if found}), len(set(prints))
             )
@@ -201,6 +207,10 @@ class TestSharedKey(testtools.TestCase):
             self.assertEqual(
                 ('failed', message), found['key-same', f'{host} nova']
             )
+            self.assertEqual(
+                'Give all nova and cinder services the same backend.',
+                self.remedy['key-same', f'{host} nova'],
+            )
         found = self.judge(
             self.service('a', {self.BACKEND: self.CONF, **key}),
             self.service('b', {self.BACKEND: 'vault'}),
@@ -210,6 +220,38 @@ class TestSharedKey(testtools.TestCase):
             'Its backend is fixed-key, but there are also: barbican, vault',
             found['key-same', 'a nova'][1],
         )
+
+    def test_other_backends_without_a_fixed_key(self):
+        """Cinder makes the keys that Nova asks for."""
+        vault = 'castellan.key_manager.vault_key_manager.VaultKeyManager'
+        for mine, other, name in (
+            ('barbican', 'vault', 'vault'),
+            ('', vault, 'vault'),
+            ('barbican', vault + '2', vault + '2'),
+        ):
+            found = self.judge(
+                self.service('a', {self.BACKEND: mine}),
+                self.service('b', {self.BACKEND: other}),
+                shared_key.Service('c', 'nova', problem='no shell'),
+            )
+            for host, own, others in (
+                ('a', 'barbican', name),
+                ('b', name, 'barbican'),
+            ):
+                message = f'Its backend is {own}, but there are also: {others}'
+                at = 'key-same', f'{host} nova'
+                self.assertEqual(('failed', message), found[at])
+                self.assertEqual({'fingerprint': 'none'}, self.evidence[at])
+            self.assertNotIn(('key-same', 'c nova'), found)
+        for mine, other in (
+            ('vault', vault),
+            ('', 'castellan.key_manager.barbican_key_manager.X'),
+        ):
+            found = self.judge(
+                self.service('a', {self.BACKEND: mine}),
+                self.service('b', {self.BACKEND: other}),
+            )
+            self.assertNotIn(('key-same', 'a nova'), found)
 
     def test_backend(self):
         """By the options of the files, the first file first."""
