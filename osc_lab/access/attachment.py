@@ -141,7 +141,9 @@ class Attachments:
                     ),
                     (
                         _('the volume'),
-                        f'openstack volume delete {volume.id}',
+                        # An attach that hangs leaves a status with which
+                        # Cinder deletes nothing else.
+                        f'openstack volume delete --force {volume.id}',
                     ),
                 ],
             ) from error

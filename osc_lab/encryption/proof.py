@@ -55,6 +55,16 @@ _LATE = (0.5, 1.0, 2.0, 2.0)
 #: became of a request.
 _CHANCES = 3
 
+#: States that end by themselves, before a volume can be deleted.
+_PASSING = ('creating', 'deleting', 'reserved', 'attaching', 'detaching')
+
+#: States in which Cinder deletes without force (volume.api.API.delete), or
+#: will once the volume is detached.
+_PLAIN = (
+    *('available', 'in-use', 'detaching'),
+    *('error', 'error_restoring', 'error_extending', 'error_managing'),
+)
+
 BARBICAN = 'barbican'
 FIXED_KEY = 'fixed-key'
 UNKNOWN = 'unknown'
@@ -100,6 +110,23 @@ def fixed_key_warning() -> str:
         'The key is the fixed_key of nova.conf and cinder.conf: the same '
         'one opens every volume. Use Barbican where tenants must be apart.'
     )
+
+
+class _Stays(exceptions.OperationFailed):
+    """A volume cannot be deleted.
+
+    :param volume: as it was last seen
+    """
+
+    def __init__(self, message: str, volume: model.Volume) -> None:
+        super().__init__(message)
+        self.volume = volume
+
+
+def removal(reference: str, status: str) -> str:
+    """Return the command that deletes a volume which no server has."""
+    force = '' if status in _PLAIN else '--force '
+    return f'openstack volume delete {force}{reference}'
 
 
 @contextlib.contextmanager
@@ -195,30 +222,28 @@ def _remove(
         for item in _named(store, name, pauses):
             _delete(store, item)
     except exceptions.LabError as error:
+        status = error.volume.status if isinstance(error, _Stays) else 'error'
         raise exceptions.UndoFailed(
             _('A volume that was made for a proof cannot be removed: %s')
             % error.message,
-            [(_('volume %s') % name, f'openstack volume delete {name}')],
+            [(_('volume %s') % name, removal(name, status))],
         ) from error
 
 
 def _delete(store: store_.VolumeStore, item: model.Volume) -> None:
     """Delete a volume and wait until it is gone.
 
-    :raises ServiceError: when that is refused
-    :raises OperationFailed: when it stays
+    :raises _Stays: when that is refused, or it stays
+    :raises ServiceError: when nobody knows whether it is gone
     """
     limit = time.monotonic() + PATIENCE
     asked = False
     chances = _CHANCES
+    now = item
     while True:
         try:
             now = store.volume(item.id)
-            if not asked and now.status not in (
-                'creating',
-                'deleting',
-                'detaching',
-            ):
+            if not asked and now.status not in _PASSING:
                 store.delete_volume(item.id)
                 asked = True
             elif now.status == 'error_deleting':
@@ -232,11 +257,9 @@ def _delete(store: store_.VolumeStore, item: model.Volume) -> None:
             else:
                 chances -= 1
                 if not error.unclear or not chances:
-                    raise
+                    raise _Stays(error.message, now) from error
         if time.monotonic() > limit:
-            raise exceptions.OperationFailed(
-                _('volume %s does not go away') % item.id
-            )
+            raise _Stays(_('volume %s does not go away') % item.id, now)
         time.sleep(_POLL)
 
 
@@ -257,8 +280,8 @@ def left_over(store: store_.VolumeStore, type_id: str) -> list[model.Volume]:
 def left_warning(item: model.Volume) -> str:
     return _(
         'Volume %(id)s was made to prove the type, and is still there. Unless '
-        'another run is at work: openstack volume delete %(id)s'
-    ) % {'id': item.id}
+        'another run is at work: %(command)s'
+    ) % {'id': item.id, 'command': removal(item.id, item.status)}
 
 
 def at_work(store: store_.VolumeStore, type_id: str) -> bool:
@@ -283,11 +306,12 @@ def remove_scratch(store: store_.VolumeStore, type_id: str) -> bool:
         try:
             _delete(store, item)
         except exceptions.LabError as error:
+            seen = error.volume if isinstance(error, _Stays) else item
             commands = [
                 f'openstack server remove volume {server} {item.id}'
-                for server in item.servers
+                for server in seen.servers
             ]
-            commands.append(f'openstack volume delete {item.id}')
+            commands.append(removal(item.id, seen.status))
             raise exceptions.Conflict(
                 _('Volume %(id)s that another run left cannot be removed: ')
                 % {'id': item.id}

@@ -166,22 +166,30 @@ def preview(
     steps = []
     for item in found.unfinished:
         steps += [
-            _removal('volume', volume.id)
+            _removal(
+                'volume', volume.id, proof.removal(volume.id, volume.status)
+            )
             for volume in proof.left_over(store, item.id)
         ]
-        steps.append(_removal('volume type', item.id))
+        steps.append(
+            _removal(
+                'volume type',
+                item.id,
+                f'openstack volume type delete {shlex.quote(item.id)}',
+            )
+        )
     if check(found, wish) is None:
         made = maker.Maker(store, wish, actor.mark(), prove)
         steps.extend(made.steps().steps)
     return plan.Plan(tuple(steps))
 
 
-def _removal(kind: str, found: str) -> plan.Step:
+def _removal(kind: str, found: str, command: str) -> plan.Step:
     return plan.Step(
         _('remove the %(kind)s %(id)s that an unfinished run left')
         % {'kind': kind, 'id': found},
         lambda: None,
-        f'openstack {kind} delete {shlex.quote(found)}',
+        command,
     )
 
 

@@ -82,8 +82,9 @@ class FaultsTest(volumes.VolumesTest):
         if left:
             self.assertEqual(5, run.status, what)
             for item in left:
-                self.assertIn(
-                    f'openstack volume delete {item["name"]}', run.stderr
+                self.assertRegex(
+                    run.stderr,
+                    f'openstack volume delete (--force )?{item["name"]}',
                 )
         last = self.web.writes and self.web.writes[-1][0] == 'PUT'
         if run.status == 0:
@@ -195,8 +196,9 @@ class TestProofFaults(FaultsTest):
         self.assertIn('openstack volume type delete', run.stderr, what)
         left = self.scratch()
         for item in left:
-            self.assertIn(
-                f'openstack volume delete {item["name"]}', run.stderr
+            self.assertRegex(
+                run.stderr,
+                f'openstack volume delete (--force )?{item["name"]}',
             )
         run = self.inside(*self.argv, **self.environ)
         self.assertEqual(0, run.status, f'{what}: {run}')

@@ -34,6 +34,13 @@ TENANT = 'os-vol-tenant-attr:tenant_id'
 URLS = {'key-manager': BARBICAN, 'compute': NOVA}
 
 
+#: Cinder deletes nothing else without force (volume.api.API.delete).
+DELETABLE = (
+    *('available', 'error', 'error_restoring'),
+    *('error_extending', 'error_managing'),
+)
+
+
 def pool_name(protocol):
     return f'host@{protocol}#{protocol}'
 
@@ -384,9 +391,7 @@ class Cloud(fixtures.Fixture):
                 'encryption_key_id': self.key_id,
             }
         if method == 'DELETE':
-            if volume['status'] != 'available' and (
-                not volume['status'].startswith('error')
-            ):
+            if volume['status'] not in DELETABLE:
                 return 400, {'badRequest': {'message': 'status is not right'}}
             del self.volumes[volume_id]
             return 202, {}

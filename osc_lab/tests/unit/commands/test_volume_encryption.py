@@ -274,6 +274,15 @@ class TestProof(presets.PresetTest):
         self.luks('--no-verify')
         self.assertNotIn(left['id'], self.cloud.types)
 
+    def test_scratch_volume_that_cinder_does_not_delete(self):
+        """The command that is named is not the one that was refused."""
+        left = self.cloud.add('LUKS', str(mark.new(_host(), 2**22 + 1)), False)
+        volume = self.scratch(left['id'], status='error_deleting')
+        run = cinder.Run(*presets.LUKS)
+        self.assertEqual(3, run.status, str(run))
+        self.assertIn(f'openstack volume delete --force {volume}', run.stderr)
+        self.cloud.volumes.clear()
+
     def test_scratch_volume_of_a_finished_type_is_named(self):
         self.luks('--no-verify')
         (type_id,) = self.cloud.types

@@ -102,7 +102,7 @@ class TestAttach(testtools.TestCase):
         self.assertIn(
             f'openstack server remove volume s1 {volume}', run.stderr
         )
-        self.assertIn(f'openstack volume delete {volume}', run.stderr)
+        self.assertIn(f'openstack volume delete --force {volume}', run.stderr)
         (type_id,) = self.cloud.types
         self.assertIn(f'openstack volume type delete {type_id}', run.stderr)
 

@@ -248,7 +248,9 @@ class TestProof(RaceTest):
         with mock.patch.object(proof, 'PATIENCE', 0):
             run = self.luks(status=5, text='does not go away')
         (volume,) = self.cloud.volumes.values()
-        self.assertIn(f'openstack volume delete {volume["name"]}', run.stderr)
+        self.assertIn(
+            f'openstack volume delete --force {volume["name"]}', run.stderr
+        )
         (type_id,) = self.cloud.types
         self.assertIn(f'openstack volume type delete {type_id}', run.stderr)
 

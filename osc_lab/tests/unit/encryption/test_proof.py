@@ -26,6 +26,12 @@ from osc_lab.tests.unit import clock
 WISHED = model.Encryption('luks', 'aes-xts-plain64', 256, 'front-end')
 MARKED = {proof.MARK: 'T'}
 
+#: Cinder deletes nothing else (volume.api.API.delete).
+DELETABLE = (
+    *('available', 'error', 'error_restoring'),
+    *('error_extending', 'error_managing'),
+)
+
 
 def error(status=500):
     return exceptions.ServiceError('broken', status=status)
@@ -100,6 +106,8 @@ class Store:
 
     def delete_volume(self, volume_id):
         assert volume_id == self.item.id
+        if not any(item.status in DELETABLE for item in self._now()):
+            raise error(400)
         self.asked.append(self.second)
         self._answer('delete_volume')
 
@@ -233,9 +241,26 @@ class TestScratch(ProofTest):
         ((what, command),) = found.left
         self.assertEqual(f'volume {self.store.item.name}', what)
         self.assertEqual(
-            f'openstack volume delete {self.store.item.name}', command
+            f'openstack volume delete --force {self.store.item.name}', command
         )
         self.assertEqual([], self.store.asked)
+
+    def test_deletion_that_fails(self):
+        self.store = Store(None, {0: 'deleting', 2: 'error_deleting'})
+        found = self.fails(exceptions.UndoFailed, self.scratch, after=2.0)
+        ((_what, command),) = found.left
+        self.assertEqual(
+            f'openstack volume delete --force {self.store.item.name}', command
+        )
+
+    def test_nobody_tells_what_is_left(self):
+        self.store = Store()
+        self.store.errors = {'find_volumes': [error(), error()]}
+        found = self.fails(exceptions.UndoFailed, self.scratch)
+        ((_what, command),) = found.left
+        self.assertEqual(
+            f'openstack volume delete {self.store.item.name}', command
+        )
 
     def test_held(self):
         """Who says what to do by hand is not disturbed."""
@@ -286,8 +311,10 @@ class TestLeft(ProofTest):
     def test_removed(self):
         for status, asked in (
             ('available', 0.0),
-            ('error_deleting', 0.0),
+            ('error_managing', 0.0),
             ('creating', 4.0),
+            ('reserved', 4.0),
+            ('attaching', 4.0),
             ('deleting', 4.0),
             ('detaching', 4.0),
         ):
@@ -302,9 +329,18 @@ class TestLeft(ProofTest):
             self.remove,
             *args,
             text=f'left cannot be removed: {why}',
-            remedy=command or 'again: openstack volume delete v',
+            remedy=command or 'again: openstack volume delete --force v',
             after=after,
         )
+
+    def test_what_cinder_refuses(self):
+        """A deletion with force is what works then."""
+        self.left({0: 'error_deleting'})
+        self.conflict('broken', 0.0)
+        for status in ('creating', 'reserved', 'attaching', 'deleting'):
+            self.left({0: status})
+            self.conflict('volume v does not go away', 300.5)
+        self.assertEqual([], self.store.asked)
 
     def test_stays(self):
         self.left(None, {0: 'deleting'})
@@ -314,11 +350,10 @@ class TestLeft(ProofTest):
         self.conflict('volume v does not go away', 2.0)
 
     def test_attached(self):
-        self.left(servers=('s', 't'))
-        self.store.errors = {'delete_volume': [error(400)]}
+        self.left({0: 'attaching', 2: 'in-use'}, servers=('s', 't'))
         self.conflict(
             'broken',
-            0.0,
+            2.0,
             command=(
                 'again: openstack server remove volume s v; '
                 'openstack server remove volume t v; '
@@ -340,20 +375,37 @@ class TestLeft(ProofTest):
         self.assertTrue(self.remove())
         self.left()
         self.store.errors = {'volume': [error(), error(None), error(502)]}
-        self.conflict('broken', 1.0)
+        plain = 'again: openstack volume delete v'
+        self.conflict('broken', 1.0, command=plain)
         self.assertEqual([], self.store.asked)
 
     def test_deletion_whose_answer_is_lost(self):
         self.left(None, {0: 'available'})
         self.store.errors = {'delete_volume': [error(), error()]}
-        self.conflict('volume v does not go away', 300.5)
+        plain = 'again: openstack volume delete v'
+        self.conflict('volume v does not go away', 300.5, command=plain)
         # It is asked for again, until it is answered.
         self.assertEqual([0.0, 0.5, 1.0], self.store.asked)
 
     def test_warning(self):
         text = proof.left_warning(volume())
         self.assertIn('Volume v was made', text)
-        self.assertIn('openstack volume delete v', text)
+        self.assertIn('at work: openstack volume delete v', text)
+
+    def test_command_that_removes_it(self):
+        for status, force in (
+            *((status, '') for status in (*DELETABLE, 'in-use', 'detaching')),
+            *(
+                (status, '--force ')
+                for status in ('creating', 'reserved', 'attaching', 'deleting')
+            ),
+            ('error_deleting', '--force '),
+            ('error_attaching', '--force '),
+        ):
+            command = f'openstack volume delete {force}v'
+            self.assertEqual(command, proof.removal('v', status))
+            text = proof.left_warning(volume(status=status))
+            self.assertTrue(text.endswith(command), text)
 
     def test_at_work(self):
         now = time.time()
