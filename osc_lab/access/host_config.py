@@ -82,6 +82,9 @@ _HEADER = re.compile(
     re.ASCII,
 )
 
+#: Prints which of its arguments are there.
+_EXIST = 'for path; do if [ -e "$path" ]; then echo "$path"; fi; done'
+
 _PROCESS_LIST = """
 LC_ALL=C ps -eww -o etimes= -o args=
 echo "now $(date +%s)"
@@ -197,12 +200,15 @@ def _service(
     processes: list[tuple[float, list[str]]],
     configured: collections.abc.Sequence[str] | None,
 ) -> shared_key.Service:
-    own = [
-        (program, started, words)
-        for started, words in processes
-        for program in _PROCESSES[name]
-        if any(word.rpartition('/')[2] == program for word in words[:3])
-    ]
+    own = _seen_here(
+        there,
+        [
+            (program, started, words)
+            for started, words in processes
+            for program in _PROCESSES[name]
+            if any(word.rpartition('/')[2] == program for word in words[:3])
+        ],
+    )
     given = of_service(configured, name)
     if given:
         # A process that names other files belongs to another service.
@@ -227,6 +233,27 @@ def _service(
         tuple(found),
         tuple((program, started) for program, started, _words in own),
     )
+
+
+def _seen_here(
+    there: shell.Shell, rows: list[tuple[str, float, list[str]]]
+) -> list[tuple[str, float, list[str]]]:
+    """Return processes without paths of which none is on the host.
+
+    They are those of a container, as Kolla starts cinder-volume, and say
+    nothing about the files of the host.
+    """
+    named = {path for row in rows for _option, path in _named(row[2])}
+    if not named:
+        return rows
+    answer = there.run(['sh', '-c', _EXIST, 'sh', *sorted(named)], check=True)
+    found = set(answer.text.splitlines())
+    return [
+        (program, started, words)
+        if {path for _option, path in _named(words)} & found
+        else (program, started, [])
+        for program, started, words in rows
+    ]
 
 
 def of_service(

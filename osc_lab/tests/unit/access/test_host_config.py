@@ -123,6 +123,48 @@ class TestGather(testtools.TestCase):
         )
         self.assertEqual(2, len(self.gather(h=[mine]).started))
 
+    def test_container_whose_paths_are_its_own(self):
+        """Kolla starts cinder-volume so, and keeps the file elsewhere."""
+        kolla = self.file('kolla/cinder.conf')
+        other = self.file('other.conf')
+        self.useFixture(
+            fixtures.MockPatchObject(
+                host_config, 'FILES', {'cinder': ('/none/cinder.conf', kolla)}
+            )
+        )
+        self.useFixture(
+            fixtures.MockPatchObject(host_config, 'FOLDERS', {'cinder': ()})
+        )
+        inside = f'30 cinder-volume --config-file {self.folder}/cinder.conf'
+        for lines, paths, started in (
+            ([inside], [kolla], 1),
+            ([inside, f'20 cinder-api --config-file {other}'], None, 2),
+        ):
+            self.processes(*lines)
+            found = self.gather('cinder')
+            self.assertEqual(
+                paths or [kolla, other], [file.path for file in found.files]
+            )
+            self.assertEqual(started, len(found.started))
+            # As it is configured for this host.
+            found = self.gather('cinder', h=[kolla])
+            self.assertEqual([kolla], [file.path for file in found.files])
+            self.assertEqual(
+                ['cinder-volume'], [program for program, _at in found.started]
+            )
+
+    def test_one_path_that_is_there(self):
+        """A file that is missing beside it changes nothing."""
+        mine = self.file('nova.conf')
+        self.processes(
+            f'30 nova-compute --config-file {self.folder}/none.conf '
+            f'--config-file {mine}'
+        )
+        found = self.gather()
+        self.assertEqual([mine], [file.path for file in found.files])
+        given = self.file('given/nova.conf')
+        self.assertEqual(0, len(self.gather(h=[given]).started))
+
     def test_no_file(self):
         missing = f'{self.folder}/nova/none.conf'
         self.assertIn(missing, self.gather(h=[missing]).problem)
