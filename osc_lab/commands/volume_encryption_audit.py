@@ -147,7 +147,7 @@ class Audit(command.Lister):
                 _(', the keys of %d could not be looked up')
                 % volumes.not_looked_up
             )
-            if self._no_keys:
+            if self._no_keys or volumes.unanswered:
                 self.exit_code = exceptions.ExitCode.UNDECIDED
         self._looked += unread
 

@@ -16,12 +16,16 @@ Pure, and one item at a time: what is kept of volumes are ids alone.
 """
 
 import collections.abc
+import logging
 import re
 
 from osc_lab.encryption import model
 from osc_lab.encryption import proof
+from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.preflight import finding
+
+LOG = logging.getLogger(__name__)
 
 #: Ids of keys as castellan's Vault makes them.
 _VAULT = re.compile(r'[0-9a-f]{32}')
@@ -35,7 +39,7 @@ class Volumes:
         when nobody could look
     :param project: id of the caller's project
     :param knows: asks the key manager about one secret: True, False, or
-        None when it does not tell
+        None when it does not tell; may raise ServiceError
     """
 
     def __init__(
@@ -51,10 +55,12 @@ class Volumes:
         self._knows = knows
         #: id -> whether its key is the fixed one.
         self._encrypted: dict[str, bool] = {}
-        #: How many volumes were judged, and how many keys were not looked
-        #: up because they belong to other projects.
+        #: How many volumes were judged, how many keys were not looked up,
+        #: as those that the caller may not see, and whether the key manager
+        #: failed to answer for one.
         self.count = 0
         self.not_looked_up = 0
+        self.unanswered = False
         #: Whether Barbican has any key; (subject, id) of those it has not.
         self._any_known = False
         self._missing: list[tuple[str, str]] = []
@@ -111,11 +117,24 @@ class Volumes:
         ):
             self.not_looked_up += 1
             return
-        known = key_id in self._secrets or self._knows(key_id)
+        known = key_id in self._secrets or self._ask(key_id)
         if known:
             self._any_known = True
-        elif known is False:
+        elif known is None:
+            self.not_looked_up += 1
+        else:
             self._missing.append((subject, key_id))
+
+    def _ask(self, key_id: str) -> bool | None:
+        # Who does not answer may take minutes each time.
+        if self.unanswered:
+            return None
+        try:
+            return self._knows(key_id)
+        except exceptions.ServiceError as error:
+            LOG.warning(_('Keys cannot be looked up: %s'), error.message)
+            self.unanswered = True
+            return None
 
     def judge_keys(self) -> collections.abc.Iterator[finding.Finding]:
         """Yield which keys are lost; all volumes come before.

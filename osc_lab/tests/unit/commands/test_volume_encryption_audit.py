@@ -273,6 +273,24 @@ class TestBarbican(testtools.TestCase):
         self.assertIn('Keys cannot be looked up', run.stderr)
         self.assertIn('keys of 2 could not be looked up', run.stderr)
 
+    def test_secret_that_the_caller_may_not_see(self):
+        """One of the list that is private, or made meanwhile (an ACL)."""
+        self.cloud.refused = {('GET', '/secrets/'): 403}
+        run = self.audit(0)
+        self.assertEqual([], run.json)
+        self.assertIn('keys of 1 could not be looked up', run.stderr)
+
+    def test_barbican_does_not_answer_for_one(self):
+        self.cloud.refused = {('GET', '/secrets/'): 500}
+        plain = self.cloud.add('LUKS-gold')
+        run = self.audit(3)
+        (row,) = run.json
+        self.assertEqual(f'type LUKS-gold ({plain["id"]})', row['Subject'])
+        self.assertIn('Keys cannot be looked up: ', run.stderr)
+        self.assertIn('keys of 1 could not be looked up', run.stderr)
+        del self.cloud.types[plain['id']]
+        self.audit(4)
+
     def test_barbican_does_not_answer(self):
         self.cloud.refused = {('GET', '/secrets'): 500}
         run = self.audit(4)

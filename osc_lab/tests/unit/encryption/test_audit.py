@@ -15,6 +15,7 @@
 import dataclasses
 import itertools
 
+import fixtures
 import testtools
 
 from osc_lab.encryption import audit
@@ -22,6 +23,7 @@ from osc_lab.encryption import audit_volumes
 from osc_lab.encryption import mark
 from osc_lab.encryption import model
 from osc_lab.encryption import proof
+from osc_lab import exceptions
 
 GOOD = model.Encryption('luks', 'aes-xts-plain64', 256, 'front-end')
 TYPE = model.VolumeType('i', 'N', encryption=GOOD)
@@ -494,6 +496,9 @@ class TestVolumes(AuditTest):
         volumes = self.volumes(knows=None)
         self.assertEqual([], self.judge(volumes))
         self.assertEqual([], self.keys(volumes))
+        self.assertEqual(
+            (1, False), (volumes.not_looked_up, volumes.unanswered)
+        )
         for volumes, project in (
             (self.volumes(None), 'p'),
             (self.volumes(), 'other'),
@@ -501,7 +506,27 @@ class TestVolumes(AuditTest):
             self.assertEqual([], self.judge(volumes, project_id=project))
             self.assertEqual([], self.judge(volumes, project_id=project))
             self.assertEqual(2, volumes.not_looked_up)
+            self.assertFalse(volumes.unanswered)
         self.assertEqual([], self.asked)
+
+    def test_key_manager_that_does_not_answer(self):
+        """It is asked once; the rest is looked at."""
+        self.useFixture(fixtures.FakeLogger())
+        asked = []
+
+        def fails(key):
+            asked.append(key)
+            raise exceptions.ServiceError('broken', status=503)
+
+        volumes = self.volumes({'other'})
+        volumes._knows = fails
+        for key in ('key', 'other', 'another'):
+            self.assertEqual([], self.judge(volumes, key_id=key))
+        self.assertEqual([], self.keys(volumes))
+        self.assertEqual(
+            (2, True), (volumes.not_looked_up, volumes.unanswered)
+        )
+        self.assertEqual(['key'], asked)
 
     def test_backups(self):
         volumes = self.volumes({'key'})
