@@ -84,6 +84,8 @@ class Maker:
         self._id: str | None = None
         self._published = False
         self._under_way = False
+        #: Whether the type was there, if only for a moment.
+        self.created = False
 
     def steps(self) -> plan.Plan:
         """Return the steps; see plan.Plan.run() for what it raises."""
@@ -167,6 +169,7 @@ class Maker:
             if not self._own(self._arrived(error), must=False):
                 raise
         self._under_way = False
+        self.created = True
         self._yield_to_twins()
 
     def _taken(self) -> Lost:

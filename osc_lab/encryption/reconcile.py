@@ -44,7 +44,7 @@ PATIENCE_ELSEWHERE = 20.0
 
 _POLL = 0.5
 
-#: A write that was answered so changed nothing.
+#: A request to create a type that was answered so changed nothing.
 _REFUSED = frozenset({400, 401, 403, 404, 405, 406, 413, 429})
 
 
@@ -250,13 +250,13 @@ def _make(
     def settle(unfinished: list[model.VolumeType]) -> None:
         _settle(store, unfinished, actor)
 
-    steps = maker.Maker(store, wish, actor.mark(), prove, settle).steps()
+    made = maker.Maker(store, wish, actor.mark(), prove, settle)
     try:
-        steps.run()
+        made.steps().run()
     except exceptions.UndoFailed:
         raise
     except exceptions.ServiceError as error:
-        if error.status in _REFUSED:
+        if error.status in _REFUSED and not made.created:
             raise
         raise exceptions.OperationFailed(
             _('Making "%(name)s" failed, and everything was undone: %(why)s')

@@ -181,9 +181,17 @@ class TestFailures(ApplyTest):
             self.assertEqual(('broken', status), (error.message, error.status))
 
     def test_undone(self):
-        for status in (None, 408, 409, 500, 503):
-            store = self.failing(status, 'create_encryption')
-            store.fails['create_encryption'][0].remedy = 'do this'
+        """Whatever the answer: the type was there for a while."""
+        lost = (None, 408, 409, 500, 503)
+        refused = (400, 401, 403, 405, 406, 413, 429)
+        for name, status in (
+            *(('create_encryption', status) for status in (*lost, *refused)),
+            ('create_encryption', 404),
+            *(('encryption', status) for status in refused),
+            *(('publish', status) for status in refused),
+        ):
+            store = self.failing(status, name)
+            store.fails[name][0].remedy = 'do this'
             error = self.fails(exceptions.OperationFailed, store)
             self.assertEqual(
                 (
@@ -194,6 +202,23 @@ class TestFailures(ApplyTest):
             )
             self.assertEqual({}, store.found)
             self.assertEqual(1, store.created)
+
+    def test_list_that_is_refused_once_the_type_is_there(self):
+        store = Store()
+        listed = store.types
+
+        def types():
+            # Nobody may list while there is one, until it is to be removed.
+            if store.found and not looks:
+                looks.append(None)
+                raise volume_types.error(403)
+            return listed()
+
+        looks = []
+        store.types = types
+        error = self.fails(exceptions.OperationFailed, store)
+        self.assertIn('everything was undone: broken', error.message)
+        self.assertEqual((['own'], {}), (store.deleted, store.found))
 
     def test_not_undone(self):
         store = self.failing(500, 'create_encryption', 'delete_type')
