@@ -12,6 +12,8 @@
 
 """Identity (Keystone): names of projects."""
 
+import urllib.parse
+
 from openstack import connection
 
 from osc_lab.access import rest
@@ -27,16 +29,12 @@ def project_id(sdk: connection.Connection, name: str) -> str:
     :raises NotFound: when there is none, or the name stands for several
     """
     keystone = rest.Rest(sdk.identity, settings.api_timeout(sdk))
+    if _is_id(keystone, name):
+        return name
     found = [
         str(item['id'])
         for item in keystone.pages('/projects', 'projects', name=name)
     ]
-    if not found:
-        found = [
-            str(item['id'])
-            for item in keystone.pages('/projects', 'projects')
-            if item['id'] == name
-        ]
     if len(found) != 1:
         raise exceptions.NotFound(
             _('--project: there are %(count)d projects named "%(name)s"')
@@ -44,3 +42,17 @@ def project_id(sdk: connection.Connection, name: str) -> str:
             _('Use the ID of one; see "openstack project list".'),
         )
     return found[0]
+
+
+def _is_id(keystone: rest.Rest, name: str) -> bool:
+    # A list may end before it (list_limit in keystone.conf), and says so in
+    # no link.
+    path = urllib.parse.quote(name, safe='')
+    try:
+        found = keystone.get(f'/projects/{path}').get('project')
+    except exceptions.ServiceError as error:
+        # To who may not see each project all others are forbidden.
+        if error.status in (403, 404):
+            return False
+        raise
+    return isinstance(found, dict) and found.get('id') == name

@@ -162,6 +162,11 @@ class Cloud(fixtures.Fixture):
             'http://keystone.test/v3/projects',
             json={'projects': [{'id': 'p2', 'name': 'two'}]},
         )
+        self.http.get(
+            re.compile('^http://keystone.test/v3/projects/.'),
+            json={'error': {'message': 'Could not find', 'code': 404}},
+            status_code=404,
+        )
 
     def _others(self):
         """Have Barbican and Nova, whether the catalog names them or not."""

@@ -12,7 +12,9 @@
 
 """Services at their microversions, and what is told when they fail."""
 
+import re
 from unittest import mock
+import urllib.parse
 
 import fixtures
 from keystoneauth1 import exceptions as ksa
@@ -208,17 +210,47 @@ class TestSettings(ServiceTest):
 class TestIdentity(ServiceTest):
     URL = 'http://keystone.test/v3/projects'
 
-    def project(self, name, *named, every=()):
-        def answer(request, context):
-            found = named if 'name' in request.qs else every
-            return {'projects': [{'id': item} for item in found]}
+    def project(self, name, *named, every=(), missing=404):
+        """Look in a Keystone that lists but what is asked for by name."""
 
-        self.http.get(self.URL, json=answer)
+        def listed(request, context):
+            self.assertIn('name', request.qs)
+            found = [{'id': item} for item in named]
+            return {'projects': found, 'truncated': True}
+
+        def one(request, context):
+            wanted = urllib.parse.unquote(request.path.rpartition('/')[2])
+            for item in every:
+                # So do some databases.
+                if item.casefold() == wanted.casefold():
+                    return {'project': {'id': item}}
+            context.status_code = missing
+            return {'error': {'message': 'no', 'code': missing}}
+
+        self.http.get(self.URL, json=listed)
+        self.http.get(re.compile(f'^{self.URL}/.'), json=one)
         return identity.project_id(self.sdk, name)
 
     def test_name_or_id(self):
         self.assertEqual('p2', self.project('two', 'p2'))
         self.assertEqual('p3', self.project('p3', every=('p2', 'p3')))
+        self.assertEqual('a/b', self.project('a/b', every=('a/b',)))
+        self.assertEqual('p2', self.project('two', 'p2', missing=403))
+        # The name of one is the id of another one.
+        self.assertEqual('p3', self.project('p3', 'p2', every=('p3',)))
+        self.assertEqual('p2', self.project('P3', 'p2', every=('p3',)))
+
+    def test_answer_that_is_no_project(self):
+        """To a client ".." is another path."""
+        for body in ({'projects': []}, {'project': None}):
+            self.http.get(re.compile(f'^{self.URL}/x'), json=body)
+            self.http.get(self.URL, json={'projects': [{'id': 'p2'}]})
+            self.assertEqual('p2', identity.project_id(self.sdk, 'x'))
+
+    def test_keystone_that_fails(self):
+        self.refused(
+            self.project, 'x', missing=500, kind=exceptions.ServiceError
+        )
 
     def test_none_or_several(self):
         for named in ((), ('p2', 'p3')):
