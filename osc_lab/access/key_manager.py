@@ -74,7 +74,6 @@ class KeyManager:
 
         :raises ServiceError: when Barbican does not answer
         """
-        algorithm = (encryption.cipher or 'aes').partition('-')[0]
         name = f'osc-lab-probe-{secrets.token_hex(4)}'
         try:
             body = self._rest.write(
@@ -84,7 +83,7 @@ class KeyManager:
                     'type': 'key',
                     'meta': {
                         'name': name,
-                        'algorithm': algorithm,
+                        'algorithm': probe.algorithm(encryption),
                         'bit_length': encryption.key_size,
                         'payload_content_type': 'application/octet-stream',
                     },
@@ -120,8 +119,12 @@ class KeyManager:
             if body.get('status') == 'ACTIVE':
                 return probe.KeyOrder(True)
             if body.get('status') == 'ERROR':
+                # 4xx: no plugin makes such keys; 5xx: the one that does
+                # failed (barbican.api.generate_safe_exception_message).
+                code = str(body.get('error_status_code') or '')
                 return probe.KeyOrder(
-                    False, str(body.get('error_reason') or _('no reason'))
+                    None if code.startswith('5') else False,
+                    str(body.get('error_reason') or _('no reason')),
                 )
             time.sleep(0.2)
         return probe.KeyOrder(

@@ -29,7 +29,7 @@ class KeyOrder(typing.NamedTuple):
     """How a test order for a key ended.
 
     :param made: the key was made (and removed again); None: it was neither
-        made nor refused in time
+        made nor refused, as in time, or by a backend that fails
     :param reason: why not
     :param forbidden: the caller's roles may not order keys, or a quota is
         reached: Barbican answers 403 to both (QuotaReached)
@@ -89,6 +89,11 @@ def _reason(encryption: model.Encryption, protocol: str) -> str:
     return ''
 
 
+def algorithm(encryption: model.Encryption) -> str:
+    """Return what Cinder asks Barbican for a key of."""
+    return (encryption.cipher or 'aes').partition('-')[0]
+
+
 def order(encryption: model.Encryption, answer: KeyOrder) -> list[str]:
     """Return warnings about Barbican's answer to a test order.
 
@@ -99,8 +104,8 @@ def order(encryption: model.Encryption, answer: KeyOrder) -> list[str]:
     if answer.made is None:
         return [
             _(
-                'Barbican takes long for a key (%(why)s): nobody knows yet '
-                'whether it can make one of %(bits)s bits.'
+                'Barbican made no key (%(why)s): nobody knows yet whether it '
+                'can make one of %(bits)s bits.'
             )
             % {'bits': encryption.key_size, 'why': answer.reason}
         ]
@@ -115,10 +120,23 @@ def order(encryption: model.Encryption, answer: KeyOrder) -> list[str]:
             % answer.reason
         ]
     raise exceptions.InvalidInput(
-        _('Barbican cannot make a key of %(bits)s bits: %(why)s')
-        % {'bits': encryption.key_size, 'why': answer.reason},
-        _(
-            'Use --key-size 256, or --no-probe when Cinder does not keep '
-            'its keys in Barbican.'
-        ),
+        _('Barbican cannot make a key of %(bits)s bits for %(name)s: %(why)s')
+        % {
+            'bits': encryption.key_size,
+            'name': algorithm(encryption),
+            'why': answer.reason,
+        },
+        _('%s, or use --no-probe when Cinder does not keep its keys there.')
+        % _other_key(encryption),
     )
+
+
+def _other_key(encryption: model.Encryption) -> str:
+    options = []
+    if algorithm(encryption) != 'aes':
+        options.append('--cipher aes-xts-plain64')
+    if (encryption.key_size or 0) > 256:
+        options.append('--key-size 256')
+    if options:
+        return _('Use %s') % ' '.join(options)
+    return _('See the log of barbican-worker')

@@ -59,7 +59,7 @@ class Cloud(fixtures.Fixture):
         before (Nova, detach_volume)
     :ivar detaching: status of a volume that was to be detached
     :ivar orders: what was ordered in Barbican: id -> what Cinder asks for
-    :ivar order_status: how orders end
+    :ivar order_status: how orders end, and with which code, if they fail
     :ivar lost: what is raised when an order was taken
     :ivar secrets: ids of what Barbican has
     :ivar refused: (method, start of the path) -> status, elsewhere than in
@@ -85,6 +85,7 @@ class Cloud(fixtures.Fixture):
         self.detaching = 'available'
         self.orders = {}
         self.order_status = 'ACTIVE'
+        self.order_code = '400'
         self.lost = None
         self.secrets = []
         self.refused = {}
@@ -237,6 +238,7 @@ class Cloud(fixtures.Fixture):
             }
         if kind == 'orders':
             found = {'status': self.order_status, 'error_reason': 'bad size'}
+            found['error_status_code'] = self.order_code
             if f'of-{rest[0]}' in self.secrets:
                 found['secret_ref'] = f'{BARBICAN}/v1/secrets/of-{rest[0]}'
             return found

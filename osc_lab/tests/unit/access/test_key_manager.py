@@ -75,8 +75,12 @@ class TestKeyManager(testtools.TestCase):
 
     def test_order_that_fails_is_removed_too(self):
         self.cloud.order_status = 'ERROR'
-        self.assertEqual(probe.KeyOrder(False, 'bad size'), self.try_order())
-        self.assertEqual({}, self.cloud.orders)
+        for code, made in (('400', False), (None, False), ('500', None)):
+            self.cloud.order_code = code
+            self.assertEqual(
+                probe.KeyOrder(made, 'bad size'), self.try_order()
+            )
+            self.assertEqual({}, self.cloud.orders)
 
     def test_order_that_does_not_end(self):
         self.cloud.order_status = 'PENDING'

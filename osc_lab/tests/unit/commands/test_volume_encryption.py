@@ -349,7 +349,7 @@ class TestBarbican(testtools.TestCase):
         self.cloud.order_status = 'ERROR'
         run = cinder.Run(*presets.LUKS, '--key-size', '512')
         self.assertEqual(2, run.status, str(run))
-        self.assertIn('key of 512 bits: bad size', run.stderr)
+        self.assertIn('key of 512 bits for aes: bad size', run.stderr)
         self.assertEqual([], self.cloud.writes)
         self.assertEqual({}, self.cloud.orders)
 
@@ -359,8 +359,15 @@ class TestBarbican(testtools.TestCase):
         with mock.patch.object(key_manager, '_PATIENCE', 0.01):
             run = cinder.Run(*presets.LUKS)
         self.assertEqual(0, run.status, str(run))
-        self.assertIn('Barbican takes long for a key', run.stderr)
+        self.assertIn('Barbican made no key (not in', run.stderr)
         self.assertEqual({}, self.cloud.orders)
+
+    def test_barbican_whose_backend_fails(self):
+        """That says nothing about the size; the proof decides."""
+        self.cloud.order_status, self.cloud.order_code = 'ERROR', '500'
+        run = cinder.Run(*presets.LUKS)
+        self.assertEqual(0, run.status, str(run))
+        self.assertIn('Barbican made no key (bad size)', run.stderr)
 
     def test_caller_may_not_order(self):
         self.cloud.refused = {('POST', '/orders'): 403}

@@ -160,11 +160,40 @@ class TestProbe(testtools.TestCase):
         self.assertEqual([], probe.order(GOOD, probe.KeyOrder(True)))
         (line,) = probe.order(GOOD, probe.KeyOrder(False, 'no', True))
         self.assertIn('member or creator', line)
-        error = self.assertRaises(
-            exceptions.InvalidInput,
-            probe.order,
-            GOOD,
-            probe.KeyOrder(False, 'no such size'),
+        (line,) = probe.order(GOOD, probe.KeyOrder(None, 'it failed'))
+        self.assertEqual(
+            'Barbican made no key (it failed): nobody knows yet whether it '
+            'can make one of 256 bits.',
+            line,
         )
-        self.assertIn('256 bits: no such size', str(error))
-        self.assertIn('--no-probe', str(error))
+
+    def test_key_that_is_refused(self):
+        """The remedy names what may be the reason, and only that."""
+        for cipher_, size, name, remedy in (
+            ('aes-xts-plain64', 256, 'aes', 'See the log of barbican-worker'),
+            (None, None, 'aes', 'See the log of barbican-worker'),
+            ('aes-xts-plain64', 512, 'aes', 'Use --key-size 256'),
+            (
+                *('serpent-xts-plain64', 256, 'serpent'),
+                'Use --cipher aes-xts-plain64',
+            ),
+            (
+                *('twofish-xts-plain64', 512, 'twofish'),
+                'Use --cipher aes-xts-plain64 --key-size 256',
+            ),
+        ):
+            error = self.assertRaises(
+                exceptions.InvalidInput,
+                probe.order,
+                model.Encryption('luks', cipher_, size, 'front-end'),
+                probe.KeyOrder(False, 'no plugin'),
+            )
+            self.assertEqual(
+                (
+                    f'Barbican cannot make a key of {size} bits for {name}: '
+                    'no plugin',
+                    f'{remedy}, or use --no-probe when Cinder does not keep '
+                    'its keys there.',
+                ),
+                (error.message, error.remedy),
+            )
