@@ -100,15 +100,15 @@ class Attachments:
                         _('The volume cannot be attached: %s') % error.message,
                         error.remedy,
                     ) from error
-            self._wait(volume, 'in-use')
+            # Before 2.101 nova-api answers once Cinder has reserved it.
+            self._wait(volume, 'in-use', began=not late)
             yield
         finally:
             with plan.uninterrupted():
                 self._detach(server, volume, late)
 
-    def _wait(self, volume: model.Volume, wished: str) -> None:
+    def _wait(self, volume: model.Volume, wished: str, began: bool) -> None:
         limit = time.monotonic() + PATIENCE
-        began = False
         while True:
             status = self._volumes.volume(volume.id).status
             if status == wished:

@@ -17,6 +17,7 @@ import testtools
 from osc_lab.access import attachment
 from osc_lab.tests.unit.access import test_disk
 from osc_lab.tests.unit import cinder
+from osc_lab.tests.unit import clock
 
 ATTACH = (
     *('volume', 'encryption', 'preset', 'luks', '--key-size', '512'),
@@ -80,6 +81,15 @@ class TestAttach(testtools.TestCase):
             self.cloud.attaching = status
             self.fails(text)
 
+    def test_attach_that_fails_while_the_volume_is_reserved(self):
+        """Nova has reserved it by then, so available is the end of it."""
+        self.cloud.attaching = 'available'
+        for looks in (0, 1):
+            self.cloud.looks = looks
+            passed = self.useFixture(clock.Clock())
+            self.fails('The volume is "available", not "in-use"')
+            self.assertLess(passed.now, 5)
+
     def test_volume_that_never_comes(self):
         self.cloud.attaching = 'attaching'
         with mock.patch.object(attachment, 'PATIENCE', 0):
@@ -92,8 +102,10 @@ class TestAttach(testtools.TestCase):
     def test_lost_answer(self):
         """Nobody knows whether it was attached: it is looked at."""
         self.cloud.refused = {('POST', 'os-volume_attachments'): 500}
-        with mock.patch.object(attachment, 'PATIENCE', 0):
+        passed = self.useFixture(clock.Clock())
+        with mock.patch.object(attachment, 'PATIENCE', 60):
             self.fails('The volume is "available", not "in-use"')
+        self.assertGreater(passed.now, 60)
 
     def test_volume_that_cannot_be_detached(self):
         self.cloud.refused = {('DELETE', 'os-volume_attachments'): 403}
