@@ -104,16 +104,15 @@ class _Preset(command.ShowOne):
         self._warn(judged.warnings)
         wish = judged.wish
         store = _store(self)
-        proofs: list[proof.Proof] = []
+        #: By type: one that was proven may have given way to another run's.
+        proofs: dict[str, proof.Proof] = {}
         further = None
         if parsed_args.verify == 'attach' and not parsed_args.dry_run:
             further = self._on_host(parsed_args)
 
         def prove(type_id: str) -> None:
-            proofs.append(
-                proof.prove(
-                    store, type_id, wish.encryption, further, self._knows()
-                )
+            proofs[type_id] = proof.prove(
+                store, type_id, wish.encryption, further, self._knows()
             )
 
         actor = process.actor()
@@ -122,7 +121,7 @@ class _Preset(command.ShowOne):
             steps = reconcile.preview(store, wish, actor, wanted)
             return (
                 (*_COLUMNS, 'plan'),
-                (*_row('', wish, [], False), _plan_column(steps)),
+                (*_row('', wish, None, False), _plan_column(steps)),
             )
         result = reconcile.apply(
             store,
@@ -136,15 +135,16 @@ class _Preset(command.ShowOne):
                 _('Volume type %s is as wished; nothing was changed.')
                 % wish.name
             )
-            if parsed_args.verify:
-                left = proof.left_over(store, result.volume_type.id)
-                self._warn(map(proof.left_warning, left))
-                prove(result.volume_type.id)
-        for item in proofs:
-            self._warn(item.notes)
-        return _COLUMNS, _row(
-            result.volume_type.id, wish, proofs, result.changed
-        )
+        type_id = result.volume_type.id
+        if parsed_args.verify and type_id not in proofs:
+            # It was there; at most a twin of it was removed.
+            left = proof.left_over(store, type_id)
+            self._warn(map(proof.left_warning, left))
+            prove(type_id)
+        found = proofs.get(type_id)
+        if found is not None:
+            self._warn(found.notes)
+        return _COLUMNS, _row(type_id, wish, found, result.changed)
 
     def _warn(self, lines: collections.abc.Iterable[str]) -> None:
         for line in lines:
@@ -321,7 +321,7 @@ class PresetShow(command.ShowOne):
 def _row(
     type_id: str,
     wish: 'model.Wish',
-    proofs: 'list[proof.Proof]',
+    found: 'proof.Proof | None',
     changed: bool,
 ) -> tuple[typing.Any, ...]:
     made = wish.encryption
@@ -333,8 +333,8 @@ def _row(
         made.cipher,
         made.key_size,
         made.control_location,
-        proofs[-1].key_manager if proofs else 'unknown',
-        proofs[-1].level if proofs else 'no',
+        found.key_manager if found else 'unknown',
+        found.level if found else 'no',
         changed,
     )
 

@@ -227,6 +227,23 @@ class TestProof(presets.PresetTest):
             ('api', False), (result['verified'], result['changed'])
         )
 
+    def test_existing_type_is_proven_when_its_twin_is_removed(self):
+        self.luks('--no-verify')
+        left = self.cloud.add('LUKS', str(mark.new(_host(), 2**22 + 1)), False)
+        run = self.luks('--verify', '-f', 'json')
+        self.assertEqual(
+            ('api', True), (run.json['verified'], run.json['changed'])
+        )
+        self.assertNotIn(left['id'], self.cloud.types)
+        self.assertNotIn('nothing was changed', run.stderr)
+        left = self.cloud.add('LUKS', str(mark.new(_host(), 2**22 + 1)), False)
+        self.assertEqual('no', self.luks('-f', 'json').json['verified'])
+
+    def test_new_type_is_proven_once(self):
+        self.luks('--verify')
+        made = [path for _method, path in self.cloud.writes]
+        self.assertEqual(1, made.count('/volumes'))
+
     def scratch(self, type_id, **more):
         """Have the volume of a run that was killed."""
         self.cloud.handle(

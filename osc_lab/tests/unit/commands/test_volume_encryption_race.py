@@ -95,6 +95,17 @@ class TestTwins(RaceTest):
             self.assertEqual([type_id], list(self.cloud.types))
             self.assertFalse(run.json['changed'])
 
+    def test_proof_of_a_type_that_gave_way_is_none_of_the_other(self):
+        for argv, verified in (((), 'no'), (('--verify',), 'api')):
+            self.cloud.types.clear()
+            comes = functools.partial(self.twin, '00000000-0')
+            # When the volume of the proof goes.
+            self.meddle('DELETE', '', comes)
+            found = self.luks(*argv).json
+            self.assertEqual(
+                ('00000000-0', verified), (found['id'], found['verified'])
+            )
+
     def test_withdrawn_while_it_is_looked_at(self):
         self.twin('ffffffff-f')
 
