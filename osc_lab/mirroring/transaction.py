@@ -310,4 +310,4 @@ def _value(text: str) -> str:
 
     What would move a terminal is escaped here, as only JSON knows how.
     """
-    return json.dumps(text).replace('\x7f', '\\u007f')
+    return json.dumps(text)

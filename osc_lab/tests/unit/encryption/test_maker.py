@@ -58,6 +58,15 @@ class TestMaker(testtools.TestCase):
         self.assertTrue(item.is_public)
         self.assertIsNone(mark.read(item.description))
 
+    def test_whether_it_was_there(self):
+        for name, created in (('create_type', False), ('publish', True)):
+            self.store = volume_types.Store()
+            self.store.fails = {name: (volume_types.error(403), False)}
+            made = maker.Maker(self.store, WISH, mark.new('h', 1))
+            self.assertRaises(exceptions.ServiceError, made.steps().run)
+            self.assertIs(created, made.created)
+            self.assertEqual([], self.store.types())
+
     def test_answers_that_are_lost(self):
         for name in ('create_type', 'create_encryption', 'publish'):
             self.store = volume_types.Store()

@@ -349,6 +349,20 @@ class TestLeft(ProofTest):
         self.left(None, {0: 'deleting', 2: 'error_deleting'})
         self.conflict('volume v does not go away', 2.0)
 
+    def test_list_that_fails_when_it_seems_to_be_gone(self):
+        self.left()
+        find = self.store.find_volumes
+
+        def find_volumes(**filters):
+            if self.store.asked:
+                raise exceptions.ServiceError('broken', status=403)
+            return find(**filters)
+
+        self.store.find_volumes = find_volumes
+        self.conflict(
+            'broken', 0.5, command='again: openstack volume delete v'
+        )
+
     def test_attached(self):
         self.left({0: 'attaching', 2: 'in-use'}, servers=('s', 't'))
         self.conflict(

@@ -225,6 +225,14 @@ class TestLook(testtools.TestCase):
         self.assertEqual(5, len(made))
         self.assertEqual(6, len(commands(prove=print)))
         self.assertEqual(removals + made, commands(left))
+        rows = reconcile.preview(Types(left), WISH, actor).rows()
+        self.assertEqual(
+            [
+                'remove the volume v that an unfinished run left',
+                'remove the volume type t that an unfinished run left',
+            ],
+            [title for title, _command in rows[:2]],
+        )
         second = dataclasses.replace(left, id='x')
         self.assertEqual(
             [*removals, 'openstack volume type delete x', *made],

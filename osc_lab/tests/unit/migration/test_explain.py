@@ -198,6 +198,8 @@ class TestCause(testtools.TestCase):
     def test_what_was_said(self):
         """Failed events, then lines of the log, each text once."""
 
+        trace = 'Traceback (most recent call last)'
+
         def event(name, result, details, host='a'):
             return record.Event(name, host, result, details, True)
 
@@ -210,10 +212,10 @@ class TestCause(testtools.TestCase):
                 event(
                     'compute_live',
                     'Error',
-                    f'{explain._TRACEBACK}:\n  line\nBoom: no\n',
+                    f'{trace}:\n  line\nBoom: no\n',
                 ),
                 event('conductor', 'Error', 'Halt: all', host=''),
-                event('remote', 'Error', f'Of cmp2\n{explain._TRACEBACK}: x'),
+                event('remote', 'Error', f'Of cmp2\n{trace}: x'),
                 event('lines', 'Error', 'First\n\nsecond\n'),
                 event('fine', 'Success', 'not told'),
                 event('silent', 'Error', ' \n'),

@@ -373,6 +373,7 @@ class TestDemand(testtools.TestCase):
             ('resources1:VGPU', {'resources1:VGPU': '1'}),
             ('trait_x:HW_A', {'trait_x:HW_A': 'required'}),
             ('hw:pmem', {'hw:pmem': '6GB'}),
+            ('hw:pmem', {'hw:pmem': '6GB', 'hw:cpu_policy': 'dedicated'}),
             ('hw:cpu_dedicated_mask', mixed),
             ('hw:cpu_dedicated_mask', {**mixed, 'hw:cpu_realtime_mask': '1'}),
             (

@@ -124,6 +124,7 @@ class TestHealth(testtools.TestCase):
             [(samples.PORT_ID, False), ('', False), ('', False)],
             [(entry.port, entry.unseen) for entry in found],
         )
+        self.assertEqual([False] * 3, [entry.misplaced for entry in found])
 
     def test_all_problems_are_kept(self):
         entry = self.one(
