@@ -107,23 +107,24 @@ class KeyManager:
                 _('Is there a proxy in between?'),
             )
         try:
-            return self._outcome(order, name)
+            return self._outcome(order, name, probe.is_usual(encryption))
         finally:
             with plan.uninterrupted():
                 self._forget(order)
 
-    def _outcome(self, order: str, name: str) -> probe.KeyOrder:
+    def _outcome(self, order: str, name: str, usual: bool) -> probe.KeyOrder:
         limit = time.monotonic() + _PATIENCE
         while time.monotonic() < limit:
             body = self._rest.get(f'/orders/{order}')
             if body.get('status') == 'ACTIVE':
                 return probe.KeyOrder(True)
             if body.get('status') == 'ERROR':
-                # 4xx: no plugin makes such keys; 5xx: the one that does
-                # failed (barbican.api.generate_safe_exception_message).
+                # 5xx: the plugin failed (barbican.api.
+                # generate_safe_exception_message), as that of simple_crypto
+                # does for a size that it does not know.
                 code = str(body.get('error_status_code') or '')
                 return probe.KeyOrder(
-                    None if code.startswith('5') else False,
+                    None if usual and code.startswith('5') else False,
                     str(body.get('error_reason') or _('no reason')),
                 )
             time.sleep(0.2)

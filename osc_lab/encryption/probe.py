@@ -94,6 +94,11 @@ def algorithm(encryption: model.Encryption) -> str:
     return (encryption.cipher or 'aes').partition('-')[0]
 
 
+def is_usual(encryption: model.Encryption) -> bool:
+    """Return whether every backend of Barbican makes such keys."""
+    return not _other_options(encryption)
+
+
 def order(encryption: model.Encryption, answer: KeyOrder) -> list[str]:
     """Return warnings about Barbican's answer to a test order.
 
@@ -132,11 +137,16 @@ def order(encryption: model.Encryption, answer: KeyOrder) -> list[str]:
 
 
 def _other_key(encryption: model.Encryption) -> str:
+    options = _other_options(encryption)
+    if options:
+        return _('Use %s') % ' '.join(options)
+    return _('See the log of barbican-worker')
+
+
+def _other_options(encryption: model.Encryption) -> list[str]:
     options = []
     if algorithm(encryption) != 'aes':
         options.append('--cipher aes-xts-plain64')
     if (encryption.key_size or 0) > 256:
         options.append('--key-size 256')
-    if options:
-        return _('Use %s') % ' '.join(options)
-    return _('See the log of barbican-worker')
+    return options
