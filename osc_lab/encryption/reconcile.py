@@ -113,9 +113,12 @@ def _complete(
             projects=store.projects(item.id) if private else None,
         )
     except exceptions.ServiceError as error:
-        if error.status == 404:
-            return None
-        raise
+        if error.status != 404 or any(
+            other.id == item.id for other in store.types()
+        ):
+            # One answer is not enough: a second type would be made.
+            raise
+        return None
 
 
 def check(found: Found, wish: model.Wish) -> model.VolumeType | None:

@@ -174,12 +174,19 @@ class TestLook(testtools.TestCase):
             ),
             reconcile.look(store, 'LUKS'),
         )
+        for store.gone in (500, 404):
+            # What is still listed is there, whatever one answer says.
+            self.assertRaises(
+                exceptions.ServiceError, reconcile.look, store, 'LUKS'
+            )
+
+    def test_type_that_goes_away_meanwhile(self):
+        left = model.VolumeType('x', 'LUKS', str(mark.new('h', 7)))
+        store = Types(model.VolumeType('t', 'LUKS'), left)
         store.gone = 404
+        lists = [store.found, (left,)]
+        store.types = lambda: lists.pop(0)
         self.assertEqual(((), (left,)), reconcile.look(store, 'LUKS'))
-        store.gone = 500
-        self.assertRaises(
-            exceptions.ServiceError, reconcile.look, store, 'LUKS'
-        )
 
     def conflict(self, *found, wish=WISH):
         error = self.assertRaises(
