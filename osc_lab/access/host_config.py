@@ -83,7 +83,11 @@ _HEADER = re.compile(
 )
 
 #: Prints which of its arguments are there.
-_EXIST = 'for path; do if [ -e "$path" ]; then echo "$path"; fi; done'
+_EXIST = r"""
+for path in "$@"; do
+    if [ -e "$path" ]; then printf '%s\n' "$path"; fi
+done
+"""
 
 _PROCESS_LIST = """
 LC_ALL=C ps -eww -o etimes= -o args=
