@@ -38,6 +38,10 @@ from osc_lab import workers
 #: Seconds before a host whose libvirt did not let us in is asked again.
 _PAUSE = 3.0
 
+#: Seconds that Neutron's agent has to tell that a port works on the new
+#: host, after Nova has called the migration completed.
+_SETTLE = 5
+
 
 class JobWatch:
     """libvirt's statistics of a guest's migration, read in the background.
@@ -193,7 +197,7 @@ class Aftermath:
 
         :param mirrors: of the server's ports, as they were before
         """
-        network = gather.attempt(lambda: self._network.network(server.id))
+        network = self._settled(server)
         leftover, folder = self._leftover(server, source, destination)
         return verify.After(
             server=server,
@@ -212,6 +216,17 @@ class Aftermath:
             folder=folder,
             mirrors=self._mirrors(source, network, mirrors),
         )
+
+    def _settled(self, server: facts.Server) -> facts.Network | facts.Gap:
+        """Return the network as it is when its ports had time to come up."""
+        look = functools.partial(self._network.network, server.id)
+        network = gather.attempt(look)
+        for _second in range(_SETTLE):
+            if isinstance(network, facts.Gap) or not network.late:
+                break
+            time.sleep(1)
+            network = gather.attempt(look)
+        return network
 
     def _mirrors(
         self,

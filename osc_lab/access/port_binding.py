@@ -119,6 +119,7 @@ def _port(body: service.Json, network: service.Json) -> facts.Port:
         network_type=network_type,
         physical_network=physical_network,
         segments=tuple(segments),
+        admin_up=bool(body.get('admin_state_up', True)),
         **_resource_request(str(body['id']), body.get('resource_request')),
     )
 

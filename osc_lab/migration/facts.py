@@ -242,6 +242,7 @@ class Port:
     :param physical_network: of the segment; empty for tunnels
     :param segments: (network type, physical network) of each, where the
         network has several; both of its own are empty then
+    :param admin_up: whether it shall be up
     :param network_type: vlan, flat, vxlan, geneve, ...; empty when the
         caller may not see it
     :param groups: what its QoS policy asks of Placement
@@ -259,6 +260,12 @@ class Port:
     segments: tuple[tuple[str, str], ...] = ()
     groups: tuple[Granular, ...] = ()
     same_subtree: tuple[str, ...] = ()
+    admin_up: bool = True
+
+    @property
+    def late(self) -> bool:
+        """Whether it is not up although it shall be."""
+        return self.admin_up and self.status != 'ACTIVE'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,6 +292,10 @@ class Network:
     ports: tuple[Port, ...]
     agents: 'tuple[Agent, ...] | Gap'
     bindings: 'Bindings | Gap' = dataclasses.field(default_factory=dict)
+
+    @property
+    def late(self) -> bool:
+        return any(port.late for port in self.ports)
 
     def inactive(self) -> tuple[tuple[str, str], ...]:
         """Return (port id, host) of the bindings that are not active."""

@@ -145,10 +145,12 @@ def _ports(after: After) -> collections.abc.Iterator[finding.Finding]:
         yield _find(
             'port-status',
             port.id,
-            ''
+            _('Neutron says that the port is %s.') % port.status
+            if port.late
+            else '',
+            _('The port is ACTIVE.')
             if port.status == 'ACTIVE'
-            else _('Neutron says that the port is %s.') % port.status,
-            _('The port is ACTIVE.'),
+            else _('The port is %s, for it is disabled.') % port.status,
             _(
                 'A change makes Neutron look again: openstack port set '
                 '--description %(text)s %(port)s'

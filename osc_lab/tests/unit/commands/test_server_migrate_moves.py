@@ -253,6 +253,46 @@ class TestMigrate(migrations.MoveTest):
     def test_port_down_again(self):
         self.port_down("it's ", """'it'"'"'s'""")
 
+    def port_status(self):
+        found = self.findings('vm1', '--host', 'host2', '--wait')
+        (item,) = [i for i in found if i['check'] == 'port-status']
+        return item
+
+    def after_completed(self, pause):
+        """Let time pass that belongs to the look at what is left."""
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'time.sleep',
+                lambda seconds: pause() if not self.cloud.steps else None,
+            )
+        )
+
+    def test_port_that_comes_up_late(self):
+        """Nova is done before Neutron's agent has told of the port."""
+        self.run_through('completed')
+        (port,) = self.cloud.ports
+        port['status'] = 'DOWN'
+        pauses = []
+
+        def pause():
+            pauses.append(port['status'])
+            if len(pauses) == 3:
+                port['status'] = 'ACTIVE'
+
+        self.after_completed(pause)
+        self.assertEqual('ok', self.port_status()['result'])
+        self.assertEqual(['DOWN'] * 3, pauses)
+
+    def test_port_that_is_disabled(self):
+        self.run_through('completed')
+        self.cloud.ports[0].update(status='DOWN', admin_state_up=False)
+        pauses = []
+        self.after_completed(lambda: pauses.append(1))
+        item = self.port_status()
+        self.assertEqual('ok', item['result'])
+        self.assertIn('disabled', item['message'])
+        self.assertEqual([], pauses)
+
     def test_repair_needs_libvirt(self):
         self.cloud.server['OS-EXT-STS:vm_state'] = 'error'
         self.findings('vm1', '--repair', status=3)

@@ -269,6 +269,14 @@ class TestVerify(VerifyTest):
                 f'--description {changed}',
             )
 
+    def test_port_that_is_disabled(self):
+        found = after(ports=({'status': 'DOWN', 'admin_up': False},))
+        self.assertEqual([], self.bad(found))
+        self.assertIn(
+            'The port is DOWN, for it is disabled.',
+            [item.message for item in self.verify(found)],
+        )
+
     def test_volumes(self):
         row = ('volume-attachments', 'v', 'failed', 'api')
         for hosts, words in (
