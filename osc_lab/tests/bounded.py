@@ -16,16 +16,11 @@ OS_TEST_TIMEOUT has the seconds that one may take, as in all of OpenStack;
 tox.ini sets it, larger than any test takes, and without it there is no limit.
 """
 
-import os
-
-import fixtures
+from oslotest import timeout
 import testtools
-
-SECONDS = int(os.environ.get('OS_TEST_TIMEOUT') or 0)
 
 
 class TestCase(testtools.TestCase):
     def setUp(self):
         super().setUp()
-        if SECONDS > 0:
-            self.useFixture(fixtures.Timeout(SECONDS, gentle=True))
+        self.useFixture(timeout.Timeout())
