@@ -13,6 +13,7 @@
 """Options, findings and words of columns are documented, and exist."""
 
 import ast
+import fnmatch
 import re
 
 import testtools
@@ -208,3 +209,22 @@ class TestExitCodes(testtools.TestCase):
                 count += 1
                 self.assertIn(int(code), codes, path.name)
         self.assertGreater(count, 2)
+
+
+class TestBars(testtools.TestCase):
+    """What is said to hold a bar is there."""
+
+    def test_holders_exist(self):
+        text = (documents.DOC / 'contributor/bars.rst').read_text()
+        words = set(re.findall(r'``((?:test_|Test|benchmarks/)[^`]+)``', text))
+        self.assertGreater(len(words), 15)
+        tests = documents.TREE / 'osc_lab/tests'
+        modules = {path.stem: path for path in tests.rglob('test_*.py')}
+        classes = {
+            name
+            for path in modules.values()
+            for name in re.findall(r'^class (\w+)', path.read_text(), re.M)
+        }
+        for word in words:
+            found = fnmatch.filter([*modules, *classes], word)
+            self.assertTrue(found or (documents.TREE / word).is_file(), word)
