@@ -71,6 +71,10 @@ def configuration(context: common.Context) -> ini.Sections:
                 'quota_snapshots': -1,
                 'report_interval': 10,
                 'service_down_time': 60,
+                # Beside other work qemu-img cannot measure its own time now
+                # and then ("Unable to get accurate CPU usage"), and makes
+                # no LUKS volume.
+                'scheduler_max_attempts': 20,
             },
             'files': _backend(layout, 'cinder.volume.drivers.nfs.NfsDriver')
             | {'volume_backend_name': 'files'},
