@@ -207,7 +207,7 @@ def one_round(
                 raise SystemExit(f'It does not start: {tool.process.args}')
             time.sleep(0.1)
         packets, start = traffic.arrived(lab, two), processor(tool.process.pid)
-        traffic.send(lab, one, two, traffic.SECONDS)
+        sent = traffic.send(lab, one, two)
         # What is on its way arrives.
         time.sleep(2)
         taken = processor(tool.process.pid) - start
@@ -223,8 +223,8 @@ def one_round(
     tool.path.unlink()
     dropped = DROPPED[make is ours].findall(said)
     return {
-        'packets/s': written / traffic.SECONDS,
-        'MB/s': size / traffic.SECONDS / 1e6,
+        'packets/s': written / sent.seconds,
+        'MB/s': size / sent.seconds / 1e6,
         'of 100 packets': 100 * written / packets,
         'dropped by the kernel': sum(map(int, dropped)),
         'CPU on this side, us a packet': taken / max(written, 1) * 1e6,
