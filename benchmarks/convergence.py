@@ -24,9 +24,7 @@ guest running at the destination.  Nova's clock, which the downtime and the
 timeout go by, starts earlier; what lies between is measured, too.
 """
 
-import datetime
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -41,6 +39,7 @@ from lab import up
 import libvirt
 
 from benchmarks import convergence_table
+from benchmarks import results
 from osc_lab.access import libvirt as access
 from osc_lab.access import remote_probe
 from osc_lab.migration import forecast
@@ -274,6 +273,17 @@ def touched(identity):
     return (kib or 0) // 4
 
 
+def qemu():
+    """Return the version of QEMU."""
+    words = subprocess.run(
+        ['qemu-system-x86_64', '--version'],
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    ).stdout.split()
+    return words[3]
+
+
 def run(pair, identity, origin, case, link, before):
     """Return one row: the case, the forecast, what happened."""
     share = wait_for_quiet()
@@ -287,12 +297,14 @@ def run(pair, identity, origin, case, link, before):
             pages / 256 / bandwidth, convergence_table.MEMORY / 1024
         )
     )
+    machine = {**results.machine(), 'qemu': qemu()}
     seen = pair.migrate(identity, origin, limit)
     row = {
         'case': list(case),
-        'date': datetime.date.today().isoformat(),
+        'date': machine.pop('date'),
         'idle': round(share, 2),
-        'load': round(os.getloadavg()[0], 1),
+        'load': machine.pop('load'),
+        'machine': machine,
         'windows': windows,
         'total_pages': total,
         'touched_pages': pages,
@@ -336,10 +348,20 @@ def append(row):
     convergence_table.write([*rows, row])
 
 
+def chosen(first='0', last=None):
+    """Return the guests from the first, counted from 0, to before the last.
+
+    :raises SystemExit: there is none
+    """
+    found = GUESTS[int(first) : int(last or len(GUESTS))]
+    if not found:
+        raise SystemExit(f'there are guests 0 to {len(GUESTS) - 1}')
+    return found
+
+
 def main(argv):
-    first = int(argv[1]) if len(argv) > 1 else 0
-    last = int(argv[2]) if len(argv) > 2 else len(GUESTS)
-    measure(Pair(pathlib.Path(argv[0]).resolve()), GUESTS[first:last])
+    guests = chosen(*argv[1:])
+    measure(Pair(pathlib.Path(argv[0]).resolve()), guests)
 
 
 if __name__ == '__main__':

@@ -18,11 +18,10 @@ Each migration is forecast anew, from the windows that were measured before
 it, so that a change of the model shows.
 """
 
+import collections
 import json
-import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import textwrap
 
@@ -167,8 +166,8 @@ def summary(rows):
         return f'{pair[0]} of {pair[1]} ({pair[0] / max(1, pair[1]):.0%})'
 
     return (
-        f'{found["migrations"]} migrations, {" and ".join(dates)}, QEMU '
-        f'{machine()}. {found["ended"]} ended, '
+        f'{found["migrations"]} migrations, {" and ".join(dates)}, of guests '
+        f'without KVM (TCG); {machines(rows)}. {found["ended"]} ended, '
         f'{found["migrations"] - found["ended"]} were aborted by the timeout.',
         f'{found["promised"]} were forecast to end, {found["ruled_out"]} not '
         f'to end, {found["undecided"]} were undecided. Wrong "ends": '
@@ -184,16 +183,18 @@ def summary(rows):
     )
 
 
-def machine():
-    words = subprocess.run(
-        ['qemu-system-x86_64', '--version'], capture_output=True, check=True
-    ).stdout.decode()
-    with open('/proc/meminfo') as stream:
-        memory = int(stream.readline().split()[1]) // 1024**2
-    return (
-        f'{words.split()[3]} without KVM (TCG) on {os.cpu_count()} processors '
-        f'and {memory} GiB'
+def machines(rows):
+    """Return what the rows were measured on, which each of them tells."""
+    found = collections.Counter(
+        'QEMU {qemu} on {processors} processors ({model}), {memory_gib} GiB, '
+        'Python {python}'.format_map(row['machine'])
+        if 'machine' in row
+        else 'machine and QEMU not recorded'
+        for row in rows
     )
+    if len(found) == 1:
+        return next(iter(found))
+    return ', '.join(f'{count}: {text}' for text, count in found.items())
 
 
 def write(rows):
@@ -222,12 +223,16 @@ def tables(rows):
 
 
 def main():
-    rows = [{**row, **told(row)} for row in json.loads(RESULTS.read_text())]
+    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    if not rows:
+        print(f'Nothing was measured: {RESULTS} has no row', file=sys.stderr)
+        return 1
+    rows = [{**row, **told(row)} for row in rows]
     write(rows)
     tables(rows)
     found = figures(rows)
     print(json.dumps(found))
-    return 1 if found['wrong_will_converge'] else 0
+    return 1 if found['wrong_will_converge'] or found['wrong_never'] else 0
 
 
 if __name__ == '__main__':
