@@ -78,6 +78,8 @@ def libvirtd(folder: str) -> typing.Iterator[int]:
         'auth_unix_rw = "none"\nmax_clients = 4000\n'
         'max_queued_clients = 4000\nmax_workers = 20\n'
     )
+    # Its user is another one, and the umask may keep others from reading.
+    path.chmod(0o644)
     program = shutil.which('libvirtd', path='/usr/sbin:/usr/bin')
     if program is None:
         raise SystemExit('libvirtd is not installed')

@@ -14,19 +14,22 @@
 
     python -m tools.packages PROFILE...
 
-Does nothing when all are there.  Debian and Ubuntu only.
+Does nothing when all are there, and starts none of their daemons.  Debian
+and Ubuntu only.
 """
 
 import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 from lab import apt
 from lab import bindep
 from lab import errors
 
-BINDEP = pathlib.Path(__file__).parent.parent / 'bindep.txt'
+TREE = pathlib.Path(__file__).resolve().parent.parent
+BINDEP = TREE / 'bindep.txt'
 
 
 def main(profiles: list[str]) -> int:
@@ -42,11 +45,17 @@ def main(profiles: list[str]) -> int:
         return 1
     if not absent:
         return 0
-    apt_get = ['apt-get', '-qq', '-o', 'DPkg::Lock::Timeout=300']
-    env = {**os.environ, 'DEBIAN_FRONTEND': 'noninteractive'}
-    root = [] if os.geteuid() == 0 else ['sudo']
-    for command in (['update'], ['install', '-y', *absent]):
-        if subprocess.run([*root, *apt_get, *command], env=env).returncode:
+    if os.geteuid():
+        # What keeps daemons from starting is root's, as apt-get is.
+        again = ['sudo', sys.executable, '-B', '-m', 'tools.packages']
+        return subprocess.run([*again, *profiles], cwd=TREE).returncode
+    print(f'Installing {" ".join(absent)}', flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        log = pathlib.Path(folder, 'log')
+        try:
+            apt.install(absent, TREE, log)
+        except errors.StepError:
+            print(log.read_text(errors='replace'), file=sys.stderr)
             print(f'Could not install {" ".join(absent)}', file=sys.stderr)
             return 1
     return 0
