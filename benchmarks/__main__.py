@@ -14,7 +14,7 @@
 
 Each writes ``benchmarks/results/NAME.json`` and its table for the manual,
 ``doc/source/contributor/measured/NAME.txt``.  Ends with 1 when one misses a
-bar.
+bar, or has measured nothing.
 """
 
 import json
@@ -49,9 +49,12 @@ def main(names: list[str]) -> int:
             cwd=TREE,
             check=False,
         )
-        if done.returncode:
+        measured = path.exists()
+        if not measured:
+            print(f'{name} has measured nothing', file=sys.stderr, flush=True)
+        if done.returncode or not measured:
             missed.append(name)
-        if path.exists():
+        if measured:
             report = json.loads(path.read_text(encoding='utf-8'))
             TABLES.mkdir(exist_ok=True)
             (TABLES / f'{name}.txt').write_text(
