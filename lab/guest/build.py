@@ -21,6 +21,7 @@ unpacked, not installed.
 import collections.abc
 import gzip
 import hashlib
+import os
 import pathlib
 import re
 import shutil
@@ -79,6 +80,8 @@ def _run(*argv: str, cwd: pathlib.Path | None = None, stdin: str = '') -> str:
             argv,
             check=False,
             cwd=cwd,
+            # What is read of the output is English.
+            env={**os.environ, 'LC_ALL': 'C'},
             input=stdin,
             capture_output=True,
             text=True,

@@ -10,12 +10,21 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""The parts of the guest's build that need no tools."""
+"""The parts of the guest's build that need no tools, or none that build."""
 
+import pathlib
 import struct
+import tempfile
 import unittest
+from unittest import mock
 
 from lab.guest import build
+
+APT_CACHE = """#!/bin/sh
+[ "$LC_ALL" = C ] && word=Depends || word='Hängt ab von'
+echo "$2"
+echo "  $word: linux-image-6.1.0-1-cloud-amd64"
+"""
 
 
 class BootSectorTest(unittest.TestCase):
@@ -43,6 +52,34 @@ class KernelTest(unittest.TestCase):
     def test_no_package_list_is_said_with_the_remedy(self) -> None:
         with self.assertRaisesRegex(build.GuestError, 'apt-get update'):
             build.kernel_package('')
+
+
+class ImagesTest(unittest.TestCase):
+    """With an apt of a few lines."""
+
+    def setUp(self) -> None:
+        holder = tempfile.TemporaryDirectory()
+        self.addCleanup(holder.cleanup)
+        self.folder = pathlib.Path(holder.name)
+        self.program('apt-cache', APT_CACHE)
+        patch = mock.patch.dict(
+            'os.environ',
+            PATH=f'{self.folder}:/usr/bin:/bin',
+            LANG='de_DE.UTF-8',
+            LANGUAGE='de',
+        )
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def program(self, name: str, script: str) -> None:
+        path = self.folder / name
+        path.write_text(script, encoding='utf-8')
+        path.chmod(0o755)
+
+    def test_apt_answers_in_english(self) -> None:
+        with mock.patch.dict('os.environ', LC_ALL='de_DE.UTF-8'):
+            found = build.images(self.folder)
+        self.assertEqual(build.VARIANTS.keys(), found.keys())
 
 
 if __name__ == '__main__':
