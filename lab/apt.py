@@ -91,6 +91,7 @@ def install(
             ['sh', '-c', _SCRIPT, 'sh', str(POLICY) if own else '', *names],
             log,
             env,
+            timeout=None,
             survives=True,
             handles=own,
         )

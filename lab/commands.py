@@ -32,7 +32,7 @@ def run(
     *,
     stdin: bytes | pathlib.Path | None = None,
     stdout: pathlib.Path | None = None,
-    timeout: float = 900.0,
+    timeout: float | None = 900.0,
     survives: bool = False,
     handles: collections.abc.Sequence[int] = (),
 ) -> None:
@@ -41,7 +41,7 @@ def run(
     :param log: gets what the command prints, after what it held before
     :param stdin: what the command reads: bytes, or a file
     :param stdout: gets the standard output, in place of the log
-    :param timeout: seconds; the command is killed afterwards
+    :param timeout: seconds; the command is killed afterwards; None: never
     :param survives: kill_all() leaves it alone
     :param handles: descriptors that it keeps open
     :raises StepError: it failed or took too long
@@ -73,11 +73,11 @@ def run(
             child.communicate(
                 stdin if isinstance(stdin, bytes) else None, timeout
             )
-        except subprocess.TimeoutExpired:
+        except subprocess.TimeoutExpired as error:
             os.killpg(child.pid, signal.SIGKILL)
             child.wait()
             raise errors.StepError(
-                f'{name} took longer than {timeout:.0f} s', log
+                f'{name} took longer than {error.timeout:.0f} s', log
             ) from None
         finally:
             with _guard:

@@ -105,6 +105,13 @@ class AptTest(unittest.TestCase):
             self.install()
         self.assertFalse(self.policy.exists())
 
+    def test_no_time_is_too_long(self) -> None:
+        defaults = commands.run.__kwdefaults__
+        with mock.patch.dict(defaults, timeout=0.1):
+            threading.Timer(0.5, self.go).start()
+            self.install()
+        self.assertFalse(self.policy.exists())
+
     def test_policy_can_be_executed_while_it_is_held(self) -> None:
         self.begin()
         self.assertEqual(101, subprocess.run([self.policy]).returncode)
