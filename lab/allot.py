@@ -27,6 +27,15 @@ from lab import model
 #: File in the state folder that remembers what was chosen.
 RECORD = 'lab.json'
 
+#: All that a lab makes in its state folder.
+_CONTENTS = frozenset(
+    {
+        *('bin', 'control', 'data', 'etc', 'hosts', 'log', 'nova', 'pki'),
+        *('run', 'ssh', 'clouds.yaml', 'lab.new', 'lock', 'passwords.json'),
+        RECORD,
+    }
+)
+
 #: AF_UNIX paths have 107 characters, and services make sockets in
 #: temporary folders below the state folder.
 _LONGEST_STATE = 70
@@ -65,6 +74,27 @@ def check_state(state: pathlib.Path) -> None:
         raise errors.LabError(
             f'the path {str(state)!r} has characters that configuration '
             'files cannot hold; give another one with --state'
+        )
+
+
+def check_contents(state: pathlib.Path) -> None:
+    """Raise LabError for a folder with something that no lab has made.
+
+    Without a record a lab is known by its files: what brought it up may
+    have been ended at any time.
+    """
+    try:
+        found = {path.name for path in state.iterdir()}
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        raise errors.LabError(
+            f'{state} is no folder; give another one with --state'
+        ) from None
+    if RECORD not in found and (foreign := found - _CONTENTS):
+        raise errors.LabError(
+            f'{state} is not the folder of a lab: there is {min(foreign)!r} '
+            'in it; give another folder with --state'
         )
 
 

@@ -216,6 +216,7 @@ def _run(state: pathlib.Path, args: argparse.Namespace) -> int:
     :returns: the exit status of the command
     """
     command = _command(args)
+    allot.check_contents(state)
     status = 1
     try:
         _up(state, args)
@@ -318,6 +319,8 @@ def _up(state: pathlib.Path, args: argparse.Namespace) -> int:
 
 def _down(state: pathlib.Path, args: argparse.Namespace) -> int:
     report = progress.Progress()
+    if args.purge:
+        allot.check_contents(state)
     if state.is_dir():
         with up.lock(state):
             down.down(state, report, args.purge)

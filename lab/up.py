@@ -45,7 +45,6 @@ def lock(state: pathlib.Path) -> typing.Iterator[None]:
     :raises LabError: another command of the lab holds it
     """
     state.mkdir(parents=True, exist_ok=True)
-    state.chmod(0o755)
     with open(state / 'lock', 'w') as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -149,7 +148,10 @@ def up(
     :raises LabError: with the step that failed and its log
     """
     allot.check_state(state)
+    allot.check_contents(state)
     with lock(state):
+        # The database and others have users of their own.
+        state.chmod(0o755)
         old = allot.load(state)
         running = bool(process.find(state))
         wanted, manager = choose(old, profile, key_manager)
