@@ -40,12 +40,20 @@ _HEAD = '#!/bin/sh\n# osc-lab: no daemon starts while the lab installs\n'
 #: Seconds that `down` waits for an installation.
 _PATIENCE = 600.0
 
+#: Options of apt-get: wait for another one, and ask nothing about files of
+#: /etc that somebody has changed, but keep them.
+OPTIONS = (
+    *('-o', 'DPkg::Lock::Timeout=300'),
+    *('-o', 'Dpkg::Options::=--force-confdef'),
+    *('-o', 'Dpkg::Options::=--force-confold'),
+)
+
 #: The first argument is what to remove at the end, or nothing.
-_SCRIPT = """
+_SCRIPT = f"""
 policy=$1
 shift
 apt-get update -q &&
-    apt-get -q -o DPkg::Lock::Timeout=300 install -y \\
+    apt-get -q {' '.join(OPTIONS)} install -y \\
         --no-install-recommends "$@"
 status=$?
 [ -z "$policy" ] || rm -f -- "$policy"

@@ -98,6 +98,13 @@ class AptTest(unittest.TestCase):
         self.assertEqual('update -q', asked[0])
         self.assertTrue(asked[1].endswith('--no-install-recommends pkg'))
 
+    def test_nobody_is_asked_about_a_changed_file(self) -> None:
+        self.go()
+        self.install()
+        asked = (self.folder / 'asked').read_text().splitlines()[1]
+        for choice in ('confdef', 'confold'):
+            self.assertIn(f'-o Dpkg::Options::=--force-{choice} ', asked)
+
     def test_policy_goes_after_a_failure_too(self) -> None:
         self.apt_get(status=100)
         self.go()

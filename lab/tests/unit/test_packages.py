@@ -69,6 +69,9 @@ class PackagesTest(unittest.TestCase):
         asked = self.run_as('apt-get', APT_GET)
         self.assertRegex(asked, 'install .*libvirt-daemon openvswitch-switch')
         self.assertIn('exit 101', asked.rpartition('install')[2])
+        # Nobody can answer what becomes of a file that was changed.
+        for choice in ('confdef', 'confold'):
+            self.assertIn(f'-o Dpkg::Options::=--force-{choice} ', asked)
         self.assertFalse((self.folder / 'policy').exists())
 
     def test_failure_shows_what_apt_get_said(self) -> None:
@@ -77,6 +80,12 @@ class PackagesTest(unittest.TestCase):
         )
         self.assertIn('sorry', self.said)
         self.assertIn('Could not install libvirt-daemon', self.said)
+
+    def test_an_unknown_profile_is_told(self) -> None:
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said):
+            self.assertEqual(2, packages.main(['huge']))
+        self.assertIn('huge', said.getvalue())
 
     def test_all_of_it_needs_root(self) -> None:
         for status in (0, 3):
