@@ -19,6 +19,7 @@ unpacked, not installed.
 """
 
 import collections.abc
+import fcntl
 import gzip
 import hashlib
 import os
@@ -206,16 +207,7 @@ def images(cache: pathlib.Path) -> dict[str, pathlib.Path]:
     return {name: folder / f'{name}.raw' for name in VARIANTS}
 
 
-def ensure(cache: pathlib.Path) -> bool:
-    """Build the images unless the cache has them.
-
-    :returns: False when nothing was to be done
-    :raises GuestError: a tool is missing or failed
-    """
-    package, folder = _folder(cache)
-    if folder.exists():
-        return False
-    folder.parent.mkdir(parents=True, exist_ok=True)
+def _build(package: str, folder: pathlib.Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         work = pathlib.Path(scratch)
         unpacked, done = work / 'unpacked', work / 'done'
@@ -235,4 +227,20 @@ def ensure(cache: pathlib.Path) -> bool:
             _write_disk(done / f'{name}.raw', code, files, work)
         # One rename: the cache never holds half a set.
         done.rename(folder)
+
+
+def ensure(cache: pathlib.Path) -> bool:
+    """Build the images unless the cache has them; one lab at a time does.
+
+    :returns: False when nothing was to be done
+    :raises GuestError: a tool is missing or failed
+    """
+    place = cache / 'guest'
+    place.mkdir(parents=True, exist_ok=True)
+    with open(place / 'lock', 'w') as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        package, folder = _folder(cache)
+        if folder.exists():
+            return False
+        _build(package, folder)
     return True

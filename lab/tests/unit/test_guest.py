@@ -10,8 +10,9 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""The parts of the guest's build that need no tools, or none that build."""
+"""The guest's build: what needs no tools, and the rest with small ones."""
 
+import concurrent.futures
 import pathlib
 import struct
 import tempfile
@@ -25,6 +26,44 @@ APT_CACHE = """#!/bin/sh
 echo "$2"
 echo "  $word: linux-image-6.1.0-1-cloud-amd64"
 """
+
+#: Two labs are at it at once.
+APT_GET = """#!/bin/sh
+sleep 0.2
+touch some.deb
+"""
+
+DPKG_DEB = f"""#!/bin/sh
+mkdir -p "$3" && cd "$3"
+mkdir -p boot usr/lib/syslinux/mbr
+touch boot/vmlinuz-1 usr/lib/syslinux/mbr/mbr.bin
+for module in {' '.join(build._MODULES)}; do
+    mkdir -p "$(dirname lib/modules/1/kernel/$module)"
+    touch lib/modules/1/kernel/$module.ko
+done
+"""
+
+GCC = """#!/bin/sh
+for last; do :; done
+touch "$last"
+"""
+
+CPIO = """#!/bin/sh
+for word; do
+    case $word in --file=*) cat > "${word#--file=}" ;; esac
+done
+"""
+
+#: What builds an image, by name.
+TOOLS = {
+    'apt-cache': APT_CACHE,
+    'apt-get': APT_GET,
+    'busybox': '',
+    'cpio': CPIO,
+    'dpkg-deb': DPKG_DEB,
+    'gcc': GCC,
+    **dict.fromkeys(('mcopy', 'mformat', 'syslinux'), '#!/bin/sh\n'),
+}
 
 
 class BootSectorTest(unittest.TestCase):
@@ -55,13 +94,14 @@ class KernelTest(unittest.TestCase):
 
 
 class ImagesTest(unittest.TestCase):
-    """With an apt of a few lines."""
+    """With tools of a few lines."""
 
     def setUp(self) -> None:
         holder = tempfile.TemporaryDirectory()
         self.addCleanup(holder.cleanup)
         self.folder = pathlib.Path(holder.name)
-        self.program('apt-cache', APT_CACHE)
+        for name, script in TOOLS.items():
+            self.program(name, script)
         patch = mock.patch.dict(
             'os.environ',
             PATH=f'{self.folder}:/usr/bin:/bin',
@@ -80,6 +120,15 @@ class ImagesTest(unittest.TestCase):
         with mock.patch.dict('os.environ', LC_ALL='de_DE.UTF-8'):
             found = build.images(self.folder)
         self.assertEqual(build.VARIANTS.keys(), found.keys())
+
+    def test_two_labs_at_once_build_one_set(self) -> None:
+        cache = self.folder / 'cache'
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            labs = [pool.submit(build.ensure, cache) for _ in range(2)]
+        self.assertEqual([False, True], sorted(lab.result() for lab in labs))
+        for path in build.images(cache).values():
+            self.assertEqual(build.SIZE * 2**20, path.stat().st_size)
+        self.assertFalse(build.ensure(cache))
 
 
 if __name__ == '__main__':
