@@ -75,6 +75,10 @@ class GuestError(Exception):
     """A tool failed while an image was being built."""
 
 
+class ListError(GuestError):
+    """apt does not know a package, or no longer where it is."""
+
+
 def _run(*argv: str, cwd: pathlib.Path | None = None, stdin: str = '') -> str:
     try:
         done = subprocess.run(
@@ -94,14 +98,21 @@ def _run(*argv: str, cwd: pathlib.Path | None = None, stdin: str = '') -> str:
     return done.stdout
 
 
+def _apt(*argv: str, cwd: pathlib.Path | None = None) -> str:
+    try:
+        return _run(*argv, cwd=cwd)
+    except GuestError as error:
+        raise ListError(str(error)) from None
+
+
 def kernel_package(listing: str) -> str:
     """The versioned package in the output of ``apt-cache depends``.
 
-    :raises GuestError: there is none
+    :raises ListError: there is none
     """
     found = re.search(r'Depends: (linux-image-\S+)', listing)
     if not found:
-        raise GuestError(f'{_KERNEL} names no kernel: run apt-get update')
+        raise ListError(f'{_KERNEL} names no kernel: run apt-get update')
     return found.group(1)
 
 
@@ -110,7 +121,7 @@ def _unpack(package: str, folder: pathlib.Path) -> None:
         place = pathlib.Path(scratch)
         # As root, apt-get would drop to a user who cannot write here.
         option = ('-o', 'APT::Sandbox::User=root')
-        _run('apt-get', '-qq', *option, 'download', package, cwd=place)
+        _apt('apt-get', '-qq', *option, 'download', package, cwd=place)
         (archive,) = place.glob('*.deb')
         _run('dpkg-deb', '-x', str(archive), str(folder))
 
@@ -197,7 +208,7 @@ def _key(package: str) -> str:
 
 def _folder(cache: pathlib.Path) -> tuple[str, pathlib.Path]:
     """The kernel's package, and where images with it are kept."""
-    package = kernel_package(_run('apt-cache', 'depends', _KERNEL))
+    package = kernel_package(_apt('apt-cache', 'depends', _KERNEL))
     return package, cache / 'guest' / _key(package)
 
 
@@ -229,6 +240,14 @@ def _build(package: str, folder: pathlib.Path) -> None:
         done.rename(folder)
 
 
+def _ensure(cache: pathlib.Path) -> bool:
+    package, folder = _folder(cache)
+    if folder.exists():
+        return False
+    _build(package, folder)
+    return True
+
+
 def ensure(cache: pathlib.Path) -> bool:
     """Build the images unless the cache has them; one lab at a time does.
 
@@ -239,8 +258,10 @@ def ensure(cache: pathlib.Path) -> bool:
     place.mkdir(parents=True, exist_ok=True)
     with open(place / 'lock', 'w') as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        package, folder = _folder(cache)
-        if folder.exists():
-            return False
-        _build(package, folder)
-    return True
+        try:
+            return _ensure(cache)
+        except ListError:
+            # Where nothing was to be installed, the lists may be older than
+            # the archive, which keeps the newest kernel alone.
+            _run('apt-get', '-qq', 'update')
+            return _ensure(cache)

@@ -33,6 +33,26 @@ sleep 0.2
 touch some.deb
 """
 
+#: The lists name a kernel that is no longer in the archive.
+OLD_APT_CACHE = """#!/bin/sh
+[ -e {folder}/updated ] && number=2 || number=1
+echo "  Depends: linux-image-6.1.0-$number-cloud-amd64"
+"""
+OLD_APT_GET = """#!/bin/sh
+case $* in
+    *update) echo update >> {folder}/updated ;;
+    *-1-*) echo 404 Not Found >&2; exit 100 ;;
+    *) touch some.deb ;;
+esac
+"""
+
+NO_APT_GET = """#!/bin/sh
+case $* in
+    *update) echo update >> {folder}/asked ;;
+    *) echo download >> {folder}/asked; echo not found >&2; exit 100 ;;
+esac
+"""
+
 DPKG_DEB = f"""#!/bin/sh
 mkdir -p "$3" && cd "$3"
 mkdir -p boot usr/lib/syslinux/mbr
@@ -120,6 +140,24 @@ class ImagesTest(unittest.TestCase):
         with mock.patch.dict('os.environ', LC_ALL='de_DE.UTF-8'):
             found = build.images(self.folder)
         self.assertEqual(build.VARIANTS.keys(), found.keys())
+
+    def test_lists_that_are_too_old_are_renewed(self) -> None:
+        self.program('apt-cache', OLD_APT_CACHE.format(folder=self.folder))
+        self.program('apt-get', OLD_APT_GET.format(folder=self.folder))
+        cache = self.folder / 'cache'
+        self.assertTrue(build.ensure(cache))
+        for path in build.images(cache).values():
+            self.assertTrue(path.exists())
+        self.assertEqual('update\n', (self.folder / 'updated').read_text())
+
+    def test_a_package_that_cannot_be_had_is_tried_twice(self) -> None:
+        self.program('apt-get', NO_APT_GET.format(folder=self.folder))
+        with self.assertRaisesRegex(build.GuestError, 'not found'):
+            build.ensure(self.folder / 'cache')
+        self.assertEqual(
+            ['download', 'update', 'download'],
+            (self.folder / 'asked').read_text().split(),
+        )
 
     def test_two_labs_at_once_build_one_set(self) -> None:
         cache = self.folder / 'cache'
