@@ -27,10 +27,14 @@ import sys
 def count(repository: pathlib.Path) -> collections.Counter[str]:
     """Return how many tests of the last run ended in which way.
 
-    What tests have told of "pairs" and "failures" is in it, too.
+    What tests have told of "pairs" and "failures" is in it, too.  A
+    repository that is not there has none, as after a run that ended early.
 
     The environment that holds the repository has the tools to read it.
     """
+    counts: collections.Counter[str] = collections.Counter()
+    if not repository.exists():
+        return counts
     binaries = next(
         (
             folder / 'bin'
@@ -56,7 +60,6 @@ def count(repository: pathlib.Path) -> collections.Counter[str]:
         stdout=subprocess.PIPE,
         check=True,
     ).stdout
-    counts: collections.Counter[str] = collections.Counter()
     for line in listed.decode().splitlines():
         number, what = line.split()
         counts[what] += int(number)
