@@ -234,7 +234,7 @@ def _run(state: pathlib.Path, args: argparse.Namespace) -> int:
     finally:
         with _undisturbed():
             if status and args.state is None:
-                _keep_logs(state)
+                keep_logs(state)
             _down(state, argparse.Namespace(purge=args.state is None))
     return status
 
@@ -258,7 +258,7 @@ def _say(text: str) -> None:
         sys.stderr.write(f'lab: {text}\n')
 
 
-def _keep_logs(state: pathlib.Path) -> None:
+def keep_logs(state: pathlib.Path) -> None:
     """Copy the logs of a lab whose folder goes away."""
     if not (state / 'log').is_dir():
         return

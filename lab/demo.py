@@ -26,6 +26,8 @@ import sys
 import time
 import typing
 
+from lab import cli
+
 STATE = pathlib.Path('.lab-demo')
 
 
@@ -182,6 +184,38 @@ def live_migration(operator: Operator) -> None:
 JOBS = (encrypted_volume, port_mirror, live_migration)
 
 
+def show(state: pathlib.Path, installed: pathlib.Path | None) -> None:
+    """Bring the lab up and do all jobs.
+
+    :raises DemoFailed: at the first thing that is not as it should be
+    """
+    say('A real, throw-away OpenStack on this machine')
+    lab('up', '--profile', 'full', '--state', str(state))
+    operator = Operator(state, installed)
+    folder = operator.imports_from()
+    say(f'The plugin is that of {folder}')
+    if installed and folder != installed:
+        raise DemoFailed(f'the plugin is not that of {installed}')
+    for job in JOBS:
+        job(operator)
+
+
+def take_down(state: pathlib.Path, failed: bool) -> bool:
+    """End the lab; the logs of a failure are kept.
+
+    :returns: False when it did not end
+    """
+    say('Take it down')
+    if failed:
+        cli.keep_logs(state)
+    try:
+        lab('down', '--purge', '--state', str(state))
+    except DemoFailed as error:
+        print(f'\nThe lab of the demo stays: {error}.', file=sys.stderr)
+        return False
+    return True
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog='tox -e demo --', description=__doc__
@@ -209,25 +243,16 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
+    status = 1
     try:
-        say('A real, throw-away OpenStack on this machine')
-        lab('up', '--profile', 'full', '--state', str(state))
-        installed = options.installed and options.installed.resolve()
-        operator = Operator(state, installed)
-        folder = operator.imports_from()
-        say(f'The plugin is that of {folder}')
-        if installed and folder != installed:
-            raise DemoFailed(f'the plugin is not that of {installed}')
-        for job in JOBS:
-            job(operator)
+        show(state, options.installed and options.installed.resolve())
+        status = 0
     except DemoFailed as error:
         print(f'\nThe demo failed: {error}.', file=sys.stderr)
-        return 1
     finally:
-        if not keep:
-            say('Take it down')
-            lab(*end)
-    if keep:
+        if not keep and not take_down(state, bool(status)):
+            status = 1
+    if keep and not status:
         say('The lab is up. To use it, type:')
         print(
             f'eval "$(python3 -m lab env --state {shlex.quote(str(state))})"\n'
@@ -235,7 +260,7 @@ def main() -> int:
             'openstack volume list\n'
             f'python3 -m lab {shlex.join(end)}'
         )
-    return 0
+    return status
 
 
 if __name__ == '__main__':
