@@ -10,16 +10,20 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""The tools that install packages and add up tests.
+"""The tools that install packages and add up tests, and tox.ini.
 
 They are not installed with the plugin, and neither are these tests.
 """
 
+import configparser
 import contextlib
 import io
+import re
 import unittest
 from unittest import mock
 
+from lab import down
+from tools import packages
 from tools import tally
 
 
@@ -38,6 +42,30 @@ class TallyTest(unittest.TestCase):
             '0 passed, 0 failed, 0 skipped\n',
             out.getvalue(),
         )
+
+
+class ToxTest(unittest.TestCase):
+    def test_an_interrupt_leaves_time_to_take_a_lab_down(self) -> None:
+        """tox kills what it runs half a second after Ctrl-C, unless told."""
+        parser = configparser.ConfigParser(interpolation=None)
+        parser.read(packages.BINDEP.with_name('tox.ini'))
+        text = {
+            name: '\n'.join(parser[name].values())
+            for name in parser.sections()
+            if name.startswith('testenv:')
+        }
+        found = [
+            name
+            for name, words in text.items()
+            if re.search(r'-m (lab|tools\.record)\b|/tests/functional', words)
+        ]
+        self.assertIn('testenv:functional', found)
+        longest = down._ORDERLY_TIME + 2 * down._KILL_TIME + down._BURIAL_TIME
+        for name in found:
+            for key in ('interrupt_timeout', 'terminate_timeout'):
+                with self.subTest(environment=name, setting=key):
+                    self.assertEqual('{[lab]timeout}', parser[name].get(key))
+        self.assertLessEqual(longest, parser['lab'].getfloat('timeout'))
 
 
 if __name__ == '__main__':
