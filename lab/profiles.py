@@ -14,6 +14,7 @@
 
 import collections.abc
 import functools
+import json
 
 from lab import databases
 from lab import dataplane
@@ -120,9 +121,10 @@ def _once(
     name: str,
     work: collections.abc.Callable[[], None],
 ) -> bool:
-    """Do work once for this lab at this address."""
-    done = context.layout.data / 'done' / name
-    key = context.layout.url('keystone')
+    """Do work once for this lab at this address, with these ports."""
+    layout = context.layout
+    done = layout.data / 'done' / name
+    key = json.dumps([layout.block, sorted(layout.ports.items())])
     if done.exists() and done.read_text() == key:
         return False
     work()

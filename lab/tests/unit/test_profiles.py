@@ -13,6 +13,7 @@
 """What each profile runs, and in which order."""
 
 import collections.abc
+import dataclasses
 import pathlib
 import tempfile
 import unittest
@@ -139,6 +140,21 @@ class OnceTest(unittest.TestCase):
                 context.key_manager,
             )
             self.assertTrue(once(moved))
+
+    def test_once_for_all_ports(self) -> None:
+        """The catalog has the ports of all services, not Keystone's alone."""
+        with tempfile.TemporaryDirectory() as folder:
+            context = places.context(state=pathlib.Path(folder))
+            (context.layout.data / 'done').mkdir(parents=True)
+            self.assertTrue(profiles._once(context, 'x', lambda: None))
+            for name in model.PORTS:
+                layout = dataclasses.replace(
+                    context.layout, ports={**model.PORTS, name: 20000}
+                )
+                moved = dataclasses.replace(context, layout=layout)
+                with self.subTest(name):
+                    self.assertTrue(profiles._once(moved, 'x', lambda: None))
+                    self.assertFalse(profiles._once(moved, 'x', lambda: None))
 
     def test_what_failed_is_done_again(self) -> None:
         def fail() -> None:
