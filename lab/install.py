@@ -78,6 +78,7 @@ class Installer:
 
     def __init__(self, layout: model.Layout, hosts: bool) -> None:
         self._layout = layout
+        self._lock: tuple[int, ...] = ()
         profiles = {'lab', 'lab-hosts'} if hosts else {'lab'}
         text = (_HERE.parent / 'bindep.txt').read_text()
         self._packages = bindep.packages(text, profiles)
@@ -91,7 +92,9 @@ class Installer:
 
     def _run(self, name: str, *argv: str) -> None:
         env = {**os.environ, model.MARK: str(self._layout.state)}
-        commands.run(argv, self._layout.log / f'{name}.out', env)
+        commands.run(
+            argv, self._layout.log / f'{name}.out', env, handles=self._lock
+        )
 
     def debian_packages(self) -> bool:
         """Install the missing Debian packages."""
@@ -150,11 +153,18 @@ class Installer:
 
     @contextlib.contextmanager
     def lock(self) -> typing.Iterator[None]:
-        """One lab at a time installs into a cache."""
+        """One lab at a time installs into a cache.
+
+        pip holds the lock, too: it goes on when this program is killed.
+        """
         self._layout.cache.mkdir(parents=True, exist_ok=True)
         with open(self._layout.cache / 'lock', 'w') as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+            self._lock = (handle.fileno(),)
+            try:
+                yield
+            finally:
+                self._lock = ()
 
     def steps(self) -> list[graph.Step]:
         """What to run under the lock, before anything else."""
