@@ -98,7 +98,8 @@ class Pair:
             )
         access.library()
         uris = [
-            f'qemu+tls://{self.layout.host_loopback(host)}/system'
+            f'qemu+tls://{self.layout.host_loopback(host)}'
+            f'{self.layout.host_door("libvirt-tls")}/system'
             f'?pkipath={state / "pki" / "client"}'
             for host in model.HOSTS
         ]

@@ -50,6 +50,9 @@ class Record:
     ports: collections.abc.Mapping[str, int]
     profile: str
     key_manager: str
+    host_ports: collections.abc.Mapping[str, int] = dataclasses.field(
+        default_factory=lambda: dict(model.HOST_PORTS)
+    )
 
 
 def candidates(state: pathlib.Path) -> typing.Iterator[str]:
@@ -143,26 +146,50 @@ def _claim(held: contextlib.ExitStack, what: str) -> bool:
     return True
 
 
-def _free_ports(block: str, held: contextlib.ExitStack) -> dict[str, int]:
-    """A port for each thing that listens; the usual one where possible."""
-    address = f'{block}.1'
+def _free_ports(
+    usual: collections.abc.Mapping[str, int],
+    others: range,
+    free: collections.abc.Callable[[str, int], bool],
+) -> dict[str, int]:
+    """A port for each thing that listens; the usual one where possible.
+
+    :param others: below the range that outgoing connections use
+    :param free: says whether a thing may have a port
+    """
     chosen: dict[str, int] = {}
-    for name, usual in model.PORTS.items():
-        # RabbitMQ refuses a distribution port that anybody uses, on
-        # whatever address: another lab on this machine does.
-        alone = name == 'amqp-dist'
-        # Beyond the usual: below the range that outgoing connections use.
-        for port in (usual, *range(20000, 21000)):
-            if (
-                port not in chosen.values()
-                and _bindable('' if alone else address, port)
-                and (not alone or _claim(held, f'port/{port}'))
-            ):
+    for name, first in usual.items():
+        for port in (first, *others):
+            if port not in chosen.values() and free(name, port):
                 chosen[name] = port
                 break
         else:
-            raise errors.LabError(f'no port is free on {address}')
+            raise errors.LabError(f'no port of loopback is free for {name}')
     return chosen
+
+
+def _service_ports(block: str, held: contextlib.ExitStack) -> dict[str, int]:
+    def free(name: str, port: int) -> bool:
+        # RabbitMQ refuses a distribution port that anybody uses, on
+        # whatever address: another lab on this machine does.
+        if name == 'amqp-dist':
+            return _bindable('', port) and _claim(held, f'port/{port}')
+        return _bindable(f'{block}.1', port)
+
+    return _free_ports(model.PORTS, range(20000, 21000), free)
+
+
+def _host_ports(block: str) -> dict[str, int]:
+    """Where the forwarder listens: the same ports for every host.
+
+    A daemon of the machine that listens on all addresses, as sshd does,
+    has its port on these addresses, too.
+    """
+    addresses = [model.loopback(block, host) for host in model.HOSTS]
+
+    def free(_name: str, port: int) -> bool:
+        return all(_bindable(address, port) for address in addresses)
+
+    return _free_ports(model.HOST_PORTS, range(22000, 23000), free)
 
 
 def _free_epmd_port(held: contextlib.ExitStack) -> int:
@@ -213,9 +240,10 @@ def settle(
             record = Record(
                 block,
                 _free_epmd_port(held),
-                _free_ports(block, held),
+                _service_ports(block, held),
                 profile,
                 key_manager,
+                _host_ports(block),
             )
             return record, held.pop_all()
     raise errors.LabError('no /24 of loopback is free')

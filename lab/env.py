@@ -54,9 +54,10 @@ def _host_access(context: common.Context, profile: str) -> Tree:
             'ssh': '{host}',
             'ssh_config': str(layout.state / 'ssh' / 'config'),
             'libvirt_uri': (
-                f'qemu+tls://{{host_ip}}/system?pkipath={pki / "client"}'
+                f'qemu+tls://{{host_ip}}{layout.host_door("libvirt-tls")}'
+                f'/system?pkipath={pki / "client"}'
             ),
-            'ovsdb': 'ssl:{host_ip}:6640',
+            'ovsdb': f'ssl:{{host_ip}}:{layout.host_ports["ovsdb-tls"]}',
             'ovsdb_ca_cert': str(pki / 'client' / 'cacert.pem'),
             'ovsdb_cert': str(pki / 'client' / 'clientcert.pem'),
             'ovsdb_key': str(pki / 'client' / 'clientkey.pem'),

@@ -26,10 +26,6 @@ from lab import network
 #: The forwarder's name among the lab's processes.
 ROLE = 'forwarder'
 
-#: What a client in the root reaches on a host: sshd, libvirtd (TCP, TLS),
-#: OVSDB (TLS, TCP).
-HOST_PORTS = (22, 16509, 16514, 6640, 6641)
-
 _PROGRAM = pathlib.Path(__file__).with_name('forwarder.py')
 
 
@@ -53,13 +49,13 @@ def specification(
         'inward': [
             [
                 layout.host_loopback(host),
-                port,
+                layout.host_ports[name],
                 host,
                 layout.host_address(host),
                 port,
             ]
             for host in pids
-            for port in HOST_PORTS
+            for name, port in model.HOST_PORTS.items()
         ],
     }
 

@@ -51,9 +51,25 @@ PORTS: collections.abc.Mapping[str, int] = types.MappingProxyType(
     }
 )
 
+#: What is reached from outside on every host, and its port in there.
+HOST_PORTS: collections.abc.Mapping[str, int] = types.MappingProxyType(
+    {
+        'ssh': 22,
+        'libvirt': 16509,
+        'libvirt-tls': 16514,
+        'ovsdb-tls': 6640,
+        'ovsdb': 6641,
+    }
+)
+
 #: The share that Cinder's NFS driver and Nova name; what lies behind it
 #: is machine.export().
 SHARE = '127.0.0.1:/lab'
+
+
+def loopback(block: str, host: str) -> str:
+    """Address of a host in the block of a lab."""
+    return f'{block}.{11 + HOSTS.index(host)}'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +87,7 @@ class Layout:
     :param epmd_port: port of the Erlang port mapper, which also listens
         on 127.0.0.1 and therefore needs a number of its own
     :param ports: port of each thing that listens on ``address``
+    :param host_ports: port of each of HOST_PORTS on ``host_loopback``
     """
 
     state: pathlib.Path
@@ -79,6 +96,9 @@ class Layout:
     epmd_port: int
     ports: collections.abc.Mapping[str, int] = dataclasses.field(
         default_factory=lambda: PORTS
+    )
+    host_ports: collections.abc.Mapping[str, int] = dataclasses.field(
+        default_factory=lambda: HOST_PORTS
     )
 
     @property
@@ -128,7 +148,15 @@ class Layout:
 
     def host_loopback(self, host: str) -> str:
         """Address in the root namespace that is forwarded to a host."""
-        return f'{self.block}.{11 + HOSTS.index(host)}'
+        return loopback(self.block, host)
+
+    def host_door(self, name: str) -> str:
+        """What a URI needs after ``host_loopback``: a port, or nothing.
+
+        :param name: a key of ``host_ports``
+        """
+        port = self.host_ports[name]
+        return '' if port == HOST_PORTS[name] else f':{port}'
 
     def host_address(self, host: str) -> str:
         """Management address of a host, in the lab's own namespaces."""

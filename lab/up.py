@@ -63,6 +63,7 @@ def layout_of(state: pathlib.Path, record: allot.Record) -> model.Layout:
         record.block,
         record.epmd_port,
         record.ports,
+        record.host_ports,
     )
 
 

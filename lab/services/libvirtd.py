@@ -138,7 +138,7 @@ def reconfigure(
 
 def _wait_forwarded(layout: model.Layout, host: str, listen: bool) -> None:
     """Wait until the forwarder has seen it, if there is one."""
-    door = (layout.host_loopback(host), TCP)
+    door = (layout.host_loopback(host), layout.host_ports['libvirt'])
     deadline = time.monotonic() + _FORWARD_TIME
     while machine.marked(layout, forward.ROLE):
         open_now = door in network.listeners()

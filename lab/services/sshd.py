@@ -78,18 +78,26 @@ def _keygen(path: pathlib.Path, comment: str) -> str:
     return path.with_name(path.name + '.pub').read_text()
 
 
+def _known(name: str, port: int) -> str:
+    """A name as OpenSSH looks for it in a list of known hosts."""
+    return name if port == PORT else f'[{name}]:{port}'
+
+
 def write_client(layout: model.Layout) -> None:
     """Make the operator's key, configuration and list of known hosts."""
     place = folder(layout)
     _keygen(place / 'id', 'osc-lab')
     config, known = '', ''
+    port = layout.host_ports['ssh']
     for host in model.HOSTS:
         loopback = layout.host_loopback(host)
         public = _keygen(layout.host_dir(host) / 'sshd' / 'key', host)
         kind, key = public.split()[:2]
-        known += f'{host},{host}.lab,{loopback} {kind} {key}\n'
+        names = (host, f'{host}.lab', loopback)
+        known += ','.join(_known(name, port) for name in names)
+        known += f' {kind} {key}\n'
         config += _CLIENT.format(host=host, loopback=loopback)
-    config += _CLIENT_ALL.format(port=PORT, folder=place)
+    config += _CLIENT_ALL.format(port=port, folder=place)
     (place / 'config').write_text(config)
     (place / 'known_hosts').write_text(known)
 

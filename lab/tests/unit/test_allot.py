@@ -14,10 +14,12 @@
 
 import dataclasses
 import itertools
+import json
 import pathlib
 import socket
 import tempfile
 import unittest
+from unittest import mock
 
 from lab import allot
 from lab import errors
@@ -79,6 +81,16 @@ class RecordTest(unittest.TestCase):
             (self.state / allot.RECORD).write_text(text)
             self.assertIsNone(allot.load(self.state), text)
 
+    def test_a_record_of_before_host_ports_has_the_usual_ones(self) -> None:
+        record = self.record('127.9.9')
+        allot.save(self.state, record)
+        path = self.state / allot.RECORD
+        data = json.loads(path.read_text())
+        del data['host_ports']
+        path.write_text(json.dumps(data))
+        self.assertEqual(record, allot.load(self.state))
+        self.assertEqual(dict(model.HOST_PORTS), record.host_ports)
+
     def test_a_running_lab_keeps_its_place(self) -> None:
         old = self.record('127.9.9')
         allot.save(self.state, old)
@@ -130,6 +142,36 @@ class SettleTest(unittest.TestCase):
         ports = self.settle(self.state).ports
         self.assertEqual(model.PORTS.keys(), ports.keys())
         self.assertEqual(len(ports), len(set(ports.values())))
+
+    def test_a_port_of_a_daemon_of_the_machine_is_left_to_it(self) -> None:
+        """sshd has port 22 of all addresses, also of those of hosts."""
+        with socket.socket() as daemon, socket.socket() as unused:
+            daemon.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            daemon.bind(('0.0.0.0', 0))
+            daemon.listen()
+            taken = daemon.getsockname()[1]
+            # A port that nobody has as soon as it is closed.
+            unused.bind(('127.0.0.1', 0))
+            free = unused.getsockname()[1]
+            unused.close()
+            usual = {'ssh': taken, 'ovsdb': free}
+            with mock.patch.object(model, 'HOST_PORTS', usual):
+                found = self.settle(self.state).host_ports
+        self.assertEqual(usual.keys(), found.keys())
+        self.assertEqual(free, found['ovsdb'])
+        self.assertIn(found['ssh'], range(22000, 23000))
+
+    def test_one_port_is_for_all_hosts(self) -> None:
+        block = next(allot.candidates(self.state))
+        with socket.socket() as other:
+            # The second host's address alone.
+            other.bind((model.loopback(block, model.HOSTS[1]), 0))
+            other.listen()
+            usual = {'libvirt': other.getsockname()[1]}
+            with mock.patch.object(model, 'HOST_PORTS', usual):
+                record = self.settle(self.state)
+        self.assertEqual(block, record.block)
+        self.assertIn(record.host_ports['libvirt'], range(22000, 23000))
 
 
 if __name__ == '__main__':

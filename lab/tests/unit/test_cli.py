@@ -163,6 +163,15 @@ class NoLabTest(CliTest):
 
 
 class LabTest(CliTest):
+    def test_the_ports_are_those_of_the_record(self) -> None:
+        ports = {**model.HOST_PORTS, 'ssh': 22000}
+        record = allot.Record(
+            '127.79.3', 21000, dict(model.PORTS), 'full', 'barbican', ports
+        )
+        allot.save(self.state, record)
+        layout, _ = cli._known(self.state)
+        self.assertEqual(ports, layout.host_ports)
+
     def test_env_is_for_a_shell(self) -> None:
         self.record()
         code, out, _ = self.lab('env', '--long')

@@ -14,6 +14,7 @@
 
 import dataclasses
 import pathlib
+import tempfile
 import unittest
 
 from lab import dataplane
@@ -57,8 +58,75 @@ class ForwardTest(unittest.TestCase):
         assert isinstance(inward, list)
         self.assertIn(['127.79.3.11', 22, 'hosta', '10.79.0.1', 22], inward)
         self.assertIn(['127.79.3.12', 22, 'hostb', '10.79.0.2', 22], inward)
-        self.assertEqual(len(inward), 2 * len(forward.HOST_PORTS))
+        self.assertEqual(len(inward), 2 * len(model.HOST_PORTS))
         self.assertEqual(pids, spec['hosts'])
+
+    def test_a_port_that_the_machine_has_is_another_one_in_the_root(
+        self,
+    ) -> None:
+        place = dataclasses.replace(
+            layout(), host_ports={**model.HOST_PORTS, 'ssh': 22000}
+        )
+        spec = forward.specification(place, {'hosta': 7}, [])
+        self.assertEqual(
+            [
+                ['127.79.3.11', 22000, 'hosta', '10.79.0.1', 22],
+                ['127.79.3.11', 16509, 'hosta', '10.79.0.1', 16509],
+                ['127.79.3.11', 16514, 'hosta', '10.79.0.1', 16514],
+                ['127.79.3.11', 6640, 'hosta', '10.79.0.1', 6640],
+                ['127.79.3.11', 6641, 'hosta', '10.79.0.1', 6641],
+            ],
+            spec['inward'],
+        )
+
+
+class SshTest(unittest.TestCase):
+    """The operator's files, with keys that are there already."""
+
+    def setUp(self) -> None:
+        holder = tempfile.TemporaryDirectory()
+        self.addCleanup(holder.cleanup)
+        self.place = dataclasses.replace(
+            layout(), state=pathlib.Path(holder.name)
+        )
+        keys = [sshd.folder(self.place) / 'id']
+        keys += [
+            self.place.host_dir(host) / 'sshd' / 'key' for host in model.HOSTS
+        ]
+        for path in keys:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            path.with_name(f'{path.name}.pub').write_text('ssh-x AAAA me\n')
+
+    def written(self, port: int) -> tuple[str, list[str]]:
+        place = dataclasses.replace(
+            self.place, host_ports={**model.HOST_PORTS, 'ssh': port}
+        )
+        sshd.write_client(place)
+        config, known = (
+            (sshd.folder(place) / name).read_text()
+            for name in ('config', 'known_hosts')
+        )
+        return config, known.splitlines()
+
+    def test_the_usual_port(self) -> None:
+        config, known = self.written(22)
+        self.assertIn('  Port 22\n', config)
+        self.assertEqual(
+            [
+                'hosta,hosta.lab,127.79.3.11 ssh-x AAAA',
+                'hostb,hostb.lab,127.79.3.12 ssh-x AAAA',
+            ],
+            known,
+        )
+
+    def test_another_port(self) -> None:
+        config, known = self.written(22000)
+        self.assertIn('  Port 22000\n', config)
+        self.assertEqual(
+            '[hosta]:22000,[hosta.lab]:22000,[127.79.3.11]:22000 ssh-x AAAA',
+            known[0],
+        )
 
 
 class ListenersTest(unittest.TestCase):

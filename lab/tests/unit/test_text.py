@@ -12,6 +12,7 @@
 
 """What the lab reads and writes as text: ini, bindep, YAML, exports."""
 
+import dataclasses
 import pathlib
 import shlex
 import unittest
@@ -115,6 +116,24 @@ class CloudsTest(unittest.TestCase):
         self.assertLessEqual(set(model.HOSTS), access['config_files'].keys())
         network = self.clouds('network')['lab']['osc_lab']
         self.assertNotIn('hosta', network['config_files'])
+
+    def test_the_ports_of_hosts_are_told(self) -> None:
+        moved = {name: 22000 for name in model.HOST_PORTS}
+        for ports, libvirt, ovsdb in (
+            (model.HOST_PORTS, '', '6640'),
+            (moved, ':22000', '22000'),
+        ):
+            context = places.context()
+            layout = dataclasses.replace(context.layout, host_ports=ports)
+            context = dataclasses.replace(context, layout=layout)
+            tree = env.clouds(context, 'network')['clouds']
+            access = tree['lab']['osc_lab']
+            self.assertEqual(
+                f'qemu+tls://{{host_ip}}{libvirt}/system'
+                '?pkipath=/nowhere/state/pki/client',
+                access['libvirt_uri'],
+            )
+            self.assertEqual(f'ssl:{{host_ip}}:{ovsdb}', access['ovsdb'])
 
     def test_a_shell_reads_the_exports_and_finds_no_secret(self) -> None:
         layout = places.layout(pathlib.Path("/a'b"))

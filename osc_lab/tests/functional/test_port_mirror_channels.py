@@ -15,6 +15,7 @@ import pathlib
 
 import fixtures
 
+from lab import allot
 from osc_lab.tests.functional import pair
 
 
@@ -70,12 +71,16 @@ class TestChannels(pair.PairTest):
         both = {'in': (two, one), 'out': (one, two)}
         return {both[direction] for direction in wanted}
 
+    def remote(self, scheme, name):
+        port = allot.load(self.state).host_ports[name]
+        return f'{scheme}:{{host_ip}}:{port}'
+
     def test_ssl(self):
-        found = self.life('ssl:{host_ip}:6640', 'both')
+        found = self.life(self.remote('ssl', 'ovsdb-tls'), 'both')
         self.assertEqual(self.directions('in', 'out'), found)
 
     def test_tcp(self):
-        found = self.life('tcp:{host_ip}:6641', 'in')
+        found = self.life(self.remote('tcp', 'ovsdb'), 'in')
         self.assertEqual(self.directions('in'), found)
 
     def test_unix(self):

@@ -32,8 +32,6 @@ from osc_lab.tests import thorough
 #: Seconds that a host may take to answer.
 DEADLINE = 1.5
 
-PORT = 16509
-
 
 class TestToxics(compute.ComputeTest):
     """The destination is behind a proxy, at an address of loopback."""
@@ -42,16 +40,19 @@ class TestToxics(compute.ComputeTest):
         super().setUp()
         number = os.getpid()
         address = f'127.98.{number // 250 % 250}.{number % 250 + 1}'
+        # One URI is for both hosts.
+        port = self.layout.host_ports['libvirt']
         real = {
             host: self.layout.host_loopback(host)
             for host in (self.source, self.other)
         }
         self.proxy = self.useFixture(
-            toxics.Libvirt((address, PORT), (real[self.other], PORT))
+            toxics.Libvirt((address, port), (real[self.other], port))
         )
         self.hosts = hosts.Hosts(
             channels.Channels(
-                libvirt_uri='qemu+tcp://{host_ip}/system',
+                libvirt_uri='qemu+tcp://{host_ip}'
+                f'{self.layout.host_door("libvirt")}/system',
                 host_addresses={**real, self.other: address},
                 deadline=DEADLINE,
             )
