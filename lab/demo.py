@@ -23,10 +23,13 @@ import pathlib
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 import typing
 
+from lab import allot
 from lab import cli
+from lab import errors
 
 STATE = pathlib.Path('.lab-demo')
 
@@ -184,6 +187,16 @@ def live_migration(operator: Operator) -> None:
 JOBS = (encrypted_volume, port_mirror, live_migration)
 
 
+def place() -> pathlib.Path:
+    """Return the usual folder, or a new one where no lab can live there."""
+    state = STATE.resolve()
+    try:
+        allot.check_state(state)
+    except errors.LabError:
+        return pathlib.Path(tempfile.mkdtemp(prefix='osc-lab-')).resolve()
+    return state
+
+
 def show(state: pathlib.Path, installed: pathlib.Path | None) -> None:
     """Bring the lab up and do all jobs.
 
@@ -234,9 +247,9 @@ def main() -> int:
     if options.installed and not (options.installed / 'osc_lab').is_dir():
         parser.error(f'--installed: no osc_lab in {options.installed}')
     keep = options.keep
-    state = STATE.resolve()
+    state = place()
     end = ('down', '--purge', '--state', str(state))
-    if state.exists():
+    if state.exists() and any(state.iterdir()):
         print(
             'A lab of a demo is there already. Take it down first:\n'
             f'python3 -m lab {shlex.join(end)}',

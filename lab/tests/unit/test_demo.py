@@ -89,6 +89,30 @@ class DemoTest(unittest.TestCase):
         self.assertFalse((self.folder / 'kept').exists())
         self.assertFalse(self.state.exists())
 
+    def test_where_no_lab_can_live_it_goes_elsewhere(self) -> None:
+        """As in a checkout whose path is long, or has a blank."""
+        self.status = {'up': 0, 'down': 0}
+        other = self.folder / 'other'
+        for name in ('x' * 70, 'my work'):
+            other.mkdir(exist_ok=True)
+            with (
+                mock.patch.object(demo, 'STATE', self.folder / name),
+                mock.patch.object(
+                    demo.tempfile, 'mkdtemp', return_value=str(other)
+                ),
+            ):
+                self.state = other
+                self.assertEqual((0, ''), self.demo())
+                self.assertFalse(other.exists())
+
+    def test_a_lab_of_a_demo_is_not_used_again(self) -> None:
+        self.state.mkdir()
+        (self.state / 'lab.json').touch()
+        code, err = self.demo()
+        self.assertEqual(1, code)
+        self.assertIn(f'down --purge --state {self.state}', err)
+        self.assertTrue(self.state.exists())
+
     def test_keep_leaves_the_lab(self) -> None:
         self.status = {'up': 0, 'down': 0}
         self.assertEqual((0, ''), self.demo('--keep'))
