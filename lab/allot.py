@@ -18,6 +18,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import re
 import socket
 import typing
 
@@ -39,6 +40,9 @@ _CONTENTS = frozenset(
 #: AF_UNIX paths have 107 characters, and services make sockets in
 #: temporary folders below the state folder.
 _LONGEST_STATE = 70
+
+#: What needs no quoting, in whatever file or command a path stands.
+_PLAIN = r'[A-Za-z0-9._/+-]+'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,16 +72,23 @@ def candidates(state: pathlib.Path) -> typing.Iterator[str]:
 
 def check_state(state: pathlib.Path) -> None:
     """Raise LabError for a folder that services cannot live in."""
+    if not re.fullmatch(_PLAIN, str(state)):
+        raise errors.LabError(
+            f'the path {str(state)!r} has characters that configuration '
+            'files cannot hold: give one of letters, digits and . _ + - with '
+            '--state'
+        )
     if len(str(state)) > _LONGEST_STATE:
         raise errors.LabError(
             f'the path {state} is too long for sockets; give one of at most '
             f'{_LONGEST_STATE} characters with --state'
         )
-    if not str(state).isprintable() or any(c in str(state) for c in ' :%$,;'):
-        raise errors.LabError(
-            f'the path {str(state)!r} has characters that configuration '
-            'files cannot hold; give another one with --state'
-        )
+    for covered in model.COVERED:
+        if state.is_relative_to(covered):
+            raise errors.LabError(
+                f'{state} is below {covered}, of which every host of a lab '
+                'has its own; give another folder with --state'
+            )
 
 
 def check_contents(state: pathlib.Path) -> None:

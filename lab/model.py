@@ -62,6 +62,10 @@ HOST_PORTS: collections.abc.Mapping[str, int] = types.MappingProxyType(
     }
 )
 
+#: Folders of the machine that hosts and control have as they need them; what
+#: else is below cannot be written to in there, or not be seen.
+COVERED = ('/etc', '/run', '/usr/sbin', '/var/cache', '/var/lib', '/var/log')
+
 #: The share that Cinder's NFS driver and Nova name; what lies behind it
 #: is machine.export().
 SHARE = '127.0.0.1:/lab'

@@ -50,13 +50,27 @@ class FolderTest(unittest.TestCase):
     def test_what_sockets_or_configuration_cannot_hold_is_refused(
         self,
     ) -> None:
-        allot.check_state(pathlib.Path('/tmp/lab-1_a'))
-        for bad in ('/tmp/' + 'x' * 70, '/tmp/a b', '/tmp/a:b', '/tmp/a\n'):
+        for good in ('/tmp/lab-1_a', '/home/me/.lab', '/srv/c++/1.0'):
+            allot.check_state(pathlib.Path(good))
+        for bad in (
+            '/tmp/' + 'x' * 70,
+            *(f'/tmp/a{c}b' for c in ' :%$,;#"\'\\@=*?[]{}()&|<>!~\nä'),
+        ):
             with (
                 self.subTest(bad),
                 self.assertRaisesRegex(errors.LabError, '--state'),
             ):
                 allot.check_state(pathlib.Path(bad))
+
+    def test_what_a_host_has_of_its_own_is_refused(self) -> None:
+        for bad in ('/run', '/run/lab', '/var/lib/jenkins/lab', '/etc/lab'):
+            with (
+                self.subTest(bad),
+                self.assertRaisesRegex(errors.LabError, '--state'),
+            ):
+                allot.check_state(pathlib.Path(bad))
+        for good in ('/runner/lab', '/var/lab', '/usr/local/lab'):
+            allot.check_state(pathlib.Path(good))
 
 
 class RecordTest(unittest.TestCase):

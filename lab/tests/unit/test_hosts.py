@@ -164,6 +164,20 @@ class HostsTest(unittest.TestCase):
         for name in ('DNS:hostb', 'DNS:hostb.lab', 'IP:127.79.3.12'):
             self.assertIn(name, names)
 
+    def test_all_that_a_host_covers_is_refused_for_labs(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            state = pathlib.Path(folder).resolve()
+            place = dataclasses.replace(layout(), state=state)
+            own = hosts.machine_of(place, 'hosta')
+        targets = {
+            pathlib.Path(target)
+            for _source, target in (*own.overlays, *own.binds)
+        }
+        covered = {pathlib.Path(path) for path in model.COVERED}
+        for target in targets - {hosts.state_path(place)}:
+            self.assertTrue(covered & {target, *target.parents}, target)
+        self.assertLessEqual(covered, targets)
+
 
 class ComputeTest(unittest.TestCase):
     def setUp(self) -> None:
