@@ -30,6 +30,7 @@ import typing
 
 from lab import commands
 from lab import errors
+from lab import model
 from lab import progress
 
 #: What invoke-rc.d of Debian asks before it starts a daemon.
@@ -93,6 +94,7 @@ def install(
     :raises StepError: apt-get failed
     """
     env = {**os.environ, 'DEBIAN_FRONTEND': 'noninteractive'}
+    env.pop(model.RUN_MARK, None)
     with _policy(state) as handle:
         own = [] if handle is None else [handle]
         commands.run(

@@ -17,6 +17,7 @@ import collections.abc
 import contextlib
 import os
 import pathlib
+import secrets
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,7 @@ from lab import env
 from lab import errors
 from lab import machine
 from lab import model
+from lab import process
 from lab import profiles
 from lab import progress
 from lab import status
@@ -218,6 +220,7 @@ def _run(state: pathlib.Path, args: argparse.Namespace) -> int:
     command = _command(args)
     allot.check_contents(state)
     status = 1
+    mark = secrets.token_hex(8)
     try:
         _up(state, args)
         layout, record = _known(state)
@@ -226,9 +229,15 @@ def _run(state: pathlib.Path, args: argparse.Namespace) -> int:
             env={
                 **os.environ,
                 **env.variables(layout, record.profile, long=True),
+                model.RUN_MARK: mark,
             },
             check=False,
         ).returncode
+    except KeyboardInterrupt:
+        with _undisturbed():
+            # The command alone was ended, not what it has started.
+            process.end(model.RUN_MARK, mark)
+        raise
     except OSError as error:
         raise errors.LabError(f'{command[0]}: {error.strerror}') from None
     finally:

@@ -29,6 +29,10 @@ CONTROL = 'control'
 MARK = 'OSC_LAB_STATE'
 
 
+#: Environment variable of a command that ``run`` was given, and of all that
+#: the command starts.
+RUN_MARK = 'OSC_LAB_RUN'
+
 #: Environment variable with the name of the service that a process
 #: belongs to.
 SERVICE_MARK = 'OSC_LAB_SERVICE'

@@ -17,8 +17,10 @@ environment says so, or because it is in a machine whose first process
 does.
 """
 
+import collections.abc
 import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
 import signal
@@ -90,13 +92,51 @@ def _ancestors() -> typing.Iterator[int]:
 
 def send(process: Process, state: pathlib.Path, number: int) -> None:
     """Send a signal to this very process, not to a later one of its pid."""
+    _send(process.pid, number, lambda: bool(_look(process.pid, str(state))))
+
+
+def _send(
+    pid: int, number: int, same: collections.abc.Callable[[], bool]
+) -> None:
     with contextlib.suppress(ProcessLookupError):
-        handle = os.pidfd_open(process.pid)
+        handle = os.pidfd_open(pid)
         try:
-            if _look(process.pid, str(state)):
+            if same():
                 signal.pidfd_send_signal(handle, number)
         finally:
             os.close(handle)
+
+
+def _carries(pid: int, variable: bytes) -> bool:
+    try:
+        environ = pathlib.Path(f'/proc/{pid}/environ').read_bytes()
+    except OSError:
+        return False
+    return variable in environ.split(b'\0')
+
+
+def end(name: str, value: str, patience: float = 30.0) -> None:
+    """End all processes with a variable in their environment.
+
+    :param patience: seconds from SIGTERM to SIGKILL; what is not gone as
+        many seconds later stays
+    """
+    variable = f'{name}={value}'.encode()
+    start = time.monotonic()
+    asked: set[int] = set()
+    while (spent := time.monotonic() - start) < 2 * patience:
+        pids = [int(entry) for entry in os.listdir('/proc') if entry.isdigit()]
+        left = [pid for pid in pids if _carries(pid, variable)]
+        if not left:
+            return
+        for pid in left:
+            same = functools.partial(_carries, pid, variable)
+            if spent > patience:
+                _send(pid, signal.SIGKILL, same)
+            elif pid not in asked:
+                _send(pid, signal.SIGTERM, same)
+        asked.update(left)
+        time.sleep(0.05)
 
 
 def environment(

@@ -13,6 +13,7 @@
 """The command line: verbs, their options, errors in one line."""
 
 import contextlib
+import functools
 import io
 import os
 import pathlib
@@ -20,6 +21,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import unittest
 from unittest import mock
 
@@ -27,6 +30,7 @@ from lab import allot
 from lab import cli
 from lab import errors
 from lab import model
+from lab import process
 from lab import progress
 
 _run = subprocess.run
@@ -256,6 +260,35 @@ class RunTest(CliTest):
                     code, _, err = self.lab('run', '--', 'true')
                 self.assertEqual((130, 'lab: interrupted\n'), (code, err))
                 self.assertEqual([number] * 2, killed)
+
+    def test_what_the_command_has_started_ends_with_it(self) -> None:
+        """As the workers of stestr, which nobody else would end."""
+        pids = self.state / 'pids'
+        started = 'trap "" TERM; echo $$ >> {0}; exec sleep 60'
+
+        def interrupt() -> None:
+            deadline = time.monotonic() + 20
+            while not pids.exists() or pids.read_text().count('\n') < 2:
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=interrupt).start()
+        # One of the two has to be killed.
+        command = f'sh -c \'{started.format(pids)}\' & '
+        command += f'sleep 60 & echo $! >> {pids}; wait'
+        with mock.patch.object(
+            cli.process, 'end', functools.partial(process.end, patience=0.5)
+        ):
+            code, text = self.run_on_lab('--', 'sh', '-c', command)
+        self.assertEqual((130, 'lab: interrupted\n'), (code, text))
+        self.down.assert_called_once()
+        for pid in pids.read_text().split():
+            with contextlib.suppress(FileNotFoundError):
+                # It may wait for somebody to bury it.
+                stat = pathlib.Path(f'/proc/{pid}/stat').read_text()
+                self.assertEqual('Z', stat.rpartition(')')[2].split()[0])
 
     def test_nohup_stays(self) -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
