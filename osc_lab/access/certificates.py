@@ -33,14 +33,16 @@ PATHS = {
     '/etc/pki/qemu/client-cert.pem': ('qemu', 'client'),
 }
 
+#: What the QEMU of a guest reads when the guest leaves its host.
+OF_GUEST = ('/etc/pki/qemu/ca-cert.pem', '/etc/pki/qemu/client-cert.pem')
+
 
 def read(
     files: typing.Any,
 ) -> tuple[facts.Certificate, ...] | facts.Gap:
     """Return the certificates that a host has.
 
-    :param files: path -> {'pem', 'changed'}, {'error'} or nothing, as the
-        probe said
+    :param files: path -> {'pem'}, {'error'} or nothing, as the probe said
     """
     loaded: dict[str, list[x509.Certificate]] = {}
     for path in PATHS:
@@ -48,7 +50,6 @@ def read(
             pem = files.get(path, {}).get('pem')
             if pem:
                 loaded[path] = x509.load_pem_x509_certificates(pem.encode())
-                float(files[path].get('changed', 0.0))
         except (AttributeError, TypeError, ValueError) as error:
             return facts.Gap(f'{path}: {error}')
     found = []
@@ -70,7 +71,6 @@ def read(
                 names=_names(first),
                 not_before=first.not_valid_before_utc.timestamp(),
                 not_after=first.not_valid_after_utc.timestamp(),
-                changed=float(files[path].get('changed', 0.0)),
                 key_id=_digest(first),
                 signed_by=next(
                     (
@@ -83,6 +83,20 @@ def read(
             )
         )
     return tuple(found)
+
+
+def of_guest(
+    files: typing.Any,
+) -> tuple[facts.Certificate, ...] | facts.Gap | None:
+    """Return the certificates that a guest's QEMU sees.
+
+    :param files: as for :func:`read`, None when the guest does not run
+    """
+    if files is None:
+        return None
+    for hidden in unseen(files).values():
+        return hidden
+    return read(files)
 
 
 def unseen(files: typing.Any) -> dict[tuple[str, str], facts.Gap]:

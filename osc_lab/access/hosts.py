@@ -171,7 +171,7 @@ class Hosts:
             answer = shell.ask(
                 configuration=shell.configuration(),
                 certificates=list(certificates.PATHS),
-                guest_started=uuid,
+                guest_certificates=[uuid, list(certificates.OF_GUEST)],
             )
             found = answer['configuration']
             return facts.Shell(
@@ -182,7 +182,9 @@ class Hosts:
                 cell=str(found['cell']),
                 certificates=certificates.read(answer['certificates']),
                 unseen=certificates.unseen(answer['certificates']),
-                qemu_started=answer['guest_started'],
+                guest_certificates=certificates.of_guest(
+                    answer['guest_certificates']
+                ),
                 clock_offset=float(answer['time']) - time.time(),
             )
 

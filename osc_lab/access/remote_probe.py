@@ -253,16 +253,39 @@ def identities(paths: list[str]) -> Json:
 
 
 def certificates(paths: list[str]) -> Json:
-    """Return path -> text and time of change of libvirt's certificates.
+    """Return path -> text of the certificates of libvirt."""
+    root = root_of('libvirtd', 'virtqemud', 'virtproxyd')
+    found = texts(root or '', paths)
+    for path, seen in found.items():
+        if root is None and not seen:
+            found[path] = {'error': 'libvirt may be in a container'}
+    return found
+
+
+def guest_certificates(uuid: str, paths: list[str]) -> Json | None:
+    """Return path -> text of the certificates that a guest's QEMU sees.
+
+    One that is older than a container, or than a mount in it, may not see
+    what libvirt sees.
+    """
+    for pid in guests(uuid):
+        root = container(pid)
+        if root is None:
+            error = 'only root may see the files of QEMU'
+            return {path: {'error': error} for path in paths}
+        return texts(root, paths)
+    return None
+
+
+def texts(root: str, paths: list[str]) -> Json:
+    """Return path -> text of the certificates under a root.
 
     That is nothing for what is not there, an error for what nobody can see.
     """
-    root = root_of('libvirtd', 'virtqemud', 'virtproxyd')
     found: Json = {}
     for path in paths:
         try:
-            place = inside(root or '', path)
-            with open(place) as stream:
+            with open(inside(root, path)) as stream:
                 text = stream.read(100000)
             # Never a private key that stands in the same file.
             blocks = re.findall(
@@ -270,13 +293,9 @@ def certificates(paths: list[str]) -> Json:
                 text,
                 re.DOTALL,
             )
-            found[path] = {
-                'pem': '\n'.join(blocks),
-                'changed': os.stat(place).st_mtime,
-            }
+            found[path] = {'pem': '\n'.join(blocks)}
         except ABSENT:
-            hidden = {'error': 'libvirt may be in a container'}
-            found[path] = hidden if root is None else {}
+            found[path] = {}
         except OSError as error:
             found[path] = {'error': error.strerror}
     return found
@@ -285,20 +304,6 @@ def certificates(paths: list[str]) -> Json:
 def guests(uuid: str) -> list[int]:
     """Return the process ids of a guest's QEMU."""
     return [pid for pid, argv in processes() if {'-uuid', uuid} <= set(argv)]
-
-
-def guest_started(uuid: str) -> float | None:
-    """Return the POSIX time at which the guest's QEMU was started."""
-    with open('/proc/stat') as stream:
-        boot = int(stream.read().partition('btime ')[2].split()[0])
-    for pid in guests(uuid):
-        try:
-            with open(f'/proc/{pid}/stat') as stream:
-                fields = stream.read().rsplit(')', 1)[1].split()
-        except OSError:
-            continue
-        return boot + int(fields[19]) / os.sysconf('SC_CLK_TCK')
-    return None
 
 
 def guest_memory(uuid: str, size_kib: int) -> int | None:
@@ -497,7 +502,7 @@ ACTIONS: dict[str, Action] = {
     'resolved': resolved,
     'identities': identities,
     'certificates': certificates,
-    'guest_started': guest_started,
+    'guest_certificates': lambda item: guest_certificates(*item),
     'guest_memory': lambda item: guest_memory(*item),
     'connect': lambda items: at_once(connect, items),
     'virsh': lambda items: at_once(virsh, items),

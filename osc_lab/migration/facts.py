@@ -515,7 +515,6 @@ class Certificate:
     :param role: ca, server or client
     :param names: DNS names and addresses that it is for
     :param not_after: POSIX time
-    :param changed: POSIX time of the last change of the file
     :param key_id: digest of the certificate
     :param signed_by: digest of the CA certificate beside it that signed
         it; empty when none did
@@ -528,7 +527,6 @@ class Certificate:
     names: frozenset[str]
     not_before: float
     not_after: float
-    changed: float
     key_id: str
     signed_by: str
 
@@ -556,7 +554,8 @@ class Shell:
         namesake on another host; '' when it is not here
     :param unseen: (stack, role) -> why nobody knows whether there is such
         a certificate
-    :param qemu_started: POSIX time; None when the guest does not run here
+    :param guest_certificates: that the guest's QEMU sees and will use; None
+        when the guest does not run here
     :param clock_offset: seconds that the host's clock is ahead of ours
     """
 
@@ -572,7 +571,7 @@ class Shell:
     unseen: collections.abc.Mapping[tuple[str, str], Gap] = dataclasses.field(
         default_factory=dict
     )
-    qemu_started: float | None = None
+    guest_certificates: 'tuple[Certificate, ...] | Gap | None' = None
     qemu: 'Build | Gap | None' = None
     clock_offset: float = 0.0
     unread: tuple[str, ...] = ()

@@ -19,6 +19,9 @@ from osc_lab.migration import nova_options
 from osc_lab.migration import storage
 from osc_lab.preflight import finding
 
+#: Of the QEMU that a guest leaves.
+_OF_CLIENT = ('ca', 'client')
+
 
 class QemuMigrate(base.BothEndsCheck):
     id = 'qemu-migrate'
@@ -102,11 +105,12 @@ class QemuMigrate(base.BothEndsCheck):
 
 class QemuProcesses(base.ServerCheck):
     id = 'qemu-processes'
-    question = _("Did the guest's QEMU start after its certificates came?")
+    question = _("Does the guest's QEMU see the certificates of its host?")
     reason = _(
-        'QEMU loads certificates for native TLS from where they were when it '
-        'started; a guest from before fails with "Unable to access '
-        'credentials" until it is stopped and started.'
+        'For native TLS QEMU reads certificates when the migration begins, '
+        'from the files that it sees. One that was started before its '
+        'container got them does not see them and fails with "Unable to '
+        'access credentials".'
     )
     remedy = _('openstack server stop SERVER, then start it.')
     source = finding.Source.SHELL
@@ -124,7 +128,7 @@ class QemuProcesses(base.ServerCheck):
                 name, base.OK, _('Native TLS is off; QEMU needs none.')
             )
             return
-        if shell.qemu_started is None:
+        if shell.guest_certificates is None:
             yield self.answer(
                 name,
                 base.UNKNOWN,
@@ -132,27 +136,47 @@ class QemuProcesses(base.ServerCheck):
                 _('Look for it with "ps" there.'),
             )
             return
-        certificates = shell.certificates
-        if isinstance(certificates, facts_.Gap):
-            yield self.missing(name, certificates)
-            return
-        newer = [
-            item.path
-            for item in certificates
-            if item.stack == 'qemu' and item.changed > shell.qemu_started
-        ]
-        if newer:
-            yield self.answer(
-                name,
-                base.FAILED,
-                _('The guest runs since before %s came.') % ', '.join(newer),
-                started=shell.qemu_started,
-            )
-            return
-        for (stack, _role), gap in shell.unseen.items():
-            if stack == 'qemu':
-                yield self.missing(name, gap)
+        for known in (shell.certificates, shell.guest_certificates):
+            if isinstance(known, facts_.Gap):
+                yield self.missing(name, known)
                 return
-        yield self.answer(
-            name, base.OK, _('It started after its certificates came.')
-        )
+        found = list(self._compared(name, shell))
+        yield from found
+        if any(item.result is base.FAILED for item in found):
+            return
+        for role in _OF_CLIENT:
+            if ('qemu', role) in shell.unseen:
+                yield self.missing(name, shell.unseen['qemu', role])
+                return
+        if not found:
+            yield self.answer(
+                name, base.OK, _('It sees the certificates of its host.')
+            )
+
+    def _compared(self, name: str, shell: facts_.Shell) -> base.Found:
+        """Compare what QEMU sees with what libvirt sees."""
+        assert isinstance(shell.certificates, tuple)
+        assert isinstance(shell.guest_certificates, tuple)
+        seen = {item.path: item.key_id for item in shell.guest_certificates}
+        for item in shell.certificates:
+            if item.stack != 'qemu' or item.role not in _OF_CLIENT:
+                continue
+            if item.path not in seen:
+                yield self.answer(
+                    name,
+                    base.FAILED,
+                    _('The QEMU of the guest does not see %s.') % item.path,
+                    path=item.path,
+                )
+            elif seen[item.path] != item.key_id:
+                yield self.answer(
+                    name,
+                    base.WARNING,
+                    _('The QEMU of the guest sees another %s and uses that.')
+                    % item.path,
+                    _(
+                        'If that one has expired or is not trusted any more, '
+                        'stop the server and start it.'
+                    ),
+                    path=item.path,
+                )

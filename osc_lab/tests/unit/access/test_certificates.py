@@ -41,10 +41,7 @@ class TestRead(testtools.TestCase):
     def read(self, **files):
         paths = {'ca': CA, 'server': SERVER, 'qemu': QEMU}
         found = certificates.read(
-            {
-                paths[name]: {'pem': text, 'changed': 5}
-                for name, text in files.items()
-            }
+            {paths[name]: {'pem': text} for name, text in files.items()}
         )
         return {(item.stack, item.role): item for item in found}
 
@@ -57,7 +54,7 @@ class TestRead(testtools.TestCase):
         self.assertEqual({'cmp1', '192.0.2.1'}, server.names)
         self.assertEqual(found['libvirt', 'ca'].key_id, server.signed_by)
         self.assertIn('CN=cmp1', server.subject)
-        self.assertEqual((SERVER, 5.0), (server.path, server.changed))
+        self.assertEqual(SERVER, server.path)
         self.assertTrue(server.not_before <= time.time() < server.not_after)
 
     def test_one_that_is_over(self):
@@ -125,7 +122,7 @@ class TestRead(testtools.TestCase):
             {
                 SERVER: {'error': 'Permission denied'},
                 '/etc/other.pem': {'error': 'Permission denied'},
-                QEMU: {'pem': '', 'changed': 5},
+                QEMU: {'pem': ''},
                 CA: {},
             }
         )
@@ -139,8 +136,17 @@ class TestRead(testtools.TestCase):
             found['libvirt', 'server'],
         )
 
+    def test_what_a_guest_sees(self):
+        self.assertIsNone(certificates.of_guest(None))
+        self.assertEqual((), certificates.of_guest({QEMU: {}}))
+        [found] = certificates.of_guest({QEMU: {'pem': self.pair()}})
+        self.assertEqual((QEMU, 'qemu'), (found.path, found.stack))
+        hidden = certificates.of_guest({SERVER: {}, QEMU: {'error': 'no'}})
+        self.assertIsInstance(hidden, facts.Gap)
+        self.assertIn(QEMU, hidden.message)
+
     def test_what_is_no_certificate(self):
         text = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'
-        found = certificates.read({SERVER: {'pem': text, 'changed': 1}})
+        found = certificates.read({SERVER: {'pem': text}})
         self.assertIsInstance(found, facts.Gap)
         self.assertIn(SERVER, found.message)

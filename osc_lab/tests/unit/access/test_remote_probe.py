@@ -37,12 +37,6 @@ class TestGuest(probing.ProbeTest):
         super().setUp()
         self.uuid = str(uuid.uuid4())
 
-    def test_start(self):
-        self.assertIsNone(remote_probe.guest_started(self.uuid))
-        self.process('-c', probing.WAITS, '-uuid', self.uuid)
-        started = remote_probe.guest_started(self.uuid)
-        self.assertAlmostEqual(time.time(), started, delta=60)
-
     def test_memory_that_was_touched(self):
         size = 64 * 1024
         code = (

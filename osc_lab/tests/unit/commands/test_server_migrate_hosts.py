@@ -15,12 +15,15 @@
 import os
 import pathlib
 import shutil
+import subprocess
+import sys
 import threading
 import time
 
 import fixtures
 
 from osc_lab import exceptions
+from osc_lab.tests import openssl
 from osc_lab.tests.unit.commands import migrations
 from osc_lab.tests.unit import fake_cloud
 from osc_lab.tests.unit import fake_libvirt
@@ -340,6 +343,30 @@ class TestShell(ShellTest):
         self.configure('host1', libvirt='live_migration_scheme = tls')
         found = self.check('libvirt-tls', status=3)
         self.assertEqual({'host1': 'unknown', 'host2': 'unknown'}, found)
+
+    def test_certificates_that_the_guest_sees(self):
+        authority = openssl.authority(self.ssh.parent / 'ca')
+        path = str(authority.certificate)
+        for name, value in (
+            ('PATHS', {path: ('qemu', 'ca')}),
+            ('OF_GUEST', (path,)),
+        ):
+            self.useFixture(
+                fixtures.MonkeyPatch(
+                    f'osc_lab.access.certificates.{name}', value
+                )
+            )
+        self.configure(
+            'host1', libvirt='live_migration_with_native_tls = true'
+        )
+        look = ('qemu-processes', '--check', 'qemu-processes')
+        self.assertEqual({'host1': 'unknown'}, self.check(*look, status=4))
+        with subprocess.Popen(
+            [sys.executable, '-c', 'input()', '-uuid', fake_cloud.SERVER],
+            stdin=subprocess.PIPE,
+        ) as guest:
+            self.assertEqual({'host1': 'ok'}, self.check(*look))
+            guest.communicate(b'\n')
 
     def test_files_of_cinder_are_no_files_of_nova(self):
         other = self.ssh.parent / 'cinder.conf'

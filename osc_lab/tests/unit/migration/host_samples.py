@@ -92,7 +92,7 @@ def shell(files=None, **changes):
             50 * GIB,
             {FOLDER: '', **({'/i/disk': ''} if files is None else files)},
             qemu=BUILD,
-            qemu_started=NOW - 1000,
+            guest_certificates=(),
         ),
         **changes,
     )
@@ -133,7 +133,6 @@ def certificate(**changes):
             frozenset({'b.test'}),
             NOW - 100,
             NOW + 1e7,
-            NOW - 5000,
             'k',
             'ca',
         ),

@@ -13,6 +13,8 @@
 
 """The checks of QEMU's build and process, case by case."""
 
+import dataclasses
+
 from osc_lab.migration.checks import qemu
 from osc_lab.migration import facts
 from osc_lab.tests.unit.migration import check_cases
@@ -153,84 +155,73 @@ CASES = (
         {},
         'config_files in clouds.yaml.',
     ),
-    (
-        qemu.QemuProcesses,
-        hosts.pair(
-            source={
-                'shell': hosts.shell(
-                    options=hosts.conf(live_migration_with_native_tls=True),
-                    certificates=(
-                        hosts.certificate(stack='qemu', changed=hosts.NOW),
-                    ),
-                )
-            }
-        ),
-        ['failed'],
-        'runs since before',
-        {'started': 1799999000.0},
-    ),
-    (
-        qemu.QemuProcesses,
-        hosts.pair(
-            source={
-                'shell': hosts.shell(
-                    options=hosts.conf(live_migration_with_native_tls=True),
-                    qemu_started=None,
-                )
-            }
-        ),
-        ['unknown'],
-        '',
-        {},
-        'Look for it with "ps" there.',
-    ),
 )
 
-#: A certificate that has nothing to do with QEMU.
-LIBVIRT = ('libvirt', 'ca')
+
+def native(certificates, seen, unseen=()):
+    """Return facts with native TLS, and what QEMU sees of certificates."""
+    return hosts.pair(
+        source={
+            'shell': hosts.shell(
+                options=hosts.conf(live_migration_with_native_tls=True),
+                certificates=certificates,
+                guest_certificates=seen,
+                unseen={known: hosts.HIDDEN for known in unseen},
+            )
+        }
+    )
+
+
+CA, CLIENT, SERVER = (
+    hosts.certificate(stack='qemu', role=role, path=f'/{role}')
+    for role in ('ca', 'client', 'server')
+)
+OLD = dataclasses.replace(CA, key_id='old')
+HERE = (CA, CLIENT, SERVER)
+OTHER = 'If that one has expired or is not trusted any more, stop the server'
 
 CASES += tuple(
-    (
-        qemu.QemuProcesses,
-        hosts.pair(
-            source={
-                'shell': hosts.shell(
-                    options=hosts.conf(live_migration_with_native_tls=True),
-                    certificates=certificates,
-                    unseen={unseen: hosts.HIDDEN},
-                )
-            }
-        ),
-        results,
-        words,
-        {'started': hosts.NOW - 1000} if results == ['failed'] else {},
-        hosts.HIDDEN.remedy if 'see' in words else '',
-    )
-    for unseen, certificates, results, words in (
-        (LIBVIRT, hosts.GAP, ['unknown'], 'does not answer'),
-        (('qemu', 'client'), (), ['unknown'], 'Nobody can see it.'),
+    (qemu.QemuProcesses, native(*known), results, words, evidence, remedy)
+    for known, results, words, evidence, remedy in (
         (
-            ('qemu', 'ca'),
-            (hosts.certificate(stack='qemu', changed=hosts.NOW, path='/x'),),
-            ['failed'],
-            'before /x came',
-        ),
-        (LIBVIRT, (hosts.certificate(changed=hosts.NOW),), [], 'after its'),
-        (
-            LIBVIRT,
-            (hosts.certificate(stack='qemu', changed=hosts.NOW - 1000),),
-            [],
-            'after its certificates came',
+            *((HERE, (CLIENT,)), ['failed'], 'does not see /ca.'),
+            *({'path': '/ca'}, ''),
         ),
         (
-            LIBVIRT,
-            (
-                hosts.certificate(stack='qemu', changed=hosts.NOW, path='/x'),
-                hosts.certificate(stack='qemu', changed=hosts.NOW, path='/y'),
-                hosts.certificate(stack='qemu'),
-            ),
-            ['failed'],
-            'before /x, /y came',
+            *((HERE, (CA,)), ['failed'], 'does not see /client.'),
+            *({'path': '/client'}, ''),
+        ),
+        ((HERE, ()), ['failed', 'failed'], '/client.', {'path': '/ca'}, ''),
+        # The server's is for those that come.
+        ((HERE, (CA, CLIENT)), [], 'sees the certificates of its', {}, ''),
+        # What nobody has is for libvirt-tls to tell.
+        (((), ()), [], 'sees the certificates of its host', {}, ''),
+        (((hosts.CA,), ()), [], 'sees the certificates of its host', {}, ''),
+        (
+            *((HERE, (OLD, CLIENT)), ['warning'], 'sees another /ca and'),
+            *({'path': '/ca'}, OTHER),
+        ),
+        (
+            *((HERE, (OLD,)), ['warning', 'failed'], 'does not see /client'),
+            *({'path': '/ca'}, OTHER),
+        ),
+        (
+            *((HERE, None), ['unknown'], 'not found on the source.'),
+            *({}, 'Look for it with "ps" there.'),
+        ),
+        ((hosts.GAP, ()), ['unknown'], 'does not answer', {}, ''),
+        ((HERE, hosts.GAP), ['unknown'], 'does not answer', {}, ''),
+        (
+            *(((), (), [('qemu', 'client')]), ['unknown'], 'Nobody can see'),
+            *({}, hosts.HIDDEN.remedy),
+        ),
+        (
+            *((HERE, (CLIENT,), [('qemu', 'ca')]), ['failed'], 'see /ca.'),
+            *({'path': '/ca'}, ''),
+        ),
+        (
+            *((HERE, HERE, [('qemu', 'server'), ('libvirt', 'ca')]), []),
+            *('sees the certificates of its host', {}, ''),
         ),
     )
 )
