@@ -72,6 +72,10 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     ),
     (r'does not support machine type|machine type', 'machine-type'),
     (
+        r'requires a newer hypervisor version|supplied hypervisor type',
+        'qemu-version',
+    ),
+    (
         r'CPU is incompatible|CPU doesn|Unacceptable CPU|'
         r'guest CPU doesn|required features|CPU model .* not supported|'
         r'CPU model .* is not known|CPU affinity',

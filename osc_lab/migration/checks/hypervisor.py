@@ -20,42 +20,7 @@ from osc_lab.migration import nova_options
 from osc_lab.preflight import finding
 
 
-class _VersionCheck(libvirt.LibvirtCheck):
-    """The destination runs at least the version of the source."""
-
-    program: str
-    #: What it is when the destination's is older.
-    older: finding.Result
-    #: Of facts_.Libvirt, as libvirt encodes it: 9001002 is 9.1.2.
-    field: str
-
-    def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
-        ends = self.ends(facts, host)
-        if isinstance(ends, facts_.Gap):
-            yield self.missing(host.name, ends)
-            return
-        here, there = (getattr(end, self.field) for end in ends)
-        values = {
-            'name': self.program,
-            'here': base.version(here),
-            'there': base.version(there),
-        }
-        text = _('%(name)s %(here)s to %(there)s.')
-        if there < here:
-            text = _(
-                '%(name)s there is %(there)s, older than %(here)s at the '
-                'source.'
-            )
-        yield self.answer(
-            host.name,
-            self.older if there < here else base.OK,
-            text % values,
-            source=here,
-            destination=there,
-        )
-
-
-class LibvirtVersion(_VersionCheck):
+class LibvirtVersion(libvirt.LibvirtCheck):
     id = 'libvirt-version'
     question = _("Is the destination's libvirt not older?")
     reason = _(
@@ -64,24 +29,86 @@ class LibvirtVersion(_VersionCheck):
     )
     remedy = _('Upgrade the destination, or choose another host.')
 
-    program = 'libvirt'
-    older = base.WARNING
-    field = 'version'
+    def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
+        ends = self.ends(facts, host)
+        if isinstance(ends, facts_.Gap):
+            yield self.missing(host.name, ends)
+            return
+        here, there = ends
+        yield _compared(
+            *(self, host.name, 'libvirt', here.version, there.version),
+            base.WARNING,
+        )
 
 
-class QemuVersion(_VersionCheck):
+class QemuVersion(base.HostCheck):
     id = 'qemu-version'
-    question = _("Is the destination's QEMU not older?")
+    question = _(
+        "Is the destination's hypervisor of the same type, and not older?"
+    )
     reason = _(
         'QEMU promises to accept the state of an older QEMU, not of a newer '
-        'one, and Nova refuses an older hypervisor, which for libvirt is '
-        'QEMU (nova.virt.libvirt.host, get_version).'
+        'one. Nova compares what its hosts told it, and says "No valid host '
+        'was found" of another type and, unless nova-conductor is set to skip '
+        'that (skip_hypervisor_version_check_on_lm), of an older version.'
     )
     remedy = _('Upgrade the destination, or choose another host.')
 
-    program = 'QEMU'
-    older = base.FAILED
-    field = 'qemu_version'
+    def host(self, facts: facts_.Facts, host: facts_.Host) -> base.Found:
+        # As nova.conductor.tasks.live_migrate,
+        # _check_compatible_with_source_hypervisor.
+        here, there = facts.source.hypervisor, host.hypervisor
+        if isinstance(here, facts_.Gap):
+            yield self.missing(host.name, here)
+        elif isinstance(there, facts_.Gap):
+            yield self.missing(host.name, there)
+        elif here.type != there.type:
+            yield self.answer(
+                host.name,
+                base.FAILED,
+                _('The hypervisor there is %(there)s, at the source %(here)s.')
+                % {'here': here.type, 'there': there.type},
+                _('Choose another host.'),
+                source=here.type,
+                destination=there.type,
+            )
+        else:
+            yield _compared(
+                *(self, host.name, here.type, here.version, there.version),
+                base.FAILED,
+            )
+
+
+def _compared(
+    check: base.ServerCheck,
+    subject: str,
+    name: str,
+    here: int,
+    there: int,
+    older: finding.Result,
+) -> finding.Finding:
+    """Return whether the destination runs at least the source's version.
+
+    :param here: as libvirt encodes it: 9001002 is 9.1.2
+    :param older: what it is when it does not
+    """
+    text = _('%(name)s %(here)s to %(there)s.')
+    if there < here:
+        text = _(
+            '%(name)s there is %(there)s, older than %(here)s at the source.'
+        )
+    values = {
+        'name': name,
+        'here': base.version(here),
+        'there': base.version(there),
+    }
+    return check.answer(
+        subject,
+        older if there < here else base.OK,
+        text % values,
+        source=here,
+        destination=there,
+    )
 
 
 class MachineType(libvirt.LibvirtCheck):

@@ -171,6 +171,23 @@ class TestPreflight(migrations.CommandTest):
             item['remedy'],
         )
 
+    def test_hypervisor_that_nova_refuses(self):
+        for changes, words in (
+            ({'hypervisor_version': 7002021}, 'older than 7.2.22'),
+            ({'hypervisor_type': 'LXC'}, 'there is LXC'),
+        ):
+            known = dict(self.cloud.hypervisors[1])
+            self.cloud.hypervisors[1].update(changes)
+            found = self.findings(
+                'vm1', '--host', 'host2', '--preflight', status=3
+            )
+            self.cloud.hypervisors[1] = known
+            self.assertEqual(
+                {('qemu-version', 'host2')}, self.by_result(found)
+            )
+            [item] = [i for i in found if i['check'] == 'qemu-version']
+            self.assertIn(words, item['message'])
+
     def test_service_that_fails_is_unknown(self):
         for path, check in (
             ('aggregates', 'aggregates-and-zone'),

@@ -25,7 +25,7 @@ SHOWN = {
     ('api', ''): {
         *('aggregates-and-zone', 'caller-rights', 'destination-capacity'),
         *('destination-service', 'numa-and-sriov', 'port-binding'),
-        'server-features',
+        *('qemu-version', 'server-features'),
         *('server-group', 'server-lock', 'server-state', 'source-service'),
         *('volume-secrets', 'volumes'),
     },
@@ -33,7 +33,6 @@ SHOWN = {
         *('cpu', 'domain-conflict', 'guest-devices', 'host-memory'),
         *('libvirt-auth', 'libvirt-identity', 'libvirt-listen'),
         *('libvirt-version', 'machine-type', 'migration-storage'),
-        'qemu-version',
     },
     ('libvirt', '--forecast'): {'convergence'},
     ('shell', '--ssh'): {

@@ -12,10 +12,22 @@
 
 """The checks of the hypervisors."""
 
+import dataclasses
+
 from osc_lab.migration.checks import hypervisor
 from osc_lab.migration import facts
 from osc_lab.tests.unit.migration import check_cases
 from osc_lab.tests.unit.migration import host_samples as hosts
+from osc_lab.tests.unit.migration import samples
+
+
+def told(**changes):
+    """Return facts with another hypervisor at the destination."""
+    known = samples.host('b').hypervisor
+    return samples.destination(
+        hypervisor=dataclasses.replace(known, **changes)
+    )
+
 
 #: (check, facts, results that are not ok, words in message or remedy)
 CASES = (
@@ -39,28 +51,6 @@ CASES = (
         [],
         'libvirt 9.0.0 to 9.0.1.',
         {'source': 9000000, 'destination': 9000001},
-    ),
-    (
-        hypervisor.QemuVersion,
-        hosts.pair(
-            there={'libvirt': hosts.connection('b', qemu_version=7002021)}
-        ),
-        ['failed'],
-        'QEMU there is 7.2.21, older than 7.2.22 at the source.',
-        {'source': 7002022, 'destination': 7002021},
-    ),
-    (
-        hypervisor.QemuVersion,
-        hosts.pair(source={'libvirt': hosts.GAP}),
-        ['unknown'],
-        'does not answer',
-    ),
-    (
-        hypervisor.QemuVersion,
-        hosts.pair(),
-        [],
-        'QEMU 7.2.22 to 7.2.22.',
-        {'source': 7002022, 'destination': 7002022},
     ),
     (
         hypervisor.MachineType,
@@ -202,21 +192,6 @@ CASES = (
         'Look with "free" there.',
     ),
     (
-        hypervisor.QemuVersion,
-        hosts.pair(
-            there={'libvirt': hosts.connection('b', qemu_version=6002000)}
-        ),
-        ['failed'],
-        'QEMU there is 6.2.0, older than 7.2.22 at the source',
-        {'source': 7002022, 'destination': 6002000},
-    ),
-    (
-        hypervisor.QemuVersion,
-        hosts.pair(there={'libvirt': hosts.GAP}),
-        ['unknown'],
-        '',
-    ),
-    (
         hypervisor.MachineType,
         hosts.pair(there={'libvirt': hosts.connection('b', machine_ok=False)}),
         ['failed'],
@@ -353,7 +328,6 @@ CASES = (
 
 ALL = (
     hypervisor.LibvirtVersion,
-    hypervisor.QemuVersion,
     hypervisor.MachineType,
     hypervisor.Cpu,
     hypervisor.DomainConflict,
@@ -372,3 +346,42 @@ class TestChecks(check_cases.HostCasesTest):
             self.assertEqual(
                 text.rstrip('.') + '.', item.message.partition('m: ')[2]
             )
+
+
+class TestToldByNova(check_cases.CasesTest):
+    """What no channel to a host is needed for."""
+
+    CASES = tuple(
+        (hypervisor.QemuVersion, facts, results, words, evidence, remedy)
+        for facts, results, words, evidence, remedy in (
+            (
+                *(samples.clean(), [], 'QEMU 7.2.22 to 7.2.22.'),
+                *({'source': 7002022, 'destination': 7002022}, ''),
+            ),
+            (
+                *(told(version=8000000), [], 'QEMU 7.2.22 to 8.0.0.'),
+                *({'source': 7002022, 'destination': 8000000}, ''),
+            ),
+            (
+                *(told(version=7002021), ['failed']),
+                'QEMU there is 7.2.21, older than 7.2.22 at the source.',
+                *({'source': 7002022, 'destination': 7002021}, ''),
+            ),
+            (
+                *(told(type='LXC', version=9000000), ['failed']),
+                'The hypervisor there is LXC, at the source QEMU.',
+                *({'source': 'QEMU', 'destination': 'LXC'}, 'another host.'),
+            ),
+            *(
+                (facts, ['unknown'], 'does not answer', {}, '')
+                for facts in (
+                    samples.clean(
+                        source=samples.host('a', hypervisor=hosts.GAP)
+                    ),
+                    samples.destination(hypervisor=hosts.GAP),
+                )
+            ),
+        )
+    )
+    ALL = (hypervisor.QemuVersion,)
+    CLEAN = samples.clean

@@ -44,6 +44,7 @@ TABLES = (
     test_checks_destination.TestChecks,
     test_checks_guest.TestChecks,
     test_checks_hypervisor.TestChecks,
+    test_checks_hypervisor.TestToldByNova,
     test_checks_libvirt.TestChecks,
     test_checks_options.TestChecks,
     test_checks_placement.TestChecks,
@@ -83,6 +84,7 @@ MILDER = {
     ('libvirt-auth', 'libvirt-tls'): 'who is not reached asks nobody',
     ('libvirt-tls', 'libvirt-tls'): 'other certificates, other options',
     ('mirrors', 'mirrors'): 'they were not looked for',
+    ('qemu-processes', 'qemu-processes'): 'it sees more certificates',
     ('numa-and-sriov', 'numa-and-sriov'): 'nobody sees that it is asked',
     ('numa-and-sriov', 'server-features'): 'nobody sees that it is asked',
 }

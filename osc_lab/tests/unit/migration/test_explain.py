@@ -98,6 +98,12 @@ TEXTS = (
     ("argument key 'host' must not have null value", 'migration-options'),
     ('flags TUNNELLED are refused', 'migration-options'),
     ('the machine type is not there', 'machine-type'),
+    (
+        'The instance requires a newer hypervisor version than has been '
+        'provided.',
+        'qemu-version',
+    ),
+    ('The supplied hypervisor type of is invalid.', 'qemu-version'),
     ('the CPU is incompatible with host CPU', 'cpu'),
     ('CPU model Icelake is not known by hypervisor', 'cpu'),
     ("Cannot access storage file '/media/cd.iso'", 'guest-devices'),
