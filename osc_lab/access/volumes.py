@@ -100,14 +100,15 @@ class Volumes:
         seen = barbican.tried(
             f'/secrets/{key}/payload', 'application/octet-stream'
         )
-        if seen['status'] >= 500:
+        status = seen['status']
+        if status // 100 == 2:
+            access = facts.Access.ALLOWED
+        elif status in (401, 403):
+            access = facts.Access.DENIED
+        elif status == 404:
+            access = facts.Access.ABSENT
+        else:
             return facts.Gap(
-                _('Barbican answered %d.') % seen['status'],
-                _('Read its log.'),
+                _('Barbican answered %d.') % status, _('Read its log.')
             )
-        access = {
-            401: facts.Access.DENIED,
-            403: facts.Access.DENIED,
-            404: facts.Access.ABSENT,
-        }.get(seen['status'], facts.Access.ALLOWED)
         return facts.Secret(key, seen['url'].removesuffix('/payload'), access)

@@ -171,6 +171,24 @@ class TestPreflight(migrations.CommandTest):
             item['remedy'],
         )
 
+    def test_secret_that_nobody_knows_about(self):
+        """What is neither given nor refused says nothing."""
+        self.cloud.add_volume('v1', encrypted=True, encryption_key_id='s1')
+        for status, result in (
+            *((200, 'ok'), (204, 'ok'), (401, 'failed'), (404, 'failed')),
+            *((status, 'unknown') for status in (300, 400, 406, 413, 429)),
+            *((status, 'unknown') for status in (500, 503)),
+        ):
+            self.cloud.secrets['s1'] = status
+            [item] = self.findings(
+                *('vm1', '--host', 'host2', '--preflight'),
+                *('--check', 'volume-secrets'),
+                status={'ok': 0, 'failed': 3, 'unknown': 4}[result],
+            )
+            self.assertEqual(result, item['result'], status)
+            if result == 'unknown':
+                self.assertIn(f'Barbican answered {status}.', item['message'])
+
     def test_hypervisor_that_nova_refuses(self):
         for changes, words in (
             ({'hypervisor_version': 7002021}, 'older than 7.2.22'),
