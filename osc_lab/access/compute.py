@@ -153,11 +153,14 @@ class Compute:
         )
 
     def _shares(self, server_id: str) -> tuple[str, ...] | facts.Gap:
-        body = self.rest.maybe(
-            f'/servers/{server_id}/shares',
-            (2, 97),
-            (400, 403, _NOT_FOUND, 409),
-        )
+        try:
+            body = self.rest.maybe(f'/servers/{server_id}/shares', (2, 97))
+        except exceptions.LabError as error:
+            return facts.Gap(
+                _('Nova does not tell the shares of the server: %s')
+                % error.message,
+                error.remedy,
+            )
         return tuple(
             str(item.get('share_id'))
             for item in (body or {}).get('shares') or ()

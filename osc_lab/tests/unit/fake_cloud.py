@@ -150,6 +150,7 @@ class Cloud:
         self.bindings = {'port-1': [{'host': 'host1', 'status': 'ACTIVE'}]}
         self.volumes = {}
         self.secrets = {}
+        self.shares = 200
         self.allocations = {provider(1): {'resources': {'VCPU': 1}}}
 
     def _service(self, number):
@@ -271,7 +272,7 @@ class Cloud:
         return 202, {}, {'x-openstack-request-id': 'req-1'}
 
     def _shares(self, method, query, body, server_id):
-        return 200, {'shares': []}
+        return self.shares, {'shares': []}
 
     def _running(self, method, query, body, server_id):
         return 200, {

@@ -189,6 +189,21 @@ class TestPreflight(migrations.CommandTest):
             if result == 'unknown':
                 self.assertIn(f'Barbican answered {status}.', item['message'])
 
+    def test_shares_that_nobody_knows_about(self):
+        for status, result in (
+            *((200, 'ok'), (404, 'ok')),
+            *((400, 'unknown'), (403, 'unknown'), (409, 'unknown')),
+        ):
+            self.cloud.shares = status
+            [item] = self.findings(
+                *('vm1', '--host', 'host2', '--preflight'),
+                *('--check', 'server-features'),
+                status=0 if result == 'ok' else 4,
+            )
+            self.assertEqual(result, item['result'], status)
+            if result == 'unknown':
+                self.assertIn('shares of the server', item['message'])
+
     def test_hypervisor_that_nova_refuses(self):
         for changes, words in (
             ({'hypervisor_version': 7002021}, 'older than 7.2.22'),
