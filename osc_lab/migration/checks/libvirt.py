@@ -169,7 +169,7 @@ class LibvirtAuth(base.BothEndsCheck):
                 _('libvirt there did not answer %s.') % attempt.origin,
             )
         elif host.way.complete:
-            if host.way.unguarded and '+tcp:' in host.way.uri:
+            if host.way.unguarded and _plain(host.way.uri):
                 yield self.answer(
                     host.name,
                     base.WARNING,
@@ -194,6 +194,17 @@ class LibvirtAuth(base.BothEndsCheck):
             yield self._refused(host.name, attempt)
         elif attempt.reach is not facts_.Reach.OPEN:
             yield self._silent(host.name, _('libvirt there did not answer.'))
+        elif _plain(attempt.target) and not _tried(host.way):
+            yield self.answer(
+                host.name,
+                base.WARNING,
+                _(
+                    'libvirt lets this caller in over plain TCP; whether it '
+                    'asks for a password was not tried.'
+                ),
+                _('Use TLS: without SASL whoever reaches the port is root.'),
+                uri=attempt.target,
+            )
         else:
             yield self.answer(
                 host.name, base.OK, _('libvirt lets this caller in.')
@@ -220,6 +231,16 @@ class LibvirtAuth(base.BothEndsCheck):
             },
             reach=attempt.reach.value,
         )
+
+
+def _plain(uri: str) -> bool:
+    """Return whether libvirt is spoken to over plain TCP."""
+    return '+tcp:' in uri
+
+
+def _tried(way: facts_.Way | facts_.Gap) -> bool:
+    """Return whether plain TCP was tried there without a password, too."""
+    return isinstance(way, facts_.Way) and way.complete and _plain(way.uri)
 
 
 class LibvirtIdentity(LibvirtCheck):

@@ -157,13 +157,13 @@ def pair(source=None, there=None, **changes):
     here = samples.host(
         'a',
         libvirt=connection('a', domain=DOMAIN),
-        reach=attempt(REACH.OPEN, ''),
+        reach=attempt(REACH.OPEN, '', 'qemu+tls://a/system'),
         shell=shell(files=HERE),
     )
     other = samples.host(
         'b',
         libvirt=connection('b'),
-        reach=attempt(REACH.OPEN, ''),
+        reach=attempt(REACH.OPEN, '', 'qemu+tls://b/system'),
         shell=shell(),
         way=way(),
     )

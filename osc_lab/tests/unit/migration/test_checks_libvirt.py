@@ -14,8 +14,11 @@
 """The checks of the way to libvirt, case by case."""
 
 from osc_lab.migration.checks import libvirt
+from osc_lab.migration import facts as facts_
 from osc_lab.tests.unit.migration import check_cases
 from osc_lab.tests.unit.migration import host_samples as hosts
+
+PLAIN = hosts.attempt(hosts.REACH.OPEN, '', 'qemu+tcp://x/system')
 
 #: (check, facts, results that are not ok, words in message or remedy)
 CASES = (
@@ -112,7 +115,7 @@ CASES = (
             (
                 hosts.REACH.OPEN,
                 [],
-                'answers at qemu+tcp://b/system, from this machine.',
+                'answers at qemu+tls://b/system, from this machine.',
                 'open',
                 '',
             ),
@@ -183,6 +186,27 @@ CASES = (
         'no password',
         {'uri': 'qemu+tcp://b/system'},
         'whoever reaches the port is root there.',
+    ),
+    *(
+        (
+            libvirt.LibvirtAuth,
+            hosts.pair(**{end: {'reach': PLAIN, **changes}}),
+            results,
+            'not tried' if results else 'lets the source in',
+            {'uri': 'qemu+tcp://x/system'} if results else {},
+            'Use TLS: without SASL' if results else '',
+        )
+        for end, changes, results in (
+            ('source', {}, ['warning']),
+            # The source asks the same port, with and without a password.
+            ('there', {}, []),
+            ('there', {'way': hosts.way(complete=False)}, ['warning']),
+            (
+                'there',
+                {'way': hosts.way(uri='qemu+tls://b/system')},
+                ['warning'],
+            ),
+        )
     ),
     (
         libvirt.LibvirtAuth,
@@ -302,6 +326,15 @@ class TestChecks(check_cases.HostCasesTest):
             )
             end = item.message.rpartition(': ')[2]
             self.assertEqual(text.rstrip('.') + '.', end)
+
+    def test_plain_channel_alone(self):
+        unset = facts_.Gap('No shell channel is set.', asked=False)
+        facts = hosts.pair(
+            source={'reach': PLAIN}, there={'reach': PLAIN, 'way': unset}
+        )
+        for item in self.judge(libvirt.LibvirtAuth(), facts):
+            self.assertEqual('warning', item.result)
+            self.assertIn('was not tried', item.message)
 
     def test_each_place(self):
         """Who asks is told apart, and what could not be asked is silent."""
