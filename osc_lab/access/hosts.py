@@ -34,6 +34,9 @@ from osc_lab.migration import facts
 from osc_lab.migration import nova_options
 from osc_lab import workers
 
+#: What lets a process without privileges have one, from Linux 5.2 on.
+_USERFAULTFD = '/proc/sys/vm/unprivileged_userfaultfd'
+
 Files = collections.abc.Mapping[str, collections.abc.Sequence[str]]
 Task = collections.abc.Callable[[], typing.Any]
 
@@ -172,6 +175,7 @@ class Hosts:
                 configuration=shell.configuration(),
                 certificates=list(certificates.PATHS),
                 guest_certificates=[uuid, list(certificates.OF_GUEST)],
+                userfaultfd=[_USERFAULTFD, '/dev/userfaultfd'],
             )
             found = answer['configuration']
             return facts.Shell(
@@ -185,6 +189,7 @@ class Hosts:
                 guest_certificates=certificates.of_guest(
                     answer['guest_certificates']
                 ),
+                userfaultfd=bool(answer['userfaultfd']),
                 clock_offset=float(answer['time']) - time.time(),
             )
 

@@ -306,6 +306,21 @@ def guests(uuid: str) -> list[int]:
     return [pid for pid, argv in processes() if {'-uuid', uuid} <= set(argv)]
 
 
+def userfaultfd(setting: str, device: str) -> bool:
+    """Return whether QEMU may have a userfaultfd without privileges.
+
+    It may where nobody can see that it may not, as where there is a device
+    that libvirt can give it.
+    """
+    root = root_of('libvirtd', 'virtqemud', 'virtproxyd')
+    try:
+        with open(setting) as stream:
+            refused = stream.read().strip() == '0'
+    except OSError:
+        return True
+    return not refused or root is None or os.path.exists(inside(root, device))
+
+
 def guest_memory(uuid: str, size_kib: int) -> int | None:
     """Return the KiB of its memory that a guest ever touched.
 
@@ -503,6 +518,7 @@ ACTIONS: dict[str, Action] = {
     'identities': identities,
     'certificates': certificates,
     'guest_certificates': lambda item: guest_certificates(*item),
+    'userfaultfd': lambda item: userfaultfd(*item),
     'guest_memory': lambda item: guest_memory(*item),
     'connect': lambda items: at_once(connect, items),
     'virsh': lambda items: at_once(virsh, items),

@@ -67,7 +67,8 @@ _CAUSES: tuple[tuple[str, str], ...] = (
         'libvirt-listen',
     ),
     (
-        r"argument key 'host' must not have null value|tunnelled|TUNNELLED",
+        r"argument key 'host' must not have null value|tunnelled|TUNNELLED|"
+        r'Postcopy is not supported|is not supported with postcopy',
         'migration-options',
     ),
     (r'does not support machine type|machine type', 'machine-type'),

@@ -556,6 +556,8 @@ class Shell:
         a certificate
     :param guest_certificates: that the guest's QEMU sees and will use; None
         when the guest does not run here
+    :param userfaultfd: whether QEMU may have one without privileges, which
+        post-copy takes, as far as can be seen
     :param clock_offset: seconds that the host's clock is ahead of ours
     """
 
@@ -573,6 +575,7 @@ class Shell:
     )
     guest_certificates: 'tuple[Certificate, ...] | Gap | None' = None
     qemu: 'Build | Gap | None' = None
+    userfaultfd: bool = True
     clock_offset: float = 0.0
     unread: tuple[str, ...] = ()
 

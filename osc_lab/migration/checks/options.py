@@ -145,13 +145,20 @@ class MigrationOptions(base.HostCheck):
         options: nova_options.Options,
         block: bool,
     ) -> list[finding.Finding]:
+        guest, unseen = facts.source.guest, []
+        timed = options.bandwidth_mib_s and options.timeout_s
+        if isinstance(guest, facts_.Gap) and (options.post_copy or timed):
+            unseen = [self.missing(host.name, guest)]
         return [
-            *self._combinations(facts, host.name, options, block),
+            *unseen,
+            *self._tunnel(facts, host.name, options, block),
+            *self._native_tls(host.name, options),
+            *self._post_copy(facts, host, options, block),
             *self._differences(host, options),
             *self._timeout(host.name, options, facts.source.guest, block),
         ]
 
-    def _combinations(
+    def _tunnel(
         self,
         facts: facts_.Facts,
         host: str,
@@ -191,6 +198,10 @@ class MigrationOptions(base.HostCheck):
                     'tls exclude each other.'
                 ),
             )
+
+    def _native_tls(
+        self, host: str, options: nova_options.Options
+    ) -> base.Found:
         if options.native_tls and options.effective_scheme != 'tls':
             yield self.answer(
                 host,
@@ -202,9 +213,43 @@ class MigrationOptions(base.HostCheck):
                 % options.effective_scheme,
                 _('Set live_migration_scheme=tls.'),
             )
-        if options.native_tls and options.post_copy and block:
+
+    def _post_copy(
+        self,
+        facts: facts_.Facts,
+        host: facts_.Host,
+        options: nova_options.Options,
+        block: bool,
+    ) -> base.Found:
+        """Judge what libvirt and QEMU refuse as soon as it is permitted.
+
+        Nova asks for it at the start, whether it is used or not, unless the
+        guest is paused (nova.virt.libvirt.driver,
+        _live_migration_operation).
+        """
+        if not options.post_copy:
+            return
+        known, guest = facts.source.libvirt, facts.source.guest
+        if options.connections > 1 and isinstance(known, facts_.Libvirt):
+            if known.qemu_version < 10001000:
+                yield self.answer(
+                    host.name,
+                    base.FAILED,
+                    _('Several connections with post-copy need QEMU 10.1.'),
+                    _('Set live_migration_parallel_connections=1.'),
+                )
+        if facts.server.vm_state == 'paused':
+            return
+        if options.tunnelled:
             yield self.answer(
-                host,
+                host.name,
+                base.FAILED,
+                _('libvirt refuses post-copy through its tunnel.'),
+                _('Set live_migration_tunnelled=false on the source.'),
+            )
+        if options.native_tls and block:
+            yield self.answer(
+                host.name,
                 base.FAILED,
                 _(
                     'Post-copy and copying disks over native TLS do not go '
@@ -212,17 +257,48 @@ class MigrationOptions(base.HostCheck):
                 ),
                 _('Set live_migration_permit_post_copy=false.'),
             )
-        if options.post_copy and options.connections > 1:
-            known = facts.source.libvirt
-            if isinstance(known, facts_.Gap):
-                yield self.missing(host, known)
-            elif known.qemu_version < 10001000:
+        if isinstance(guest, facts_.Domain):
+            yield from self._post_copy_of(facts, host.name, guest)
+        if isinstance(host.shell, facts_.Shell) and not host.shell.userfaultfd:
+            # libvirt gives QEMU none, but /dev/userfaultfd if there is one.
+            yield self.answer(
+                host.name,
+                base.WARNING,
+                _(
+                    'QEMU refuses post-copy there unless it runs with '
+                    'privileges: vm.unprivileged_userfaultfd is 0.'
+                ),
+                _('Set it to 1 there with sysctl.'),
+            )
+
+    def _post_copy_of(
+        self, facts: facts_.Facts, host: str, guest: facts_.Domain
+    ) -> base.Found:
+        """Judge what QEMU cannot do in post-copy.
+
+        As its vfio_save_prepare and, at the destination,
+        test_ramblock_postcopiable.
+        """
+        remedy = _('Set live_migration_permit_post_copy=false on the source.')
+        alias = 'pci_passthrough:alias' in facts.server.flavor.extra_specs
+        for kind in sorted({*guest.hostdevs}):
+            if kind == 'mdev' or (kind == 'pci' and alias):
                 yield self.answer(
                     host,
                     base.FAILED,
-                    _('Several connections with post-copy need QEMU 10.1.'),
-                    _('Set live_migration_parallel_connections=1.'),
+                    _('A device of the host (%s) rules out post-copy.') % kind,
+                    remedy,
                 )
+        if guest.file_memory:
+            yield self.answer(
+                host,
+                base.WARNING,
+                _(
+                    'QEMU refuses post-copy of memory in files, unless they '
+                    'lie on a tmpfs.'
+                ),
+                remedy,
+            )
 
     def _timeout(
         self,
@@ -232,8 +308,6 @@ class MigrationOptions(base.HostCheck):
         block: bool,
     ) -> base.Found:
         if isinstance(domain, facts_.Gap):
-            if options.bandwidth_mib_s and options.timeout_s:
-                yield self.missing(host, domain)
             return
         disks = [disk for disk in domain.disks if disk.copied and block]
         files = [disk.length or 0 for disk in disks]

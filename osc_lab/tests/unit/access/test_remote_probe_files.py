@@ -179,3 +179,20 @@ class TestFiles(probing.ProbeTest):
                 )
             )
             self.assertEqual({path: expected, gone: expected}, look())
+
+    def test_userfaultfd(self):
+        setting, device = self.folder / 'setting', self.folder / 'device'
+
+        def look():
+            return remote_probe.userfaultfd(str(setting), str(device))
+
+        self.assertTrue(look())
+        for text, expected in (('1\n', True), ('0\n', False)):
+            setting.write_text(text)
+            self.assertIs(expected, look())
+        device.touch()
+        self.assertTrue(look())
+        # The container of libvirt has none.
+        for root, expected in ((str(self.folder / 'no'), False), (None, True)):
+            self.contained('libvirtd', root)
+            self.assertIs(expected, look())

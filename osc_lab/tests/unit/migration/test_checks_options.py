@@ -12,6 +12,8 @@
 
 """The checks of the way between the hosts and of Nova's options."""
 
+import dataclasses
+
 import testtools
 
 from osc_lab.access import ways
@@ -19,6 +21,7 @@ from osc_lab.migration.checks import options
 from osc_lab.migration import nova_options
 from osc_lab.tests.unit.migration import check_cases
 from osc_lab.tests.unit.migration import host_samples as hosts
+from osc_lab.tests.unit.migration import samples
 
 #: The flags of every live migration.
 LIVE = ('LIVE', 'PEER2PEER', 'UNDEFINE_SOURCE', 'PERSIST_DEST')
@@ -37,8 +40,89 @@ def timed(rate, timeout, **disk):
     return hosts.pair(source={'libvirt': libvirt, 'shell': shell})
 
 
+def post_copy(there=None, flavor=None, state='active', values=(), **domain):
+    """Return facts with post-copy and a changed guest, disks shared."""
+    found = hosts.pair(
+        source={
+            'libvirt': hosts.domain(**domain).source.libvirt,
+            'shell': hosts.shell(
+                options=hosts.conf(
+                    live_migration_permit_post_copy=True, **dict(values)
+                ),
+                files=hosts.HERE,
+            ),
+        },
+        there={'shell': hosts.shell(files=hosts.HERE, **(there or {}))},
+    )
+    server = samples.flavor(**(flavor or {})).server
+    return dataclasses.replace(
+        found, server=dataclasses.replace(server, vm_state=state)
+    )
+
+
+ALIAS = {'pci_passthrough__alias': 'gpu:1'}
+TUNNEL = {'live_migration_tunnelled': True}
+TUNNELLED = {'option': 'live_migration_tunnelled'}
+NONE = {'userfaultfd': False}
+WITH = {'flags': [*LIVE, 'POSTCOPY']}
+PERMIT = 'permit_post_copy=false on the source.'
+
+#: Of a guest that may go on in post-copy.
+POST_COPY = tuple(
+    (options.MigrationOptions, *row)
+    for row in (
+        (post_copy(), [], 'POSTCOPY.', WITH),
+        (
+            *(post_copy(values=TUNNEL), ['warning', 'failed']),
+            *('refuses post-copy through its tunnel.', TUNNELLED),
+            'live_migration_tunnelled=false on the source.',
+        ),
+        (
+            *(post_copy(hostdevs=('mdev', 'usb', 'mdev')), ['failed']),
+            *('of the host (mdev) rules out post-copy', {}, PERMIT),
+        ),
+        (
+            *(post_copy(hostdevs=('pci',), flavor=ALIAS), ['failed']),
+            *('of the host (pci) rules out post-copy', {}, PERMIT),
+        ),
+        # That of a port is unplugged.
+        (post_copy(hostdevs=('pci',)), [], 'POSTCOPY.', WITH),
+        # Nova does not ask for it then.
+        (
+            *(post_copy(hostdevs=('mdev',), state='paused'), []),
+            *('POSTCOPY.', WITH),
+        ),
+        (
+            *(post_copy(file_memory=True), ['warning']),
+            *('post-copy of memory in files', {}, PERMIT),
+        ),
+        (
+            *(post_copy(there=NONE), ['warning']),
+            *('vm.unprivileged_userfaultfd is 0', {}, 'with sysctl.'),
+        ),
+        (
+            hosts.pair(
+                source={
+                    'libvirt': hosts.GAP,
+                    'shell': post_copy().source.shell,
+                }
+            ),
+            ['unknown'],
+            'libvirt does not answer',
+        ),
+    )
+)
+
 #: (check, facts, results that are not ok, words in message or remedy)
 CASES = (
+    *POST_COPY,
+    (
+        options.MigrationOptions,
+        hosts.pair(there={'shell': hosts.shell(**NONE)}),
+        [],
+        'Nova will use',
+        {'flags': [*LIVE, 'NON_SHARED_INC']},
+    ),
     (
         options.MigrationPorts,
         hosts.pair(
@@ -374,6 +458,15 @@ CASES = (
             ),
             (
                 {'live_migration_bandwidth': 1},
+                ['unknown'],
+                'libvirt does not answer',
+                {},
+            ),
+            (
+                {
+                    'live_migration_bandwidth': 1,
+                    'live_migration_permit_post_copy': True,
+                },
                 ['unknown'],
                 'libvirt does not answer',
                 {},

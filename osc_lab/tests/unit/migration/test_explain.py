@@ -97,6 +97,21 @@ TEXTS = (
     ('End of file while reading data: Input/output error', 'libvirt-listen'),
     ("argument key 'host' must not have null value", 'migration-options'),
     ('flags TUNNELLED are refused', 'migration-options'),
+    (
+        'post-copy is not supported with tunnelled migration',
+        'migration-options',
+    ),
+    (
+        'internal error: unable to execute QEMU command '
+        "'migrate-set-capabilities': Postcopy is not supported: Userfaultfd "
+        'not available: Operation not permitted',
+        'migration-options',
+    ),
+    (
+        "unable to execute QEMU command 'migrate': 0000:b1:00.2: VFIO "
+        'migration is not supported with postcopy migration',
+        'migration-options',
+    ),
     ('the machine type is not there', 'machine-type'),
     (
         'The instance requires a newer hypervisor version than has been '
