@@ -67,7 +67,6 @@ def read(
                 path=path,
                 stack=stack,
                 role=role,
-                subject=first.subject.rfc4514_string(),
                 names=_names(first),
                 not_before=first.not_valid_before_utc.timestamp(),
                 not_after=first.not_valid_after_utc.timestamp(),

@@ -22,11 +22,10 @@ from osc_lab.access import service
 from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.migration import facts
-from osc_lab import secrecy
 
 #: Fields of a server: pinned zone 2.96, image properties 2.98.
 SERVER = (2, 98)
-#: Hypervisors show CPU and capacity up to here only.
+#: Hypervisors show their capacity up to here only.
 HYPERVISOR = (2, 87)
 SERVICE = (2, 69)
 EVENT = (2, 84)
@@ -113,10 +112,6 @@ class Compute:
             locked=bool(body.get('locked')),
             locked_reason=str(body.get('locked_reason') or ''),
             host=str(body.get('OS-EXT-SRV-ATTR:host') or ''),
-            hypervisor_hostname=str(
-                body.get('OS-EXT-SRV-ATTR:hypervisor_hostname') or ''
-            ),
-            instance_name=str(body.get('OS-EXT-SRV-ATTR:instance_name') or ''),
             zone=str(body.get('OS-EXT-AZ:availability_zone') or ''),
             project_id=str(body.get('tenant_id', '')),
             flavor=_flavor(body.get('flavor') or {}),
@@ -149,7 +144,6 @@ class Compute:
             ),
             group_ids=tuple(body.get('server_groups') or ()),
             shares=shares,
-            fault=secrecy.hidden((body.get('fault') or {}).get('message', '')),
         )
 
     def _shares(self, server_id: str) -> tuple[str, ...] | facts.Gap:
@@ -365,14 +359,6 @@ class Compute:
             {'os-resetState': {'state': 'active'}},
         )
 
-    def attachments(self, server_id: str) -> list[service.Json]:
-        found: list[service.Json] = self.rest.value(
-            f'/servers/{server_id}/os-volume_attachments',
-            'volumeAttachments',
-            self.rest.at((2, 89)),
-        )
-        return found
-
 
 def _escape(name: str) -> str:
     return ''.join(
@@ -400,14 +386,12 @@ def _hypervisor(body: service.Json) -> facts.Hypervisor:
         return None if value is None else int(value)
 
     vcpus, used = number('vcpus'), number('vcpus_used')
-    cpu = body.get('cpu_info')
     return facts.Hypervisor(
         id=str(body['id']),
         hostname=str(body.get('hypervisor_hostname', '')),
         type=str(body.get('hypervisor_type', '')),
         version=int(body.get('hypervisor_version') or 0),
         address=str(body.get('host_ip') or ''),
-        cpu_info=cpu if isinstance(cpu, dict) else {},
         free_ram_mib=number('free_ram_mb'),
         free_vcpus=None if vcpus is None or used is None else vcpus - used,
         disk_available_gib=number('disk_available_least'),

@@ -19,7 +19,6 @@ destination against that guest and the way to it from the source.
 import collections.abc
 import dataclasses
 import functools
-import time
 import typing
 
 from osc_lab.access import host_shell
@@ -179,7 +178,6 @@ class Hosts:
             )
             found = answer['configuration']
             return facts.Shell(
-                hostname=str(answer['hostname']),
                 options=found['options'],
                 config_files=tuple(found['files']),
                 unread=tuple(found['unread']),
@@ -190,7 +188,6 @@ class Hosts:
                     answer['guest_certificates']
                 ),
                 userfaultfd=bool(answer['userfaultfd']),
-                clock_offset=float(answer['time']) - time.time(),
             )
 
         return ask

@@ -39,7 +39,6 @@ GOODBYE = 0.5
 _NO_DOMAIN = 42
 _NOT_RUNNING = 55
 _INVALID_ARGUMENT = 8
-_NO_SUPPORT = 3
 _UNSUPPORTED = 67
 _CPU_INCOMPATIBLE = 91
 
@@ -197,7 +196,6 @@ class Connection:
         try:
             known = domain_xml.capabilities(self._conn.getCapabilities())
             return facts.Libvirt(
-                uri=self.uri,
                 hostname=self._conn.getHostname(),
                 host_uuid=known.host_uuid,
                 version=self._conn.getLibVersion(),
@@ -235,16 +233,8 @@ class Connection:
     def _domain(self, uuid: str) -> facts.Domain:
         lib = self._libvirt
         domain = self._conn.lookupByUUIDString(uuid)
-        try:
-            tainted = tuple(
-                text
-                for text in domain.messages(0)
-                if text.startswith('tainted')
-            )
-        except (lib.libvirtError, AttributeError):
-            tainted = ()
         found = domain_xml.domain(
-            domain.XMLDesc(lib.VIR_DOMAIN_XML_MIGRATABLE), tainted
+            domain.XMLDesc(lib.VIR_DOMAIN_XML_MIGRATABLE)
         )
         live = domain_xml.domain(domain.XMLDesc(0))
         chains = {disk.target: disk.backing for disk in live.disks}

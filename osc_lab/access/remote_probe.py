@@ -534,13 +534,14 @@ def main(lifetime: int) -> None:
     if 'listen' in request:
         listen(*request['listen'])
         return
-    answer = {'hostname': socket.gethostname(), 'time': time.time()}
     # At once: what waits for a dropped packet must not hold the others.
     with concurrent.futures.ThreadPoolExecutor(len(request) or 1) as pool:
-        found = pool.map(
-            lambda item: (item[0], ACTIONS[item[0]](item[1])), request.items()
+        answer = dict(
+            pool.map(
+                lambda item: (item[0], ACTIONS[item[0]](item[1])),
+                request.items(),
+            )
         )
-        answer.update(found)
     print(json.dumps(answer))
 
 

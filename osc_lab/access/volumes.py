@@ -70,7 +70,6 @@ class Volumes:
             encrypted=encrypted,
             multiattach=bool(body.get('multiattach')),
             project_id=str(body.get('os-vol-tenant-attr:tenant_id', '')),
-            backend=str(body.get('os-vol-host-attr:host') or ''),
             attached_to=tuple(
                 str(item.get('server_id'))
                 for item in body.get('attachments') or ()

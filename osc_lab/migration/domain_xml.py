@@ -95,7 +95,7 @@ def parse(text: str) -> ET.Element:
     return builder.close()
 
 
-def domain(text: str, tainted: tuple[str, ...] = ()) -> facts.Domain:
+def domain(text: str) -> facts.Domain:
     """Return the guest that a domain's XML describes.
 
     :raises InvalidDocument: when it describes none
@@ -141,7 +141,6 @@ def domain(text: str, tainted: tuple[str, ...] = ()) -> facts.Domain:
             for name in _PLACES
             if root.find(name) is not None
         ),
-        tainted=tainted,
     )
 
 

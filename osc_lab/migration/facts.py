@@ -19,7 +19,6 @@ help.  Sizes are in the unit that the name says: ``_mib`` is 2**20 bytes.
 import collections.abc
 import dataclasses
 import enum
-import typing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,8 +100,6 @@ class Server:
     locked: bool
     locked_reason: str
     host: str
-    hypervisor_hostname: str
-    instance_name: str
     zone: str
     project_id: str
     flavor: Flavor
@@ -114,7 +111,6 @@ class Server:
     volume_ids: tuple[str, ...] = ()
     group_ids: tuple[str, ...] = ()
     shares: 'tuple[str, ...] | Gap' = ()
-    fault: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +140,6 @@ class Hypervisor:
     :param id: also the UUID of its resource provider
     :param version: of the hypervisor, as Nova encodes it
         (major * 1000000 + minor * 1000 + release)
-    :param cpu_info: what Nova knows about the host CPU, may be empty
     :param free_ram_mib: below microversion 2.88 only, else None
     :param disk_available_gib: physical space that Nova saw, less what
         disks may still grow; below 2.88 only
@@ -155,7 +150,6 @@ class Hypervisor:
     type: str
     version: int
     address: str
-    cpu_info: collections.abc.Mapping[str, typing.Any]
     free_ram_mib: int | None = None
     free_vcpus: int | None = None
     disk_available_gib: int | None = None
@@ -341,7 +335,6 @@ class Volume:
     encrypted: bool
     multiattach: bool
     project_id: str
-    backend: str
     attached_to: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     secret: 'Secret | Gap | None' = None
@@ -430,7 +423,6 @@ class Domain:
     file_memory: bool = False
     interfaces: tuple[str, ...] = ()
     placed: tuple[str, ...] = ()
-    tainted: tuple[str, ...] = ()
 
     @property
     def cpu_of_host(self) -> bool:
@@ -491,7 +483,6 @@ class Libvirt:
     :param cpu_text: libvirt's words when it refuses
     """
 
-    uri: str
     hostname: str
     host_uuid: str
     version: int
@@ -523,7 +514,6 @@ class Certificate:
     path: str
     stack: str
     role: str
-    subject: str
     names: frozenset[str]
     not_before: float
     not_after: float
@@ -558,10 +548,8 @@ class Shell:
         when the guest does not run here
     :param userfaultfd: whether QEMU may have one without privileges, which
         post-copy takes, as far as can be seen
-    :param clock_offset: seconds that the host's clock is ahead of ours
     """
 
-    hostname: str
     options: collections.abc.Mapping[str, collections.abc.Mapping[str, str]]
     config_files: tuple[str, ...]
     cell: str
@@ -576,7 +564,6 @@ class Shell:
     guest_certificates: 'tuple[Certificate, ...] | Gap | None' = None
     qemu: 'Build | Gap | None' = None
     userfaultfd: bool = True
-    clock_offset: float = 0.0
     unread: tuple[str, ...] = ()
 
 

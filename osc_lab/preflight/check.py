@@ -62,12 +62,3 @@ class Check(abc.ABC, typing.Generic[Facts]):
         return finding.Finding(
             self.id, subject, result, message, remedy, self.source, evidence
         )
-
-    def skipped(self, subject: str, message: str) -> finding.Finding:
-        """Return the finding that the check was not enabled."""
-        return self.answer(
-            subject,
-            finding.Result.SKIPPED,
-            message,
-            f'Use {self.channel}.' if self.channel else '',
-        )

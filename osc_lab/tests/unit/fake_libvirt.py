@@ -70,7 +70,6 @@ class Guest:
         self.number = 1
         self.disk = '/i/disk'
         self.state_ = [1, 1]
-        self.texts = ['tainted: custom', 'other']
         self.jobs = [{'type': 0}]
         self.control = 0
         self.rates = [
@@ -97,11 +96,6 @@ class Guest:
 
     def controlInfo(self):
         return [self.control, 0, 0]
-
-    def messages(self, flags):
-        if isinstance(self.texts, Exception):
-            raise self.texts
-        return self.texts
 
     def XMLDesc(self, flags):
         return GUEST.format(name=self.name_, uuid=self.uuid, disk=self.disk)

@@ -68,14 +68,14 @@ class TestMeasure(testtools.TestCase):
             *(gib * GIB_KIB, 1, '', '', ''),
         )
         libvirt = facts.Libvirt(
-            *('u', 'a', 'x', 9000000, 7002022, True, 1, frozenset()),
+            *('a', 'x', 9000000, 7002022, True, 1, frozenset()),
             domain=domain,
         )
         source = samples.host('a', libvirt=libvirt)
         if limit is not None:
             options = {'libvirt': {'live_migration_bandwidth': str(limit)}}
             source = dataclasses.replace(
-                source, shell=facts.Shell('a', options, (), '')
+                source, shell=facts.Shell(options, (), '')
             )
         return samples.clean(
             source=source,

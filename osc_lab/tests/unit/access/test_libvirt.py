@@ -110,8 +110,9 @@ class TestConnection(LibvirtTest):
     def test_opened_without_a_terminal(self):
         library = self.useFixture(fake_libvirt.Library())
         library.hosts = {'qemu+ssh://a/system?no_tty=1': self.host}
-        found = libvirt.Connection('qemu+ssh://a/system').host()
+        found = libvirt.Connection('qemu+ssh://a/system')
         self.assertEqual('qemu+ssh://a/system', found.uri)
+        self.assertEqual('a', found.host().hostname)
 
     def test_no_library(self):
         self.useFixture(
@@ -127,14 +128,13 @@ class TestConnection(LibvirtTest):
     def test_source(self):
         found = self.connection.source(UUID)
         self.assertEqual(
-            ('test:///a', 'a', 'of-a', 9000000, 7002022, (1 << 20) + 1),
+            ('a', 'of-a', 9000000, 7002022, (1 << 20) + 1),
             (
-                *(found.uri, found.hostname, found.host_uuid),
+                *(found.hostname, found.host_uuid),
                 *(found.version, found.qemu_version, found.free_kib),
             ),
         )
         self.assertIn('<model>EPYC</model>', found.host_cpu_xml)
-        self.assertEqual(('tainted: custom',), found.domain.tainted)
         (disk,) = found.domain.disks
         self.assertEqual(
             (1 << 30, 1 << 20, 1 << 21, ('/i/base',)),
@@ -153,10 +153,8 @@ class TestConnection(LibvirtTest):
 
     def test_source_that_tells_less(self):
         self.host.memory = fake_libvirt.Error()
-        self.guest.texts = fake_libvirt.Error()
         found = self.connection.source(UUID)
         self.assertIsNone(found.free_kib)
-        self.assertEqual((), found.domain.tainted)
         found = self.connection.source('other')
         self.assertEqual(facts.Gap('Domain not found'), found.domain)
 

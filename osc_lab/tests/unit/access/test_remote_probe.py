@@ -23,7 +23,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import uuid
 
 import fixtures
@@ -201,8 +200,6 @@ class TestMain(probing.ProbeTest):
             space=str(self.folder), connect=[['127.0.0.1', 1, 1]], resolved=[]
         ) as process:
             found = json.loads(process.communicate()[0])
-        self.assertEqual(socket.gethostname(), found['hostname'])
-        self.assertAlmostEqual(time.time(), found['time'], delta=60)
         self.assertGreater(found['space']['free'], 0)
         self.assertEqual('Connection refused', found['connect'][0]['text'])
         self.assertEqual({}, found['resolved'])

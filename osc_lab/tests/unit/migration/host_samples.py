@@ -68,7 +68,6 @@ HERE = {'/i/disk': 'fs:1', FOLDER: 'fs:3'}
 def connection(name, **changes):
     return dataclasses.replace(
         facts.Libvirt(
-            'qemu+tls://x/system',
             f'{name}.test',
             f'uuid-{name}',
             9000000,
@@ -85,7 +84,6 @@ def shell(files=None, **changes):
     """Return what a shell says; the folder is always looked for."""
     return dataclasses.replace(
         facts.Shell(
-            'a',
             {},
             ('/etc/nova/nova.conf',),
             'cell',
@@ -129,7 +127,6 @@ def certificate(**changes):
             '/etc/pki/libvirt/servercert.pem',
             'libvirt',
             'server',
-            'CN=b',
             frozenset({'b.test'}),
             NOW - 100,
             NOW + 1e7,

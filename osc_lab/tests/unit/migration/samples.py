@@ -42,7 +42,6 @@ def host(name, **changes):
                 'QEMU',
                 7002022,
                 '192.0.2.1',
-                {},
                 4096,
                 7,
                 50,
@@ -64,8 +63,6 @@ def clean(**changes):
         locked=False,
         locked_reason='',
         host='a',
-        hypervisor_hostname='a.test',
-        instance_name='instance-1',
         zone='nova',
         project_id='p1',
         flavor=facts.Flavor('m1', 1, 256, 1),
@@ -130,7 +127,7 @@ def volume(**changes):
         volumes=(
             dataclasses.replace(
                 facts.Volume(
-                    'v1', 'v1', 'in-use', False, False, 'p1', 'be', ('s1',)
+                    'v1', 'v1', 'in-use', False, False, 'p1', ('s1',)
                 ),
                 **changes,
             ),

@@ -46,7 +46,7 @@ def aggregate(*others, host='b', specs=None, **metadata):
 
 def cells(source, destination):
     def end(cell):
-        return facts.Shell('h', {}, (), cell)
+        return facts.Shell({}, (), cell)
 
     return samples.clean(
         source=samples.host('a', shell=end(source)),

@@ -45,7 +45,6 @@ class TestConvergence(testtools.TestCase):
             'd', 's1', 'qemu', 'x86_64', 'pc', '/q', BIG * 4, 1, '', '', ''
         )
         libvirt = facts.Libvirt(
-            'u',
             'a',
             'x',
             9000000,
@@ -162,7 +161,7 @@ class TestConvergence(testtools.TestCase):
             found = self.facts(measured, disks=disks, files=SEEN)
             host = dataclasses.replace(
                 found.destinations[0],
-                shell=facts.Shell('b', {}, (), '', files=dict(files)),
+                shell=facts.Shell({}, (), '', files=dict(files)),
             )
             domain = found.source.libvirt.domain
             self.assertEqual(

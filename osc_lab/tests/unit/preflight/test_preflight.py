@@ -32,9 +32,7 @@ class Even(check.Check):
     channel = '--ssh'
 
     def judge(self, facts):
-        if facts is None:
-            yield self.skipped('n', 'nothing to look at')
-        elif facts % 2:
+        if facts % 2:
             yield self.answer('n', Result.FAILED, 'odd', number=facts)
         else:
             yield self.answer('n', Result.OK, 'even')
@@ -67,26 +65,13 @@ class TestCheck(testtools.TestCase):
     def test_remedy_only_where_needed(self):
         (ok,) = Even().judge(2)
         (failed,) = Even().judge(1)
-        (skipped,) = Even().judge(None)
-        self.assertEqual(
-            ('', 'Add one.', 'Use --ssh.'),
-            (ok.remedy, failed.remedy, skipped.remedy),
-        )
+        self.assertEqual(('', 'Add one.'), (ok.remedy, failed.remedy))
         self.assertEqual({'number': 1}, failed.evidence)
 
     def test_findings_are_whole(self):
         self.assertEqual(
-            [
-                finding.Finding('even', 'n', Result.OK, 'even'),
-                finding.Finding(
-                    'even',
-                    'n',
-                    Result.SKIPPED,
-                    'nothing to look at',
-                    'Use --ssh.',
-                ),
-            ],
-            [*Even().judge(2), *Even().judge(None)],
+            [finding.Finding('even', 'n', Result.OK, 'even')],
+            [*Even().judge(2)],
         )
         self.assertEqual('api', Even.source)
 
@@ -103,13 +88,6 @@ class TestCheck(testtools.TestCase):
             ),
             finding.of_api('c', 's', Result.WARNING, 'm', 'r', number=1),
         )
-
-    def test_without_a_channel_nothing_is_advised(self):
-        class Plain(Even):
-            channel = check.Check.channel
-
-        (skipped,) = Plain().judge(None)
-        self.assertEqual('', skipped.remedy)
 
     def test_words_are_an_interface(self):
         self.assertEqual(
