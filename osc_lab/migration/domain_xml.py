@@ -131,8 +131,6 @@ def domain(text: str) -> facts.Domain:
         launch_security=_attribute(root, 'launchSecurity', 'type'),
         hugepages=backing is not None
         and backing.find('hugepages') is not None,
-        file_memory=backing is not None
-        and _attribute(backing, 'source', 'type') == 'file',
         interfaces=tuple(
             item.get('type', '') for item in root.findall('devices/interface')
         ),

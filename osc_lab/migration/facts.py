@@ -420,7 +420,6 @@ class Domain:
     tpm: str = ''
     launch_security: str = ''
     hugepages: bool = False
-    file_memory: bool = False
     interfaces: tuple[str, ...] = ()
     placed: tuple[str, ...] = ()
 

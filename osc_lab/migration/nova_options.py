@@ -29,10 +29,7 @@ WANTED: dict[str, tuple[str, ...]] = {
         'my_ip',
         'state_path',
         'instances_path',
-        'reserved_host_disk_mb',
-        'max_concurrent_live_migrations',
     ),
-    'compute': ('live_migration_wait_for_vif_plug',),
     'libvirt': (
         'virt_type',
         'cpu_mode',
@@ -56,10 +53,7 @@ WANTED: dict[str, tuple[str, ...]] = {
         'live_migration_completion_timeout',
         'live_migration_timeout_action',
     ),
-    'workarounds': (
-        'skip_cpu_compare_on_dest',
-        'skip_hypervisor_version_check_on_lm',
-    ),
+    'workarounds': ('skip_cpu_compare_on_dest',),
 }
 
 #: scheme -> default port of libvirt
@@ -92,6 +86,8 @@ class Options:
     :param downtime_ms: the most that the last step allows
     :param delay_s: of a downtime step, seconds per GiB
     :param timeout_s: seconds per GiB; 0 is none
+    :param cpu_model_extra_flags: sorted, in lower case and without "+"
+    :param files: whether the memory of guests lies in files
     """
 
     uri: str = ''
@@ -111,6 +107,8 @@ class Options:
     instances_path: str = '/var/lib/nova/instances'
     cpu_mode: str = ''
     cpu_models: str = ''
+    cpu_model_extra_flags: str = ''
+    files: bool = False
     images_type: str = 'default'
     virt_type: str = 'kvm'
     skip_cpu_compare: bool = False
@@ -237,10 +235,18 @@ def read(values: Values) -> Options:
         or _substituted(values, 'DEFAULT', _DEFAULTS['instances_path']),
         cpu_mode=libvirt.get('cpu_mode') or '',
         cpu_models=libvirt.get('cpu_models') or libvirt.get('cpu_model') or '',
+        cpu_model_extra_flags=_flags(libvirt.get('cpu_model_extra_flags')),
+        files=number('file_backed_memory', 0) > 0,
         images_type=libvirt.get('images_type') or 'default',
         virt_type=libvirt.get('virt_type') or 'kvm',
         skip_cpu_compare=flag('skip_cpu_compare_on_dest', 'workarounds'),
     )
+
+
+def _flags(value: str | None) -> str:
+    """Return what Nova makes of flags, whose letters it takes alike."""
+    flags = (item.strip() for item in (value or '').lower().split(','))
+    return ', '.join(sorted({item.removeprefix('+') for item in flags} - {''}))
 
 
 def _substituted(values: Values, section: str, text: str) -> str:

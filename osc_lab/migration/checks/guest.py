@@ -126,16 +126,6 @@ class GuestDevices(base.HostCheck):
                 _('The secret of its TPM is kept for the user ("%s").')
                 % policy,
             )
-        if domain.file_memory:
-            yield self.answer(
-                host.name,
-                base.WARNING,
-                _('The memory of the guest lies in files.'),
-                _(
-                    'Both hosts need file_backed_memory, and post-copy is '
-                    'not possible.'
-                ),
-            )
 
     def _media(
         self, facts: facts_.Facts, host: facts_.Host, domain: facts_.Domain

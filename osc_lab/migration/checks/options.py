@@ -19,6 +19,8 @@ from osc_lab.migration import nova_options
 from osc_lab.migration import storage
 from osc_lab.preflight import finding
 
+_NO_POST_COPY = _('Set live_migration_permit_post_copy=false on the source.')
+
 
 class MigrationPorts(base.HostCheck):
     id = 'migration-ports'
@@ -259,7 +261,44 @@ class MigrationOptions(base.HostCheck):
             )
         if isinstance(guest, facts_.Domain):
             yield from self._post_copy_of(facts, host.name, guest)
-        if isinstance(host.shell, facts_.Shell) and not host.shell.userfaultfd:
+        yield from self._post_copy_at(host)
+
+    def _post_copy_of(
+        self, facts: facts_.Facts, host: str, guest: facts_.Domain
+    ) -> base.Found:
+        """Judge devices for which QEMU refuses post-copy.
+
+        As hw/vfio/migration.c of QEMU, vfio_save_prepare.
+        """
+        alias = 'pci_passthrough:alias' in facts.server.flavor.extra_specs
+        for kind in sorted({*guest.hostdevs}):
+            if kind == 'mdev' or (kind == 'pci' and alias):
+                yield self.answer(
+                    host,
+                    base.FAILED,
+                    _('A device of the host (%s) rules out post-copy.') % kind,
+                    _NO_POST_COPY,
+                )
+
+    def _post_copy_at(self, host: facts_.Host) -> base.Found:
+        """Judge what a destination needs for post-copy.
+
+        As migration/postcopy-ram.c of QEMU, postcopy_ram_supported_by_host.
+        """
+        assert isinstance(host.shell, facts_.Shell)
+        if nova_options.read(host.shell.options).files:
+            # Nova asks what is set there, not what the guest has here
+            # (nova.virt.libvirt.migration, _update_memory_backing_xml).
+            yield self.answer(
+                host.name,
+                base.WARNING,
+                _(
+                    'file_backed_memory is set there, and QEMU refuses '
+                    'post-copy unless the files lie on a tmpfs.'
+                ),
+                _NO_POST_COPY,
+            )
+        if not host.shell.userfaultfd:
             # libvirt gives QEMU none, but /dev/userfaultfd if there is one.
             yield self.answer(
                 host.name,
@@ -269,35 +308,6 @@ class MigrationOptions(base.HostCheck):
                     'privileges: vm.unprivileged_userfaultfd is 0.'
                 ),
                 _('Set it to 1 there with sysctl.'),
-            )
-
-    def _post_copy_of(
-        self, facts: facts_.Facts, host: str, guest: facts_.Domain
-    ) -> base.Found:
-        """Judge what QEMU cannot do in post-copy.
-
-        As its vfio_save_prepare and, at the destination,
-        test_ramblock_postcopiable.
-        """
-        remedy = _('Set live_migration_permit_post_copy=false on the source.')
-        alias = 'pci_passthrough:alias' in facts.server.flavor.extra_specs
-        for kind in sorted({*guest.hostdevs}):
-            if kind == 'mdev' or (kind == 'pci' and alias):
-                yield self.answer(
-                    host,
-                    base.FAILED,
-                    _('A device of the host (%s) rules out post-copy.') % kind,
-                    remedy,
-                )
-        if guest.file_memory:
-            yield self.answer(
-                host,
-                base.WARNING,
-                _(
-                    'QEMU refuses post-copy of memory in files, unless they '
-                    'lie on a tmpfs.'
-                ),
-                remedy,
             )
 
     def _timeout(
@@ -357,7 +367,7 @@ class MigrationOptions(base.HostCheck):
                     % {'name': name, 'mine': mine, 'other': other},
                     option=name,
                 )
-        for name in ('cpu_mode', 'cpu_models'):
+        for name in ('cpu_mode', 'cpu_models', 'cpu_model_extra_flags'):
             mine, other = getattr(here, name), getattr(there, name)
             if mine != other:
                 yield self.answer(

@@ -128,14 +128,6 @@ CASES = (
     (guest.GuestDevices, hosts.domain(tpm='passthrough'), ['failed'], 'TPM'),
     (
         guest.GuestDevices,
-        hosts.domain(file_memory=True),
-        ['warning'],
-        'files',
-        {},
-        'and post-copy is not possible.',
-    ),
-    (
-        guest.GuestDevices,
         hosts.disk(device='cdrom', readonly=True),
         ['failed'],
         'Eject',

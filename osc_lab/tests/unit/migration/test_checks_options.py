@@ -64,6 +64,7 @@ ALIAS = {'pci_passthrough__alias': 'gpu:1'}
 TUNNEL = {'live_migration_tunnelled': True}
 TUNNELLED = {'option': 'live_migration_tunnelled'}
 NONE = {'userfaultfd': False}
+FILES = {'options': hosts.conf(file_backed_memory=1024)}
 WITH = {'flags': [*LIVE, 'POSTCOPY']}
 PERMIT = 'permit_post_copy=false on the source.'
 
@@ -93,8 +94,8 @@ POST_COPY = tuple(
             *('POSTCOPY.', WITH),
         ),
         (
-            *(post_copy(file_memory=True), ['warning']),
-            *('post-copy of memory in files', {}, PERMIT),
+            *(post_copy(there=FILES), ['warning']),
+            *('file_backed_memory is set there', {}, PERMIT),
         ),
         (
             *(post_copy(there=NONE), ['warning']),
@@ -118,7 +119,7 @@ CASES = (
     *POST_COPY,
     (
         options.MigrationOptions,
-        hosts.pair(there={'shell': hosts.shell(**NONE)}),
+        hosts.pair(there={'shell': hosts.shell(**NONE, **FILES)}),
         [],
         'Nova will use',
         {'flags': [*LIVE, 'NON_SHARED_INC']},
@@ -502,6 +503,7 @@ CASES = (
             ('images_type', 'failed', 'default', '', ''),
             ('virt_type', 'failed', 'kvm', '', ''),
             ('cpu_models', 'warning', '', '"', 'see the check cpu'),
+            ('cpu_model_extra_flags', 'warning', '', '"', 'the check cpu'),
         )
     ),
     (

@@ -30,7 +30,7 @@ GUEST = """<?xml version='1.0' encoding='{encoding}'?>
   <uuid>11111111-aaaa-4aaa-8aaa-111111111111</uuid>
   <memory unit='{unit}'>{memory}</memory>
   <vcpu placement='static'>{vcpu}</vcpu>
-  <memoryBacking><hugepages/><source type='file'/></memoryBacking>
+  <memoryBacking><hugepages/></memoryBacking>
   <cputune><vcpupin vcpu='0' cpuset='1'/></cputune>
   <numatune><memory mode='strict' nodeset='0'/></numatune>
   <os><type arch='x86_64' machine='pc-7.2'>hvm</type></os>
@@ -107,7 +107,7 @@ class TestDomain(testtools.TestCase):
         self.assertEqual(('virtiofs', '9p'), found.filesystems)
         self.assertEqual('emulator', found.tpm)
         self.assertEqual('sev', found.launch_security)
-        self.assertTrue(found.hugepages and found.file_memory)
+        self.assertTrue(found.hugepages)
         self.assertEqual(('hugepages', 'numatune', 'vcpupin'), found.placed)
 
     def test_almost_nothing(self):

@@ -47,3 +47,25 @@ class TestDestination(testtools.TestCase):
                     f'qemu+tcp://{expected}/system',
                     options.destination_uri(host),
                 )
+
+
+class TestRead(testtools.TestCase):
+    def read(self, **values):
+        return nova_options.read({'libvirt': values})
+
+    def test_flags_of_the_cpu(self):
+        """In any order and case; what has no sign is on."""
+        for value, expected in (
+            (None, ''),
+            ('', ''),
+            (' , ', ''),
+            ('pcid', 'pcid'),
+            ('-HLE, +ssbd,mtrr', '-hle, mtrr, ssbd'),
+            ('mtrr,SSBD,-hle,ssbd', '-hle, mtrr, ssbd'),
+        ):
+            found = self.read(cpu_model_extra_flags=value)
+            self.assertEqual(expected, found.cpu_model_extra_flags, value)
+
+    def test_memory_in_files(self):
+        for value, expected in (('0', False), ('x', False), ('1024', True)):
+            self.assertIs(expected, self.read(file_backed_memory=value).files)
