@@ -89,7 +89,12 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     (r'is not on (shared|local) storage', 'migration-storage'),
     (r'Migration without shared storage is unsafe', 'migration-storage'),
     (r'Live migration not completed after', 'convergence'),
-    (r'PortBindingFailed|VirtualInterface|vif-plugged', 'port-binding'),
+    (
+        r'PortBindingFailed|Binding failed for port|'
+        r'VirtualInterface|Virtual [Ii]nterface|vif-plugged',
+        'port-binding',
+    ),
+    (r'Timeout while checking if we can live migrate', 'destination-service'),
     (
         r'ServerGroup|GroupAffinity|group policy|(anti|soft)-affinity',
         'server-group',

@@ -151,6 +151,24 @@ TEXTS = (
         'numa-and-sriov',
     ),
     ('PortBindingFailed: Binding failed', 'port-binding'),
+    (
+        'Binding failed for port 5d1c, please check neutron logs for more '
+        'information.',
+        'port-binding',
+    ),
+    ('Virtual Interface creation failed', 'port-binding'),
+    ('Virtual interface plugin failed', 'port-binding'),
+    (
+        'Migration pre-check error: Timeout while checking if we can live '
+        'migrate to host: cmp2',
+        'destination-service',
+    ),
+    (
+        'Migration pre-check error: Cannot block migrate instance 1 with '
+        'mapped volumes. Selective block device migration is not supported '
+        'with tunnelled block migrations.',
+        'migration-options',
+    ),
     ('timed out waiting for network-vif-plugged', 'port-binding'),
     ('ServerGroup policy was violated', 'server-group'),
     ('soft-affinity', 'server-group'),
