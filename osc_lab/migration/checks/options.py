@@ -153,7 +153,7 @@ class MigrationOptions(base.HostCheck):
             unseen = [self.missing(host.name, guest)]
         return [
             *unseen,
-            *self._tunnel(facts, host.name, options, block),
+            *self._tunnel(host.name, options, block),
             *self._native_tls(host.name, options),
             *self._post_copy(facts, host, options, block),
             *self._differences(host, options),
@@ -161,13 +161,8 @@ class MigrationOptions(base.HostCheck):
         ]
 
     def _tunnel(
-        self,
-        facts: facts_.Facts,
-        host: str,
-        options: nova_options.Options,
-        block: bool,
+        self, host: str, options: nova_options.Options, block: bool
     ) -> base.Found:
-        volumes = bool(facts.server.volume_ids)
         if options.tunnelled and block:
             yield self.answer(
                 host,
@@ -186,8 +181,7 @@ class MigrationOptions(base.HostCheck):
             yield self.answer(
                 host,
                 base.WARNING,
-                _('live_migration_tunnelled is on: slow, deprecated%s.')
-                % (_(', and refused with volumes') if volumes else ''),
+                _('live_migration_tunnelled is on: slow, and deprecated.'),
                 _('Set live_migration_tunnelled=false on the source.'),
                 option='live_migration_tunnelled',
             )

@@ -247,14 +247,11 @@ def several(*disks):
     )
 
 
-def shared_conf(volumes=(), **values):
-    """Return facts with shared disks, options and volumes."""
-    return dataclasses.replace(
-        pair(
-            source={'shell': shell(options=conf(**values), files=HERE)},
-            there={'shell': shell(files=HERE)},
-        ),
-        server=samples.server(volume_ids=volumes).server,
+def shared_conf(**values):
+    """Return facts with shared disks and options."""
+    return pair(
+        source={'shell': shell(options=conf(**values), files=HERE)},
+        there={'shell': shell(files=HERE)},
     )
 
 

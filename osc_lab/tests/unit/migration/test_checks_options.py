@@ -329,26 +329,17 @@ CASES = (
     *(
         (
             options.MigrationOptions,
-            hosts.shared_conf(volumes, **values),
+            hosts.shared_conf(**values),
             results,
             words,
             evidence,
             remedy,
         )
-        for values, volumes, results, words, evidence, remedy in (
+        for values, results, words, evidence, remedy in (
             (
                 {'live_migration_tunnelled': True},
-                (),
                 ['warning'],
                 'deprecated.',
-                {'option': 'live_migration_tunnelled'},
-                'live_migration_tunnelled=false on the source.',
-            ),
-            (
-                {'live_migration_tunnelled': True},
-                ('v',),
-                ['warning'],
-                'deprecated, and refused with volumes.',
                 {'option': 'live_migration_tunnelled'},
                 'live_migration_tunnelled=false on the source.',
             ),
@@ -358,7 +349,6 @@ CASES = (
                     'live_migration_with_native_tls': True,
                     'live_migration_scheme': 'tls',
                 },
-                (),
                 ['warning', 'failed'],
                 'exclude each other',
                 {'option': 'live_migration_tunnelled'},
@@ -370,7 +360,6 @@ CASES = (
                     'live_migration_scheme': 'tls',
                     'live_migration_permit_post_copy': True,
                 },
-                (),
                 [],
                 'TLS, POSTCOPY.',
                 {'flags': [*LIVE, 'TLS', 'POSTCOPY']},
@@ -558,7 +547,6 @@ CASES = (
     (
         options.MigrationOptions,
         hosts.shared_conf(
-            (),
             live_migration_bandwidth=1,
             live_migration_completion_timeout=127,
         ),
