@@ -13,7 +13,6 @@
 """Hosts and the ways to them, one or many at once."""
 
 import collections.abc
-import concurrent.futures
 import contextlib
 import datetime
 import functools
@@ -83,6 +82,8 @@ class Hosts:
     ) -> list[tuple[str, Result | exceptions.LabError]]:
         """Do the same on many hosts at once.
 
+        What hangs is left behind, so the work is to change nothing.
+
         :returns: for each host, in order, the result or the error
         """
         if not names:
@@ -90,16 +91,33 @@ class Hosts:
         # Filled here: it is no work for many threads at once.
         _ = self._addresses
 
-        def one(name: str) -> Result | exceptions.LabError:
-            try:
-                with self.open(name) as host:
-                    return work(host)
-            except Exception as error:
-                return cloud.explain(error)
+        def one(name: str) -> Result:
+            with self.open(name) as host:
+                return work(host)
 
-        width = min(workers.WIDTH, len(names))
-        with concurrent.futures.ThreadPoolExecutor(width) as pool:
-            return list(zip(names, pool.map(one, names), strict=True))
+        # Each step has a deadline of its own: the shell, the connection and
+        # the answer.  What has none, such as a name server, is left behind.
+        limit = 3 * self.settings.deadline
+        found = workers.run(
+            {name: functools.partial(one, name) for name in names}, limit
+        )
+        return [
+            (
+                name,
+                self._explain(name, value)
+                if isinstance(value, Exception)
+                else value,
+            )
+            for name, value in found.items()
+        ]
+
+    def _explain(self, name: str, error: Exception) -> exceptions.LabError:
+        if isinstance(error, workers.Late):
+            return exceptions.AccessError(
+                _('%(host)s: %(error)s') % {'host': name, 'error': error},
+                _('Check the host, or give it longer: --host-timeout.'),
+            )
+        return cloud.explain(error)
 
     def survey(
         self,
