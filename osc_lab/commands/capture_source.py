@@ -211,7 +211,10 @@ def _mirror(
         # It copies nothing of the port, or is about to be removed.
         raise exceptions.Conflict(
             _('The mirror "%(name)s" does not work: %(problems)s')
-            % {'name': parsed_args.port, 'problems': table.problems(entry)},
+            % {
+                'name': parsed_args.port,
+                'problems': ', '.join(table.problems(entry)),
+            },
             _('Create it again, or capture the port itself.'),
         )
     mirror = entry.mirror

@@ -341,6 +341,8 @@ class PrunePortMirror(Base, command.Lister):
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[typing.Sequence[str], typing.Iterable[typing.Any]]:
+        from osc_lib.cli import format_columns
+
         from osc_lab.mirroring import health
         from osc_lab.mirroring import table
 
@@ -373,7 +375,9 @@ class PrunePortMirror(Base, command.Lister):
                 table.name(entry),
                 exceptions.printable(entry.host),
                 entry.maker.value,
-                table.problems(entry) or entry.health.value,
+                format_columns.ListColumn(
+                    table.problems(entry) or [entry.health.value]
+                ),
                 removed and table.identity(entry) not in failed,
             )
             for entry in chosen

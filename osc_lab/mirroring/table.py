@@ -18,6 +18,7 @@ import json
 import typing
 
 from cliff import columns
+from osc_lib.cli import format_columns
 
 from osc_lab import exceptions
 from osc_lab.i18n import _
@@ -81,6 +82,9 @@ SHOW = (
     'guard',
 )
 
+#: Columns that are no text, so that nothing is no text either.
+_VALUES = ('Packets', 'Bytes', 'Age', 'Expires', 'Snaplen')
+
 #: What --dry-run shows.
 PLAN = (
     'name',
@@ -95,16 +99,51 @@ PLAN = (
 )
 
 
-class Seconds(columns.FormattableColumn[float | None]):
-    """A time span: words for people, seconds for programs."""
+class Nothing(columns.FormattableColumn[None]):
+    """What is not there, or nobody knows: null for programs; sorts last.
+
+    :param word: for people
+    """
+
+    def __init__(self, word: str = '') -> None:
+        super().__init__(None)
+        self._word = word
 
     def human_readable(self) -> str:
-        if self._value is None:
-            return ''
+        return self._word
+
+    def __lt__(self, other: object) -> bool:
+        return False
+
+    def __gt__(self, other: object) -> bool:
+        return not isinstance(other, Nothing)
+
+
+class Seconds(columns.FormattableColumn[float]):
+    """A time span: words for people, whole seconds for programs."""
+
+    def human_readable(self) -> str:
         return amounts.show_duration(self._value)
 
-    def machine_readable(self) -> typing.Any:
-        return None if self._value is None else round(self._value)
+    def machine_readable(self) -> int:
+        return round(self._value)
+
+    def __lt__(self, other: object) -> bool:
+        return isinstance(other, Nothing) or super().__lt__(other)
+
+
+class Lines(format_columns.ListColumn):
+    """One below the other for people, in their order."""
+
+    def human_readable(self) -> str:
+        return '\n'.join(self._value)
+
+
+class Operations(format_columns.ListDictColumn):
+    """Operations of OVSDB, as JSON for people."""
+
+    def human_readable(self) -> str:
+        return json.dumps(self._value, indent=1)
 
 
 def row(
@@ -113,11 +152,9 @@ def row(
     """Return a mirror's cells in the order of LIST or LONG."""
     mirror = entry.mirror
     marks = _marks(entry)
-    age = expires = None
+    age, expires = None, marks and marks.expires
     if marks:
-        age = (now - marks.created).total_seconds()
-        if marks.expires:
-            expires = (marks.expires - now).total_seconds()
+        age = Seconds((now - marks.created).total_seconds())
     cells = (
         name(entry),
         _text(marks and (marks.port_name or marks.port)),
@@ -125,10 +162,12 @@ def row(
         _text(entry.host),
         _text(marks.direction if marks else _direction(entry)),
         _text(target(entry)),
-        mirror.packets if mirror else None,
-        mirror.bytes if mirror else None,
-        Seconds(age),
-        Seconds(expires) if marks is None or marks.expires else 'never',
+        _known(mirror and mirror.packets),
+        _known(mirror and mirror.bytes),
+        _known(age),
+        Seconds((expires - now).total_seconds())
+        if expires
+        else _endless(marks),
         entry.health.value,
     )
     if not long:
@@ -141,18 +180,21 @@ def row(
         _text(marks and marks.creator),
         _text(entry.bridge),
         _text(device(entry)),
-        mirror.snaplen if mirror else None,
+        _known(mirror and mirror.snaplen),
         _text(mirror and mirror.filter),
-        problems(entry),
+        format_columns.ListColumn(problems(entry)),
     )
 
 
 def unreachable(host: str, long: bool = False) -> tuple[typing.Any, ...]:
     """Return the row of a host that does not answer."""
-    cells: list[typing.Any] = [''] * len(LONG if long else LIST)
-    cells[LIST.index('Host')] = _text(host)
-    cells[LIST.index('Health')] = health.Health.UNREACHABLE.value
-    return tuple(cells)
+    cells = {
+        **dict.fromkeys(_VALUES, Nothing()),
+        'Host': _text(host),
+        'Health': health.Health.UNREACHABLE.value,
+        'Problems': format_columns.ListColumn([]),
+    }
+    return tuple(cells.get(column, '') for column in (LONG if long else LIST))
 
 
 def show(entry: health.Entry) -> tuple[typing.Any, ...]:
@@ -171,17 +213,19 @@ def show(entry: health.Entry) -> tuple[typing.Any, ...]:
         _text(marks.direction if marks else _direction(entry)),
         _text(target(entry)),
         _text(device(entry)),
-        mirror.snaplen if mirror else None,
+        _known(mirror and mirror.snaplen),
         _text(mirror and mirror.filter),
-        mirror.packets if mirror else None,
-        mirror.bytes if mirror else None,
+        _known(mirror and mirror.packets),
+        _known(mirror and mirror.bytes),
         entry.health.value,
-        problems(entry),
+        format_columns.ListColumn(problems(entry)),
         entry.maker.value,
         _text(marks and marks.purpose),
         _text(marks and marks.creator),
-        marks.created.isoformat() if marks else None,
-        _expiry(marks),
+        _known(marks and marks.created.isoformat()),
+        marks.expires.isoformat()
+        if marks and marks.expires
+        else _endless(marks),
         _text(marks and marks.guard),
     )
 
@@ -209,10 +253,10 @@ def plan(
         exceptions.printable(wish.marks.host),
         exceptions.printable(found.bridge.name),
         exceptions.printable(found.interface.name),
-        round(rate.packets, 1) if rate else None,
-        round(rate.bits) if rate else None,
-        json.dumps(operations, indent=1),
-        '\n'.join(map(exceptions.printable, commands)),
+        _known(rate and round(rate.packets, 1)),
+        _known(rate and round(rate.bits)),
+        Operations(operations),
+        Lines(list(map(exceptions.printable, commands))),
     )
 
 
@@ -252,8 +296,8 @@ def device(entry: health.Entry) -> str:
     return entry.ports[0].name if entry.ports else ''
 
 
-def problems(entry: health.Entry) -> str:
-    return ', '.join(sorted(item.value for item in entry.problems))
+def problems(entry: health.Entry) -> list[str]:
+    return sorted(item.value for item in entry.problems)
 
 
 def matches(entry: health.Entry, wanted: str) -> bool:
@@ -311,10 +355,13 @@ def _marks(entry: health.Entry) -> marks_.Marks | None:
     return None
 
 
-def _expiry(marks: marks_.Marks | None) -> str | None:
-    if marks is None:
-        return None
-    return marks.expires.isoformat() if marks.expires else 'never'
+def _endless(marks: marks_.Marks | None) -> Nothing:
+    """Return the cell for the end of a mirror that has none."""
+    return Nothing('never' if marks else '')
+
+
+def _known(value: typing.Any) -> typing.Any:
+    return Nothing() if value is None else value
 
 
 def _direction(entry: health.Entry) -> str:

@@ -38,7 +38,7 @@ class TestChannels(pair.PairTest):
         self.assertNotEqual('', made['guard'])
         row = self.listed('hosta', made, *way)
         self.assertEqual(
-            (made['name'], self.names['hosta'], 'hosta', direction, 'ok', ''),
+            (made['name'], self.names['hosta'], 'hosta', direction, 'ok', []),
             tuple(
                 row[column]
                 for column in (

@@ -18,6 +18,7 @@ import json
 import re
 import shlex
 
+from cliff import columns
 import hypothesis
 from hypothesis import strategies as st
 import testtools
@@ -252,10 +253,12 @@ class TestRendered(testtools.TestCase):
 
     def assertSafe(self, cells):
         for cell in cells:
-            if isinstance(cell, table.Seconds):
-                cell.machine_readable()
-                cell = cell.human_readable()
-            self.assertEqual(set(), strings.moves_terminals(cell), cells)
+            seen = [cell]
+            if isinstance(cell, columns.FormattableColumn):
+                # For people, and as -f value writes it.
+                seen = [cell.human_readable(), cell.machine_readable()]
+            for text in seen:
+                self.assertEqual(set(), strings.moves_terminals(text), cells)
 
     @thorough.prop()
     @hypothesis.given(

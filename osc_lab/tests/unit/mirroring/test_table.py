@@ -15,6 +15,7 @@
 import dataclasses
 import json
 
+from cliff import columns
 import testtools
 
 from osc_lab import exceptions
@@ -57,11 +58,12 @@ def ours(mirror=None, **changes):
 
 
 def read(cell):
-    return (
-        (cell.machine_readable(), cell.human_readable())
-        if isinstance(cell, table.Seconds)
-        else cell
-    )
+    """Return what programs are given, with what people see of a time."""
+    if not isinstance(cell, columns.FormattableColumn):
+        return cell
+    found = cell.machine_readable(), cell.human_readable()
+    timed = isinstance(cell, table.Seconds) or found == (None, 'never')
+    return found if timed else found[0]
 
 
 class TestRows(testtools.TestCase):
@@ -74,7 +76,8 @@ class TestRows(testtools.TestCase):
         return dict(zip(table.LONG, cells, strict=True))
 
     def show(self, found):
-        return dict(zip(table.SHOW, table.show(found), strict=True))
+        cells = map(read, table.show(found))
+        return dict(zip(table.SHOW, cells, strict=True))
 
     def test_one_of_ours(self):
         found = ours(
@@ -101,7 +104,7 @@ class TestRows(testtools.TestCase):
                 'Device': 'tpm0123456789',
                 'Snaplen': 96,
                 'Filter': 'icmp',
-                'Problems': '',
+                'Problems': [],
             },
             self.row(found, samples.NOW + samples.HOUR / 6),
         )
@@ -123,7 +126,7 @@ class TestRows(testtools.TestCase):
                 'packets': 5,
                 'bytes': 500,
                 'health': 'ok',
-                'problems': '',
+                'problems': [],
                 'owner': 'osc-lab',
                 'purpose': 'mirror',
                 'creator': 'me',
@@ -138,10 +141,10 @@ class TestRows(testtools.TestCase):
         found = ours(port_name='', server_name='', expires=None)
         row = self.row(found)
         self.assertEqual(
-            (samples.PORT_ID, 'server-id', 'never'),
+            (samples.PORT_ID, 'server-id', (None, 'never')),
             (row['Port'], row['Server'], row['Expires']),
         )
-        self.assertEqual('never', self.show(found)['expires_at'])
+        self.assertEqual((None, 'never'), self.show(found)['expires_at'])
 
     def test_a_foreign_one(self):
         found = entry(samples.mirror(**THEIRS))
@@ -155,21 +158,21 @@ class TestRows(testtools.TestCase):
                 'Target': '',
                 'Packets': 5,
                 'Bytes': 500,
-                'Age': (None, ''),
-                'Expires': (None, ''),
+                'Age': None,
+                'Expires': None,
                 'Health': 'foreign',
                 'ID': 'row-theirs',
                 'Owner': 'unknown',
                 'Bridge': 'br-int',
                 'Device': '',
                 'Snaplen': None,
-                'Problems': 'no-output',
+                'Problems': ['no-output'],
             },
             row,
         )
         shown = self.show(found)
         self.assertEqual(
-            ('row-theirs', None, None, 'no-output'),
+            ('row-theirs', None, None, ['no-output']),
             tuple(
                 shown[key]
                 for key in ('id', 'created_at', 'expires_at', 'problems')
@@ -227,19 +230,28 @@ class TestRows(testtools.TestCase):
 
     def test_all_problems_in_order(self):
         found = ours({'output_port': None, 'select_src': (), 'select_dst': ()})
-        self.assertEqual('blind, no-output', self.row(found)['Problems'])
+        self.assertEqual(['blind', 'no-output'], self.row(found)['Problems'])
         self.assertEqual('no-output', self.row(found)['Health'])
 
     def test_a_host_that_does_not_answer(self):
-        for columns, cells in (
+        for names, cells in (
             (table.LIST, table.unreachable('cmp1')),
             (table.LONG, table.unreachable('cmp1', True)),
         ):
-            row = dict(zip(columns, cells, strict=True))
+            row = dict(zip(names, map(read, cells), strict=True))
+            values = ('Packets', 'Bytes', 'Age', 'Expires', 'Snaplen')
             self.assertEqual(
-                {'Host': 'cmp1', 'Health': 'unreachable'},
-                {key: value for key, value in row.items() if value != ''},
+                {
+                    **dict.fromkeys(names, ''),
+                    **{key: None for key in values if key in names},
+                    **({'Problems': []} if 'Problems' in names else {}),
+                    'Host': 'cmp1',
+                    'Health': 'unreachable',
+                },
+                row,
             )
+            for cell in cells:
+                self.assertNotIn(str(cell), ('None', '[]'))
 
 
 class TestPlan(testtools.TestCase):
@@ -251,14 +263,18 @@ class TestPlan(testtools.TestCase):
 
     def test_what_would_be_made(self):
         plan = self.plan(rate=maker.Rate(1.26, 99.7))
-        text = plan.pop('transaction')
-        self.assertEqual(['[', ' {'], text.splitlines()[:2])
-        operations = json.loads(text)
+        transaction = plan.pop('transaction')
+        operations = transaction.machine_readable()
         self.assertIn('port mirror create by me', operations[-1]['comment'])
-        commands = plan.pop('commands').splitlines()
+        text = transaction.human_readable()
+        self.assertEqual(['[', ' {'], text.splitlines()[:2])
+        self.assertEqual(operations, json.loads(text))
+        commands = plan.pop('commands')
+        lines = commands.machine_readable()
         self.assertEqual(
-            ['ovs-vsctl', 'ip', 'ip'], [line.split()[0] for line in commands]
+            ['ovs-vsctl', 'ip', 'ip'], [line.split()[0] for line in lines]
         )
+        self.assertEqual(lines, commands.human_readable().splitlines())
         self.assertEqual(
             {
                 'name': 'm',
@@ -276,9 +292,9 @@ class TestPlan(testtools.TestCase):
         live = marks.encode(samples.marked(expires=None))
         plan = self.plan((samples.mirror(external_ids=live),))
         self.assertEqual(
-            (True, '[]', '', None, None),
+            (True, [], [], None, None),
             tuple(
-                plan[key]
+                read(plan[key])
                 for key in (
                     *('exists', 'transaction', 'commands'),
                     *('packets_per_second', 'bits_per_second'),
@@ -291,8 +307,8 @@ class TestPlan(testtools.TestCase):
         old = samples.marked(id='old', expires=marks.EPOCH)
         plan = self.plan((samples.mirror(external_ids=marks.encode(old)),))
         self.assertFalse(plan['exists'])
-        self.assertNotEqual('[]', plan['transaction'])
-        commands = plan['commands'].splitlines()
+        self.assertNotEqual([], read(plan['transaction']))
+        commands = read(plan['commands'])
         self.assertEqual(
             'openstack port mirror delete --host cmp1 old', commands[0]
         )
@@ -357,11 +373,19 @@ class TestPick(testtools.TestCase):
 class TestSeconds(testtools.TestCase):
     def test_for_people_and_for_programs(self):
         for value, expected in (
-            (None, (None, '')),
             (0.0, (0, '0s')),
             (89.6, (90, '1m 30s')),
         ):
             self.assertEqual(expected, read(table.Seconds(value)))
+
+    def test_what_is_not_there_comes_last(self):
+        """As the shell sorts, which knows None alone."""
+        one, two = table.Seconds(1.0), table.Seconds(2.0)
+        never, unknown = table.Nothing('never'), table.Nothing()
+        self.assertEqual(
+            [one, two, never, unknown], sorted([never, two, unknown, one])
+        )
+        self.assertEqual([3, 7, unknown], sorted([7, unknown, 3]))
 
 
 class TestNames(testtools.TestCase):
