@@ -218,7 +218,16 @@ def mirrored(
         yield None
         return
     made = lab.openstack(
-        *('port', 'mirror', 'create', end.port, '--wait', '0', '-f', 'json'),
+        *(
+            'port',
+            'mirror',
+            'create',
+            end.port,
+            '--timeout',
+            '0',
+            '-f',
+            'json',
+        ),
         *argv,
     )
     try:

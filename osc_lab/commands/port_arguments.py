@@ -23,7 +23,7 @@ from osc_lab.i18n import _
 
 #: Seconds that create waits for the first packet, by default: a little
 #: over two of the intervals at which the switch writes statistics.
-WAIT = 11.0
+TIMEOUT = 11.0
 
 #: Limits of a capture: one that is forgotten ends by itself.
 _DURATION = '5m'
@@ -92,10 +92,10 @@ def add_create(parser: argparse.ArgumentParser) -> None:
         ),
     )
     parser.add_argument(
-        '--wait',
+        '--timeout',
         metavar='<seconds>',
         type=float,
-        default=WAIT,
+        default=TIMEOUT,
         help=_(
             'How long to wait for the first packet; 0 also leaves out '
             'the measurement before (default: %(default)g)'

@@ -141,7 +141,7 @@ class CreatePortMirror(Base, command.ShowOne):
         from osc_lab.commands import port_wishes
 
         port_wishes.judge_port(parsed_args)
-        port_wishes.judge_wait(parsed_args.wait)
+        port_wishes.judge_timeout(parsed_args.timeout)
         port_wishes.request(parsed_args)
 
     def take_action(
@@ -162,7 +162,7 @@ class CreatePortMirror(Base, command.ShowOne):
             maker = making.Maker(host, port, request, network.creator())
             found, wish = maker.look()
             rate = None
-            if parsed_args.wait > 0:
+            if parsed_args.timeout > 0:
                 rate = maker.rate(found)
                 port_creation.warn(self, request, rate)
             maker.check_output(wish)
@@ -170,7 +170,7 @@ class CreatePortMirror(Base, command.ShowOne):
                 return table.PLAN, table.plan(
                     found, wish, network.creator(), rate
                 )
-            made = maker.make(parsed_args.wait)
+            made = maker.make(parsed_args.timeout)
         return table.SHOW, table.show(port_creation.seen(self, made, rate))
 
 

@@ -28,7 +28,7 @@ from osc_lab.mirroring import names
 from osc_lab.mirroring import targets
 
 #: Longest time to wait for the first packet, seconds.
-_LONGEST_WAIT = 600
+_LONGEST_TIMEOUT = 600
 
 
 def judge_port(parsed_args: argparse.Namespace) -> None:
@@ -52,15 +52,15 @@ def judge_port(parsed_args: argparse.Namespace) -> None:
             )
 
 
-def judge_wait(seconds: float) -> None:
+def judge_timeout(seconds: float) -> None:
     """Refuse what is no time to wait.
 
     :raises InvalidInput: when it is negative, no number, or too long
     """
-    if not 0 <= seconds <= _LONGEST_WAIT:
+    if not 0 <= seconds <= _LONGEST_TIMEOUT:
         raise exceptions.InvalidInput(
-            _('--wait: "%g" is no number of seconds') % seconds,
-            _('Use 0 to %d.') % _LONGEST_WAIT,
+            _('--timeout: "%g" is no number of seconds') % seconds,
+            _('Use 0 to %d.') % _LONGEST_TIMEOUT,
         )
 
 

@@ -75,16 +75,16 @@ class TestPortMirror(pair.PairTest):
             self.assert_same(self.before)
 
     def test_second_create_finds_the_first(self):
-        made = self.mirror('create', self.port, '--wait', '0')
+        made = self.mirror('create', self.port, '--timeout', '0')
         again = self.mirror(
-            *('create', '--server', self.names['hosta'], '--wait', '0')
+            *('create', '--server', self.names['hosta'], '--timeout', '0')
         )
         self.assertEqual(made['id'], again['id'])
         self.delete(made['id'])
         self.assert_same(self.before)
 
     def test_dry_run_changes_nothing(self):
-        shown = self.mirror('create', self.port, '--dry-run', '--wait', '0')
+        shown = self.mirror('create', self.port, '--dry-run', '--timeout', '0')
         self.assertEqual('br-int', shown['bridge'])
         self.assertIn('ovs-vsctl', shown['commands'][0])
         operations = [item['op'] for item in shown['transaction']]
@@ -92,7 +92,9 @@ class TestPortMirror(pair.PairTest):
         self.assert_same(self.before)
 
     def test_ends_by_itself(self):
-        made = self.mirror('create', self.port, '--ttl', '5s', '--wait', '0')
+        made = self.mirror(
+            'create', self.port, '--ttl', '5s', '--timeout', '0'
+        )
         self.assertNotEqual('', made['guard'])
         rows = self.before['hosta'][0]
         pair.wait_until('the guard', lambda: self.rows('hosta') == rows)

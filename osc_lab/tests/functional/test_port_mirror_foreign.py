@@ -95,7 +95,7 @@ class TestForeign(foreign.ForeignTest):
             (self.blind, ('--orphans',), 'blind'),
             (self.blind, (), 'blind'),
         ):
-            made = self.mirror('create', self.port, '--wait', '0')
+            made = self.mirror('create', self.port, '--timeout', '0')
             spoil(made)
             self.assertEqual(health, self.listed(self.HOST, made)['Health'])
             removed = self.mirror('prune', *options, '--host', self.HOST)

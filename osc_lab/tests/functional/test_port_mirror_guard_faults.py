@@ -119,7 +119,14 @@ class TestSystemd(pair.PairTest):
 
     def create(self, *argv):
         made = self.mirror(
-            *('create', self.ports['hosta'], '--wait', '0', *self.way, *argv)
+            *(
+                'create',
+                self.ports['hosta'],
+                '--timeout',
+                '0',
+                *self.way,
+                *argv,
+            )
         )
         self.assertEqual('systemd', made['guard'])
         self.assertIn(f'osc-lab-{made["id"]}.timer', self.units())

@@ -57,7 +57,7 @@ MOMENTS = ('0', '0.4', '3')
 #: More than any command needs; a series that gets there does not end.
 MOST = 20
 
-CREATE = ('create', '--wait', '0', '--ttl', '40s', '--ovsdb', 'ssh')
+CREATE = ('create', '--timeout', '0', '--ttl', '40s', '--ovsdb', 'ssh')
 
 
 #: How a mirror is told that may not be removed, and what removes it.

@@ -51,7 +51,7 @@ class TestLost(foreign.ForeignTest):
         return mine, other
 
     def make(self, port):
-        return self.mirror('create', port, '--wait', '0')
+        return self.mirror('create', port, '--timeout', '0')
 
     def assert_lost(self, host, problems, *made):
         """See mirrors named as what they are, and removed alone."""

@@ -56,7 +56,7 @@ class TestNames(pair.PairTest):
         self.addCleanup(self.rename, before, before)
         self.rename(name, name)
         made = self.call(
-            *('mirror', 'create', '--wait', '0', f'--name={name}'),
+            *('mirror', 'create', '--timeout', '0', f'--name={name}'),
             *('-f', 'json', '--', name),
         ).json()
         for key in ('name', 'port_name', 'server_name'):

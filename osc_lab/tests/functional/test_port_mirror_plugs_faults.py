@@ -183,7 +183,7 @@ class TestPlugs(pair.PairTest):
 
     def mirrored(self, port, direction):
         made = self.mirror(
-            *('create', port, '--direction', direction, '--wait', '0')
+            *('create', port, '--direction', direction, '--timeout', '0')
         )
         self.made.append(made)
         return made

@@ -42,7 +42,7 @@ class TestTargets(pair.PairTest):
     def create(self, target, *argv):
         return self.mirror(
             *('create', self.names['hosta'], '--to', target),
-            *('--direction', 'out', '--wait', '0', *argv),
+            *('--direction', 'out', '--timeout', '0', *argv),
         )
 
     def delete(self, made):
@@ -80,7 +80,7 @@ class TestTargets(pair.PairTest):
         # The overlay has a tunnel to its first address.
         run = self.openstack(
             *(*pair.MIRROR, 'create', self.names['hosta']),
-            *('--to', f'vxlan:{far}:4711', '--wait', '0'),
+            *('--to', f'vxlan:{far}:4711', '--timeout', '0'),
             cloud=self.ADMIN,
             status=3,
         )
@@ -157,7 +157,7 @@ class TestTargets(pair.PairTest):
     def test_filter_needs_a_newer_switch(self):
         run = self.openstack(
             *(*pair.MIRROR, 'create', self.names['hosta']),
-            *('--filter', 'icmp', '--wait', '0'),
+            *('--filter', 'icmp', '--timeout', '0'),
             cloud=self.ADMIN,
             status=None,
         )

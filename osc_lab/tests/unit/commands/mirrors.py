@@ -159,7 +159,7 @@ class MirrorTest(bounded.TestCase):
         )
 
     def create(self, *argv, **kwargs):
-        return self.json('create', 'one', '--wait', '0', *argv, **kwargs)
+        return self.json('create', 'one', '--timeout', '0', *argv, **kwargs)
 
     def ours(self):
         """Return marks -> how many rows of each table carry them."""

@@ -171,7 +171,16 @@ class TestMirrors(MirrorFaults):
 
     def test_create(self):
         self.every(
-            *('port', 'mirror', 'create', 'one', '--wait', '0', '-f', 'json'),
+            *(
+                'port',
+                'mirror',
+                'create',
+                'one',
+                '--timeout',
+                '0',
+                '-f',
+                'json',
+            ),
             *('-c', 'port_id', '-c', 'server_name', '-c', 'health'),
         )
 

@@ -98,8 +98,8 @@ class TestArguments(testtools.TestCase):
 
     def test_create_is_judged_too(self):
         for option, value in (
-            ('--wait', '-1'),
-            ('--wait', 'nan'),
+            ('--timeout', '-1'),
+            ('--timeout', 'nan'),
             ('--ttl', '0s'),
             ('--to', 'carrier-pigeon'),
             ('--snaplen', '13'),

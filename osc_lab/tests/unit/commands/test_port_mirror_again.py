@@ -67,7 +67,7 @@ class TestAgain(mirrors.MirrorTest):
 
         self.database.before = win
         out, err = self.run_command(
-            'create', 'one', '--wait', '0', '-f', 'json'
+            'create', 'one', '--timeout', '0', '-f', 'json'
         )
         made = json.loads(out)
         self.assertEqual(
@@ -88,7 +88,7 @@ class TestAgain(mirrors.MirrorTest):
         self.database.mirror(self.bridge, 'mine', select_all=True)
         before = self.database.rows()
         _out, err = self.run_command(
-            'create', 'one', '--name', 'mine', '--wait', '0', status=3
+            'create', 'one', '--name', 'mine', '--timeout', '0', status=3
         )
         self.assertIn('different mirror named mine', err)
         self.assertEqual(before, self.database.rows())
@@ -99,7 +99,7 @@ class TestAgain(mirrors.MirrorTest):
             self.database.mirror(self.bridge, f'theirs{number}')
         before = self.database.rows()
         _out, err = self.run_command(
-            'create', 'one', '--direction', 'in', '--wait', '0', status=3
+            'create', 'one', '--direction', 'in', '--timeout', '0', status=3
         )
         self.assertIn('has 32 mirrors, its limit', err)
         self.assertEqual(before, self.database.rows())

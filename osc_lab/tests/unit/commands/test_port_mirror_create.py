@@ -94,7 +94,7 @@ class TestCreate(mirrors.MirrorTest):
 
         self.database.before = traffic
         out, err = self.run_command(
-            'create', 'one', '--wait', '5', '-f', 'json'
+            'create', 'one', '--timeout', '5', '-f', 'json'
         )
         made = json.loads(out)
         self.assertEqual(
@@ -110,14 +110,16 @@ class TestCreate(mirrors.MirrorTest):
                 lambda _self: 0.1,
             )
         )
-        _out, err = self.run_command('create', 'one', '--wait', '0.3')
+        _out, err = self.run_command('create', 'one', '--timeout', '0.3')
         self.assertIn('the port carried none before either', err)
 
     def test_shell_that_is_killed(self):
         """Nobody knows then whether there is a guard."""
         before = self.database.rows()
         (self.folder / 'calls.killed').touch()
-        _out, err = self.run_command('create', 'one', '--wait', '0', status=1)
+        _out, err = self.run_command(
+            'create', 'one', '--timeout', '0', status=1
+        )
         self.assertIn('No shell on host1: status -9', err)
         self.assertEqual(before, self.database.rows())
 
@@ -135,7 +137,7 @@ class TestCreate(mirrors.MirrorTest):
                 os.kill(os.getpid(), signal.SIGINT)
 
         self.database.before = interrupt
-        self.run_command('create', 'one', '--wait', '30', status=130)
+        self.run_command('create', 'one', '--timeout', '30', status=130)
         self.assertEqual(1, len(asked))
         self.assertEqual(before, self.database.rows())
         self.assertIn('.timer', self.calls.read_text())
@@ -146,12 +148,12 @@ class TestCreate(mirrors.MirrorTest):
             fake_cloud.Mocked(self.cloud, {'ovsdb': self.remote})
         )
         status, _out, err = shell.run(
-            'port', 'mirror', 'create', 'one', '--wait', '0'
+            'port', 'mirror', 'create', 'one', '--timeout', '0'
         )
         self.assertEqual(2, status)
         self.assertIn('can only be brought up by a shell', err)
         status, _out, err = shell.run(
-            *('port', 'mirror', 'create', 'one', '--wait', '0'),
+            *('port', 'mirror', 'create', 'one', '--timeout', '0'),
             *('--to', 'gre:192.0.2.1'),
         )
         self.assertEqual(0, status, err)
@@ -171,7 +173,7 @@ class TestCreate(mirrors.MirrorTest):
 
     def test_an_old_switch(self):
         _out, err = self.run_command(
-            'create', 'one', '--filter', 'icmp', '--wait', '0', status=1
+            'create', 'one', '--filter', 'icmp', '--timeout', '0', status=1
         )
         self.assertIn('too old', err)
         self.assert_none()
@@ -199,7 +201,9 @@ class TestCreate(mirrors.MirrorTest):
         self.useFixture(
             fixtures.MonkeyPatch('osc_lab.mirroring.maker._ATTEMPTS', 2)
         )
-        _out, err = self.run_command('create', 'one', '--wait', '0', status=3)
+        _out, err = self.run_command(
+            'create', 'one', '--timeout', '0', status=3
+        )
         self.assertIn('keep changing the bridge', err)
         self.assertIn('.timer', self.calls.read_text())
 
@@ -208,7 +212,9 @@ class TestCreate(mirrors.MirrorTest):
         self.useFixture(
             fixtures.MonkeyPatch('osc_lab.mirroring.maker._PORT_DEADLINE', 0.2)
         )
-        _out, err = self.run_command('create', 'one', '--wait', '0', status=5)
+        _out, err = self.run_command(
+            'create', 'one', '--timeout', '0', status=5
+        )
         self.assertIn('made no port', err)
         self.assert_none()
 
@@ -219,7 +225,9 @@ class TestCreate(mirrors.MirrorTest):
             fixtures.MonkeyPatch('osc_lab.mirroring.maker._PORT_DEADLINE', 0.2)
         )
         real = self.refuse_removal()
-        _out, err = self.run_command('create', 'one', '--wait', '0', status=5)
+        _out, err = self.run_command(
+            'create', 'one', '--timeout', '0', status=5
+        )
         self.assertIn('made no port', err)
         self.assertNotIn('.timer', self.calls.read_text())
         self.database.transact = real
@@ -247,7 +255,7 @@ class TestCreate(mirrors.MirrorTest):
 
             self.database.transact = lose
             _out, err = self.run_command(
-                'create', 'one', '--wait', '0', status=1
+                'create', 'one', '--timeout', '0', status=1
             )
             self.assertEqual(not carried_out, 'may still be carried' in err)
             self.assertEqual(carried_out, '.timer' in self.calls.read_text())
@@ -262,7 +270,9 @@ class TestCreate(mirrors.MirrorTest):
             return [{'error': 'permission error', 'details': ''}]
 
         self.database.transact = refuse
-        _out, err = self.run_command('create', 'one', '--wait', '0', status=1)
+        _out, err = self.run_command(
+            'create', 'one', '--timeout', '0', status=1
+        )
         self.assertNotIn('may still be carried', err)
         self.assertIn('.timer', self.calls.read_text())
 
@@ -275,19 +285,23 @@ class TestCreate(mirrors.MirrorTest):
                     self.database.tables['Mirror'].pop(found, None)
 
         self.database.before = gone
-        _out, err = self.run_command('create', 'one', '--wait', '0', status=5)
+        _out, err = self.run_command(
+            'create', 'one', '--timeout', '0', status=5
+        )
         self.assertIn('was removed again', err)
         self.database.before = lambda operations: None
         self.assert_none()
 
     def test_no_guard(self):
         (self.folder / 'calls.noguard').touch()
-        _out, err = self.run_command('create', 'one', '--wait', '0')
+        _out, err = self.run_command('create', 'one', '--timeout', '0')
         self.assertIn('No guard on host1', err)
         self.assertIn('only "openstack port mirror prune"', err)
 
     def test_ssh_is_broken(self):
         (self.folder / 'calls.fail').touch()
-        _out, err = self.run_command('create', 'one', '--wait', '0', status=1)
+        _out, err = self.run_command(
+            'create', 'one', '--timeout', '0', status=1
+        )
         self.assertIn('No shell on host1: broken pipe', err)
         self.assert_none()

@@ -39,7 +39,7 @@ class TestOutputs(mirrors.MirrorTest):
 
     def test_an_output_that_carries_traffic(self):
         self.database.plug(self.bridge, 'out0', statistics={'rx_packets': 1})
-        words = ('create', 'one', '--to', 'port:out0', '--wait', '0')
+        words = ('create', 'one', '--to', 'port:out0', '--timeout', '0')
         for key in ('rx_packets', 'tx_packets'):
             self.traffic('out0', key)
             _out, err = self.run_command(*words, status=3)
@@ -70,7 +70,7 @@ class TestOutputs(mirrors.MirrorTest):
 
     def test_a_vlan_in_use(self):
         _out, err = self.run_command(
-            'create', 'one', '--to', 'vlan:3', '--wait', '0', status=3
+            'create', 'one', '--to', 'vlan:3', '--timeout', '0', status=3
         )
         self.assertIn('VLAN 3 of br-int is in use by tapone', err)
         self.create('--to', 'vlan:4')
@@ -90,7 +90,7 @@ class TestOutputs(mirrors.MirrorTest):
             ('gre:192.0.2.9:7', 'gre-1'),
         ):
             _out, err = self.run_command(
-                'create', 'one', '--to', to, '--wait', '0', status=3
+                'create', 'one', '--to', to, '--timeout', '0', status=3
             )
             self.assertIn(f'The tunnel {name} to 192.0.2.9', err)
         self.assertEqual(before, self.database.rows())
@@ -98,7 +98,7 @@ class TestOutputs(mirrors.MirrorTest):
             self.create('--to', to)
 
     def test_a_vlan_that_goes_to_vms(self):
-        database, words = self.database, ('create', 'one', '--wait', '0')
+        database, words = self.database, ('create', 'one', '--timeout', '0')
         for name, bridge, ids in (
             # No port of Neutron, and one on another bridge.
             ('far0', self.bridge, {}),

@@ -28,7 +28,7 @@ class TestMirrors(mirrors.MirrorTest):
         self.secrecy.through('port', 'mirror', *argv, **kwargs)
 
     def test_create_and_delete(self):
-        create = ('create', 'one', '--name', 'm', '--wait', '0')
+        create = ('create', 'one', '--name', 'm', '--timeout', '0')
         self.mirror(*create, '--dry-run')
         self.mirror(*create, '-f', 'json')
         self.mirror('show', 'm')
@@ -48,5 +48,5 @@ class TestMirrors(mirrors.MirrorTest):
 
     def test_host_that_fails(self):
         (self.folder / 'calls.fail').touch()
-        self.mirror('create', 'one', '--wait', '0', status=1)
+        self.mirror('create', 'one', '--timeout', '0', status=1)
         self.assertTrue(self.secrecy.watch.children)
