@@ -325,7 +325,7 @@ class PrunePortMirror(Base, command.Lister):
             ),
         )
         parser.add_argument(
-            '--yes',
+            '--auto-approve',
             action='store_true',
             help=_('With --foreign: do not ask'),
         )
@@ -411,12 +411,12 @@ class PrunePortMirror(Base, command.Lister):
                     'packets': (entry.mirror and entry.mirror.packets) or 0,
                 }
             )
-        if parsed_args.yes:
+        if parsed_args.auto_approve:
             return
         if not sys.stdin.isatty():
             raise exceptions.InvalidInput(
                 _('--foreign: nobody is there to confirm'),
-                _('Look with --dry-run, then use --yes.'),
+                _('Look with --dry-run, then use --auto-approve.'),
             )
         sys.stderr.write(_('Remove them? [y/N] '))
         sys.stderr.flush()

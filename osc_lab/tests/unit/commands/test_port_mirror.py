@@ -268,6 +268,7 @@ class TestOthers(mirrors.MirrorTest):
         with mock.patch('sys.stdin.isatty', lambda: False):
             _out, err = self.run_command('prune', '--foreign', status=2)
         self.assertIn('Not ours: m_tapone on host1, 0 packets', err)
+        self.assertIn('use --auto-approve', err)
         for answer, status in (('n\n', 130), ('y\n', 0)):
             self.assertEqual(before, self.database.rows())
             with mock.patch('sys.stdin') as stdin:
@@ -280,6 +281,16 @@ class TestOthers(mirrors.MirrorTest):
         self.assertEqual({}, self.database.tables['Mirror'])
         self.assertNotIn(output, self.database.tables['Port'])
         self.assertIn('ip link delete dev', self.calls.read_text())
+
+    def test_left_overs_that_nobody_is_asked_about(self):
+        self.database.mirror(self.bridge, 'm_tapone')
+        with mock.patch('sys.stdin.isatty', lambda: False):
+            out, err = self.run_command(
+                'prune', '--foreign', '--auto-approve', '-f', 'json'
+            )
+        self.assertIn('Not ours: m_tapone on host1', err)
+        self.assertEqual(True, json.loads(out)[0]['Removed'])
+        self.assertEqual({}, self.database.tables['Mirror'])
 
     def test_what_was_made_anew_while_somebody_thought(self):
         """The port that was an output is one of another mirror now."""
