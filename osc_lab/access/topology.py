@@ -228,12 +228,12 @@ def picture(dot: str) -> str:
         )
     except FileNotFoundError as error:
         raise exceptions.AccessError(
-            _('--format-graph svg: there is no "dot" on this machine'),
-            _('Install Graphviz, or use --format-graph dot.'),
+            _('--graph-format svg: there is no "dot" on this machine'),
+            _('Install Graphviz, or use --graph-format dot.'),
         ) from error
     except (OSError, subprocess.SubprocessError) as error:
         raise exceptions.AccessError(
             _('Graphviz failed: %s') % error,
-            _('Use --format-graph dot.'),
+            _('Use --graph-format dot.'),
         ) from error
     return done.stdout

@@ -82,15 +82,7 @@ def add_create(parser: argparse.ArgumentParser) -> None:
             '"none" for ever (default: 1h)'
         ),
     )
-    parser.add_argument(
-        '--host',
-        metavar='<host>',
-        default='',
-        help=_(
-            'Compute service host where the port is looked for, needed only '
-            'while its server moves (default: what Neutron says)'
-        ),
-    )
+    add_host(parser)
     parser.add_argument(
         '--timeout',
         metavar='<seconds>',
@@ -187,15 +179,7 @@ def add_capture(parser: argparse.ArgumentParser) -> None:
             'for example "icmp or arp"'
         ),
     )
-    parser.add_argument(
-        '--host',
-        metavar='<host>',
-        default='',
-        help=_(
-            'Compute service host where the port is looked for, needed only '
-            'while its server moves (default: what Neutron says)'
-        ),
-    )
+    add_host(parser)
 
 
 def add_port(
@@ -240,6 +224,19 @@ def add_direction(parser: argparse.ArgumentParser) -> None:
 def add_access(parser: argparse.ArgumentParser) -> None:
     """Add the ways to reach hosts that these commands use."""
     channels.add_arguments(parser, (*channels.SSH, *channels.OVSDB))
+
+
+def add_host(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of a port's host."""
+    parser.add_argument(
+        '--host',
+        metavar='<host>',
+        default='',
+        help=_(
+            'Compute service host where the port is looked for, needed only '
+            'while its server moves (default: what Neutron says)'
+        ),
+    )
 
 
 def add_hosts(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,11 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+"""openstack port mirror capture and port topology show.
+
+One module for both: the shell imports every module of a command on every
+call.
+"""
 
 import argparse
 import collections.abc
@@ -253,7 +258,7 @@ class ShowPortTopology(port_mirror.Base):
     examples = (
         'openstack port topology show web1-port',
         'openstack port topology show --server web1 \\\n'
-        '      --format-graph svg > web1.svg',
+        '      --graph-format svg > web1.svg',
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -262,8 +267,8 @@ class ShowPortTopology(port_mirror.Base):
         parser = super().get_parser(prog_name)
         port_arguments.add_port(parser)
         parser.add_argument(
-            '--format-graph',
-            metavar='<form>',
+            '--graph-format',
+            metavar='<format>',
             choices=('text', 'dot', 'svg'),
             default='text',
             help=_(
@@ -271,15 +276,7 @@ class ShowPortTopology(port_mirror.Base):
                 'a picture, which needs its program dot'
             ),
         )
-        parser.add_argument(
-            '--host',
-            metavar='<host>',
-            default='',
-            help=_(
-                'Compute service host where the port is looked for, needed '
-                'only while its server moves (default: what Neutron says)'
-            ),
-        )
+        port_arguments.add_host(parser)
         port_arguments.add_access(parser)
         return parser
 
@@ -300,10 +297,10 @@ class ShowPortTopology(port_mirror.Base):
         with hosts.open(name) as host:
             facts = access.facts(host.database, port.id)
         graph = topology.graph(port, name, facts)
-        if parsed_args.format_graph == 'text':
+        if parsed_args.graph_format == 'text':
             text = topology.text(graph)
         else:
             text = topology.dot(graph)
-            if parsed_args.format_graph == 'svg':
+            if parsed_args.graph_format == 'svg':
                 text = access.picture(text)
         self.app.stdout.write(text)

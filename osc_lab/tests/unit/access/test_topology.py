@@ -40,7 +40,7 @@ class TestPicture(testtools.TestCase):
         error = self.assertRaises(
             exceptions.AccessError, topology.picture, 'graph {}'
         )
-        self.assertIn('--format-graph dot', str(error))
+        self.assertIn('--graph-format dot', str(error))
         return str(error)
 
     def test_drawn(self):

@@ -436,7 +436,7 @@ class TestCapture(mirrors.MirrorTest):
         self.assertIn('br-int (bridge', out)
         self.assertIn('br-tun (bridge', out)
         status, out, err = self.shell.run(
-            'port', 'topology', 'show', 'one', '--format-graph', 'dot'
+            'port', 'topology', 'show', 'one', '--graph-format', 'dot'
         )
         self.assertEqual(0, status, err)
         self.assertTrue(out.startswith('graph port {'), out)

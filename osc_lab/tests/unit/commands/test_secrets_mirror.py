@@ -44,7 +44,7 @@ class TestMirrors(mirrors.MirrorTest):
     def test_topology(self):
         show = ('port', 'topology', 'show', 'one')
         self.secrecy.through(*show)
-        self.secrecy.look(*show, '--format-graph', 'svg')
+        self.secrecy.look(*show, '--graph-format', 'svg')
 
     def test_host_that_fails(self):
         (self.folder / 'calls.fail').touch()

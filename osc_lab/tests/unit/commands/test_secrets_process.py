@@ -122,7 +122,7 @@ class TestProcess(mirrors.MirrorTest):
             **self.settings,
         )
         told += self.look(
-            *('port', 'topology', 'show', 'one', '--format-graph', 'svg'),
+            *('port', 'topology', 'show', 'one', '--graph-format', 'svg'),
             **self.settings,
         )
         for program in ('ssh', 'wireshark', 'dot'):
