@@ -155,7 +155,7 @@ class Hosts:
         return [
             entry
             for entry in health.with_ports(found, ports, asked)
-            if foreign or entry.maker is health.Maker.OSC_LAB
+            if foreign or entry.owner is health.Owner.OSC_LAB
         ], dead
 
     def _judge(self, names: collections.abc.Sequence[str]) -> None:

@@ -275,10 +275,10 @@ class DeletePortMirror(Base):
         chosen = []
         for name in parsed_args.mirror:
             entry = self.pick(found, name, dead)
-            if entry.maker is not health.Maker.OSC_LAB:
+            if entry.owner is not health.Owner.OSC_LAB:
                 raise exceptions.Conflict(
                     _('The mirror "%(name)s" was made by %(owner)s')
-                    % {'name': name, 'owner': entry.maker.value},
+                    % {'name': name, 'owner': entry.owner.value},
                     _(
                         'Remove it with what made it; left-overs of '
                         'ovs-tcpdump with "prune --foreign".'
@@ -374,7 +374,7 @@ class PrunePortMirror(Base, command.Lister):
                 table.identity(entry),
                 table.name(entry),
                 exceptions.printable(entry.host),
-                entry.maker.value,
+                entry.owner.value,
                 format_columns.ListColumn(
                     table.problems(entry) or [entry.health.value]
                 ),
@@ -398,7 +398,7 @@ class PrunePortMirror(Base, command.Lister):
         foreign = [
             entry
             for entry in chosen
-            if entry.maker is not health.Maker.OSC_LAB
+            if entry.owner is not health.Owner.OSC_LAB
         ]
         if not foreign:
             return

@@ -39,8 +39,8 @@ class Health(enum.StrEnum):
 FORGOTTEN = frozenset((Health.ORPHAN, Health.NO_OUTPUT, Health.BLIND))
 
 
-class Maker(enum.StrEnum):
-    """Who made a mirror that is not ours, as far as rows tell."""
+class Owner(enum.StrEnum):
+    """The column of that name: who made a mirror, as far as rows tell."""
 
     OSC_LAB = 'osc-lab'
     OVN = 'ovn'
@@ -51,7 +51,7 @@ class Maker(enum.StrEnum):
 
 
 #: Left-overs that ``prune --foreign`` may remove.
-REMOVABLE = (Maker.TCPDUMP, Maker.RECIPE)
+REMOVABLE = (Owner.TCPDUMP, Owner.RECIPE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Entry:
     ports: tuple[model.Port, ...]
     bridge: str
     bridge_uuid: str
-    maker: Maker
+    owner: Owner
     health: Health
     problems: frozenset[Health]
     unseen: bool = False
@@ -90,22 +90,22 @@ class Entry:
         return marks is not None and marks.host != self.host
 
 
-def maker(mirror: model.Mirror) -> Maker:
+def owner(mirror: model.Mirror) -> Owner:
     """Return who made a mirror.
 
     The recipe of many pages makes a device that ends in "-tcpdump".
     """
     if mirror.marks:
-        return Maker.OSC_LAB
+        return Owner.OSC_LAB
     if mirror.external_ids.get('ovn-owned') == 'true':
-        return Maker.OVN
+        return Owner.OVN
     if _of_tcpdump(mirror):
-        return Maker.TCPDUMP
+        return Owner.TCPDUMP
     if mirror.output_name.endswith('-tcpdump'):
-        return Maker.RECIPE
+        return Owner.RECIPE
     if any('taas' in key.lower() for key in mirror.external_ids):
-        return Maker.TAAS
-    return Maker.UNKNOWN
+        return Owner.TAAS
+    return Owner.UNKNOWN
 
 
 def _of_tcpdump(mirror: model.Mirror) -> bool:
@@ -183,7 +183,7 @@ def entries(
                 ports,
                 mirror.bridge,
                 mirror.bridge_uuid,
-                maker(mirror),
+                owner(mirror),
                 worst(problems, mirror.packets) if marks else Health.FOREIGN,
                 problems,
             )
@@ -270,7 +270,7 @@ def _lost(
         (port,),
         bridge,
         bridge_uuid,
-        Maker.OSC_LAB,
+        Owner.OSC_LAB,
         worst(frozenset(problems), None),
         frozenset(problems),
     )
@@ -285,8 +285,8 @@ def to_prune(
     """Return the entries that prune removes."""
     chosen = []
     for entry in found:
-        if entry.maker is not Maker.OSC_LAB:
-            if foreign and entry.maker in REMOVABLE:
+        if entry.owner is not Owner.OSC_LAB:
+            if foreign and entry.owner in REMOVABLE:
                 chosen.append(entry)
         elif (expired and Health.EXPIRED in entry.problems) or (
             orphans and entry.problems & FORGOTTEN

@@ -87,7 +87,7 @@ def remove(host: host_.Host, entry: health.Entry, user: str) -> None:
     """Remove a mirror, its port and its guard; what is gone is gone."""
     drop(host, entry, user)
     if (
-        entry.maker in health.REMOVABLE
+        entry.owner in health.REMOVABLE
         and entry.mirror
         and entry.mirror.output_name
         and host.shell
@@ -124,7 +124,7 @@ def drop(host: host_.Host, entry: health.Entry, user: str) -> None:
     mirrors = [entry.mirror.uuid] if entry.mirror else []
     ports = [port.uuid for port in entry.ports]
     if (
-        entry.maker in health.REMOVABLE
+        entry.owner in health.REMOVABLE
         and entry.mirror
         and entry.mirror.output_port
     ):

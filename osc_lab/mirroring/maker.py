@@ -280,7 +280,7 @@ class Maker:
             (),
             mirror.bridge,
             mirror.bridge_uuid,
-            health.Maker.OSC_LAB,
+            health.Owner.OSC_LAB,
             health.worst(problems, mirror.packets),
             problems,
         )

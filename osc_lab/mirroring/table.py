@@ -175,7 +175,7 @@ def row(
     return (
         *cells,
         identity(entry),
-        entry.maker.value,
+        entry.owner.value,
         _text(marks and marks.purpose),
         _text(marks and marks.creator),
         _text(entry.bridge),
@@ -219,7 +219,7 @@ def show(entry: health.Entry) -> tuple[typing.Any, ...]:
         _known(mirror and mirror.bytes),
         entry.health.value,
         format_columns.ListColumn(problems(entry)),
-        entry.maker.value,
+        entry.owner.value,
         _text(marks and marks.purpose),
         _text(marks and marks.creator),
         _known(marks and marks.created.isoformat()),

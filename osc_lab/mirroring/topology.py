@@ -239,11 +239,11 @@ class _Builder:
             self.add(
                 mirror.uuid,
                 'mirror',
-                _('mirror %(name)s (%(direction)s, %(maker)s) to %(output)s')
+                _('mirror %(name)s (%(direction)s, %(owner)s) to %(output)s')
                 % {
                     'name': mirror.name,
                     'direction': direction,
-                    'maker': health.maker(mirror).value,
+                    'owner': health.owner(mirror).value,
                     'output': output,
                 },
                 bridge.uuid,

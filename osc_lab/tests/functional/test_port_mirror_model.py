@@ -546,7 +546,7 @@ class Machine(stateful.RuleBasedStateMachine):
         found = [
             (table.identity(entry), table.name(entry), entry.health)
             for entry in self.survey()
-            if entry.maker is health.Maker.OSC_LAB
+            if entry.owner is health.Owner.OSC_LAB
         ]
         expected = []
         for item in self.model.shown():

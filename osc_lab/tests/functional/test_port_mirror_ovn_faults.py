@@ -145,7 +145,7 @@ class TestController(base.SwitchTest):
         vswitch.ready('the mirror of OVN', lambda: name in self.makers())
 
     def makers(self):
-        return {entry.mirror.name: entry.maker for entry in self.entries()}
+        return {entry.mirror.name: entry.owner for entry in self.entries()}
 
     def owned(self):
         return {
@@ -166,8 +166,8 @@ class TestController(base.SwitchTest):
         self.assertEqual(frozenset(), entry.problems)
         self.assertEqual(
             {
-                'one': health.Maker.OVN,
-                entry.mirror.name: health.Maker.OSC_LAB,
+                'one': health.Owner.OVN,
+                entry.mirror.name: health.Owner.OSC_LAB,
             },
             self.makers(),
         )

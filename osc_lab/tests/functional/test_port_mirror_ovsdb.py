@@ -86,7 +86,7 @@ class SwitchTest(bounded.TestCase):
         return [
             entry
             for entry in self.entries()
-            if entry.maker is health.Maker.OSC_LAB
+            if entry.owner is health.Owner.OSC_LAB
         ]
 
     def foreign_mirror(self, name, device, *columns):

@@ -64,7 +64,7 @@ class TestToxics(base.SwitchTest):
             now = datetime.datetime.now(datetime.UTC)
             # Counters change by themselves.
             return [
-                (entry.mirror.uuid, entry.ports, entry.maker, entry.problems)
+                (entry.mirror.uuid, entry.ports, entry.owner, entry.problems)
                 for entry in inventory.collect(host, now)
             ]
 

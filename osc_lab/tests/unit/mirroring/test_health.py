@@ -193,7 +193,7 @@ class TestHealth(testtools.TestCase):
                     (port,),
                     name,
                     bridge,
-                    health.Maker.OSC_LAB,
+                    health.Owner.OSC_LAB,
                     health.Health.BLIND,
                     frozenset((health.Health.BLIND,)),
                 ),
@@ -229,8 +229,8 @@ class TestMaker(testtools.TestCase):
             ('unknown', {'external_ids': {marks.OWNER: 'someone'}}),
         ):
             found = samples.mirror(False, **changes)
-            self.assertEqual(expected, health.maker(found).value)
-        self.assertEqual('osc-lab', health.maker(samples.mirror()).value)
+            self.assertEqual(expected, health.owner(found).value)
+        self.assertEqual('osc-lab', health.owner(samples.mirror()).value)
 
 
 class TestPrune(testtools.TestCase):

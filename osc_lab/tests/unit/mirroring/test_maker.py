@@ -149,10 +149,10 @@ class TestMake(making.MakerTest):
         self.assertEqual('systemd', ours.guard)
         entry = made.entry
         self.assertEqual(
-            ('cmp1', (), 'br-int', 'row-bridge', health.Maker.OSC_LAB),
+            ('cmp1', (), 'br-int', 'row-bridge', health.Owner.OSC_LAB),
             (
                 *(entry.host, entry.ports, entry.bridge, entry.bridge_uuid),
-                entry.maker,
+                entry.owner,
             ),
         )
         self.assertEqual(
