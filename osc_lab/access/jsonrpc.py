@@ -25,7 +25,9 @@ import collections.abc
 import dataclasses
 import functools
 import json
+import os
 import re
+import shlex
 import socket
 import ssl
 import time
@@ -322,7 +324,35 @@ def _context(files: Files) -> ssl.SSLContext:
             cert,
             lambda: context.load_cert_chain(cert, files.key, _no_password),
         )
+        if files.key:
+            _judge_key('--ovsdb-key', files.key)
+        else:
+            # It was found beside the certificate.
+            _judge_key('--ovsdb-cert', cert)
     return context
+
+
+def _judge_key(option: str, path: str) -> None:
+    """Refuse a private key that is none.
+
+    As OpenSSH does, the group is left to the owner of a file that is not
+    the caller's: a service may give its key to those of its group.
+
+    :raises InvalidInput: when more than that can read or change it
+    """
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise exceptions.InvalidInput(
+            f'{option}: {path}: {_reason(error)}'
+        ) from error
+    mine = found.st_uid == os.geteuid()
+    if found.st_mode & (0o077 if mine else 0o007):
+        raise exceptions.InvalidInput(
+            _('%(option)s: the private key %(path)s is open to others')
+            % {'option': option, 'path': path},
+            _('Take their rights away: chmod 600 %s') % shlex.quote(path),
+        )
 
 
 def _no_password() -> str:

@@ -125,7 +125,8 @@ class File:
     def __init__(self, path: str, force: bool) -> None:
         """Open it.
 
-        :raises InvalidInput: when it exists, or cannot be made
+        :raises InvalidInput: when it exists, cannot be made, or is in a
+            folder where anybody could put another one in its place
         """
         self.files: list[str] = []
         self.done = 0
@@ -133,6 +134,7 @@ class File:
         self._size = 0
         self._temporary = ''
         try:
+            _judge_folder(path)
             if force:
                 self._fd = self._beside(path)
             else:
@@ -193,6 +195,21 @@ class File:
     def roll(self) -> None:
         """Never asked for: a file ends when it is full."""
         raise AssertionError
+
+
+def _judge_folder(path: str) -> None:
+    """Refuse a folder where anybody may rename and remove our files.
+
+    :raises InvalidInput: when it is one
+    :raises OSError: when there is none
+    """
+    folder = os.path.dirname(path) or '.'
+    mode = os.stat(folder).st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        raise exceptions.InvalidInput(
+            _('--file: everybody can write to the folder "%s"') % folder,
+            _('Use a folder of your own: another user could swap the file.'),
+        )
 
 
 def _new(path: str) -> int:

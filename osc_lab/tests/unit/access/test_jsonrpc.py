@@ -11,6 +11,7 @@
 # under the License.
 
 import contextlib
+import os
 import pathlib
 import socket
 import ssl
@@ -212,8 +213,8 @@ class TestTls(testtools.TestCase):
 
         return f'ssl:127.0.0.1:{listen(self, work)}'
 
-    def ask(self, remote, ca=None):
-        files = jsonrpc.Files(str((ca or self.ca).certificate))
+    def ask(self, remote, ca=None, **own):
+        files = jsonrpc.Files(str((ca or self.ca).certificate), **own)
         with jsonrpc.Connection(remote, HOST, files, 20) as server:
             return server.call('x', [])
 
@@ -240,6 +241,54 @@ class TestTls(testtools.TestCase):
         error = self.assertRaises(exceptions.AccessError, self.ask, remote)
         self.assertIn(f'is not the host {HOST}', str(error))
         return str(error)
+
+    def own(self):
+        """Return the files of a client."""
+        pair = openssl.Pair(self.folder / 'c.pem', self.folder / 'c.key')
+        openssl.issue(self.ca, pair, 'client')
+        return pair
+
+    def test_key_that_is_of_the_caller_alone(self):
+        pair = self.own()
+        files = {'cert': str(pair.certificate), 'key': str(pair.key)}
+        remote = self.serve(f'DNS:{HOST}')
+        for mode in (0o640, 0o604, 0o620):
+            pair.key.chmod(mode)
+            error = self.assertRaises(
+                exceptions.InvalidInput, self.ask, remote, **files
+            )
+            self.assertEqual(
+                f'--ovsdb-key: the private key {pair.key} is open to others. '
+                f'Take their rights away: chmod 600 {pair.key}',
+                str(error),
+            )
+        pair.key.chmod(0o600)
+        self.assertEqual('ok', self.ask(remote, **files))
+
+    def test_key_beside_the_certificate(self):
+        pair = self.own()
+        both = pair.certificate.read_bytes() + pair.key.read_bytes()
+        pair.certificate.write_bytes(both)
+        files = {'cert': str(pair.certificate)}
+        remote = self.serve(f'DNS:{HOST}')
+        error = self.assertRaises(
+            exceptions.InvalidInput, self.ask, remote, **files
+        )
+        self.assertIn('--ovsdb-cert: the private key', str(error))
+        pair.certificate.chmod(0o600)
+        self.assertEqual('ok', self.ask(remote, **files))
+
+    def test_key_that_a_group_was_given(self):
+        """Its owner is another user, who lets the caller read it."""
+        pair = self.own()
+        files = {'cert': str(pair.certificate), 'key': str(pair.key)}
+        me = os.geteuid()
+        self.useFixture(fixtures.MonkeyPatch('os.geteuid', lambda: me + 1))
+        remote = self.serve(f'DNS:{HOST}')
+        pair.key.chmod(0o644)
+        self.assertRaises(exceptions.InvalidInput, self.ask, remote, **files)
+        pair.key.chmod(0o640)
+        self.assertEqual('ok', self.ask(remote, **files))
 
     def test_certificate_that_is_over(self):
         remote = self.serve(f'DNS:{HOST}', days=-1)

@@ -83,6 +83,38 @@ class TestFile(testtools.TestCase):
             )
             self.assertIn('No such file', str(error))
 
+    def test_folder_where_anybody_may_swap_it(self):
+        for mode, fine in (
+            (0o777, False),
+            (0o703, False),
+            (0o1777, True),
+            (0o775, True),
+        ):
+            self.folder.chmod(mode)
+            for force in (False, True):
+                with contextlib.suppress(FileNotFoundError):
+                    self.path.unlink()
+                if fine:
+                    self.write(force)
+                    continue
+                error = self.assertRaises(
+                    exceptions.InvalidInput, self.write, force
+                )
+                self.assertIn(
+                    f'--file: everybody can write to the folder '
+                    f'"{self.folder}". Use',
+                    str(error),
+                )
+                self.assertEqual([], list(self.folder.iterdir()))
+
+    def test_folder_that_is_not_named(self):
+        self.folder.chmod(0o777)
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(self.folder)
+        self.path = 'f'
+        error = self.assertRaises(exceptions.InvalidInput, self.write, False)
+        self.assertIn('the folder "."', str(error))
+
     def test_force_leaves_what_is_no_file(self):
         self.path.mkdir()
         self.assertRaises(exceptions.InvalidInput, self.write, True)
@@ -112,6 +144,14 @@ class TestRing(testtools.TestCase):
         )
         self.assertIn('f-00007.pcap', str(error))
         self.assertEqual(['f-00007.pcap'], self.names())
+
+    def test_folder_where_anybody_may_swap_them(self):
+        self.folder.chmod(0o777)
+        error = self.assertRaises(
+            exceptions.InvalidInput, sinks.Ring, str(self.path), 2
+        )
+        self.assertIn('everybody can write', str(error))
+        self.assertEqual([], self.names())
 
     def test_a_file_that_somebody_else_made_stays(self):
         sink = sinks.Ring(str(self.path), 3)
