@@ -293,6 +293,7 @@ def _port(port: _Json, server: _Json) -> model.NeutronPort:
         server_name=str(server.get('name') or ''),
         network=str(port.get('network_id') or ''),
         mac=str(port.get('mac_address') or ''),
+        subport=port.get('device_owner') == 'trunk:subport',
         addresses=_addresses(port.get('fixed_ips')),
         moving_to=moving,
     )

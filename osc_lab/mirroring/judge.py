@@ -35,6 +35,9 @@ BUSY_BITS = 1_000_000_000
 #: Mirror.snaplen, see ovs-vswitchd.conf.db(5).
 SNAPLEN = (14, 65535)
 
+#: What to do about a port inside a trunk.
+_PARENT = _('Mirror the parent; its copies carry the VLAN of this port.')
+
 
 def port(found: model.NeutronPort, host: str = '') -> str:
     """Return the host on which to mirror a port.
@@ -84,11 +87,21 @@ def attachment(
     the VM on the bridge of the trunk, and as the patch towards br-int.
     The device carries everything.  Its subports are patches alone, and a
     mirror of a patch stays empty: Open vSwitch looks for mirrors where a
-    packet comes in and where it goes out at last.
+    packet comes in and where it goes out at last.  With OVN they are not
+    even that.
 
     :raises Conflict: when there is none, or no single one
     """
     label = found.name or found.id
+    if not candidates and found.subport:
+        raise exceptions.Conflict(
+            _(
+                'The port %s is inside a trunk and has no interface of its '
+                'own in Open vSwitch'
+            )
+            % label,
+            _PARENT,
+        )
     if not candidates:
         raise exceptions.Conflict(
             _('Open vSwitch on %(host)s has no interface of port %(port)s')
@@ -103,7 +116,7 @@ def attachment(
                 'of what only passes a patch'
             )
             % label,
-            _('Mirror the parent; its copies carry the VLAN of this port.'),
+            _PARENT,
         )
     working = [
         item

@@ -65,6 +65,7 @@ class NeutronPort:
     :param host: binding:host_id, empty while unbound
     :param vif_type: binding:vif_type
     :param vnic_type: binding:vnic_type
+    :param subport: whether it is inside a trunk
     :param moving_to: the host that a live migration takes it to
     :param addresses: fixed IP addresses
     """
@@ -78,6 +79,7 @@ class NeutronPort:
     server_name: str = ''
     network: str = ''
     mac: str = ''
+    subport: bool = False
     addresses: tuple[str, ...] = ()
     moving_to: str = ''
 

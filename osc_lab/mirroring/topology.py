@@ -259,7 +259,9 @@ def graph(port: model.NeutronPort, host: str, facts: Facts) -> Graph:
         raise exceptions.NotFound(
             _('No bridge on %(host)s has the port %(port)s')
             % {'host': host, 'port': port.name or port.id},
-            _('See --host, and "openstack port show".'),
+            _('It is inside a trunk: show its parent.')
+            if port.subport
+            else _('See --host, and "openstack port show".'),
         )
     builder = _Builder(facts, port.id)
     words = [_('port'), port.id]

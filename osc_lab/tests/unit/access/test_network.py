@@ -243,6 +243,11 @@ class TestPort(NetworkTest):
         self.ports[0]['binding:profile'] = {'migrating_to': 'hostb'}
         self.assertEqual('hostb', self.network.port('port1').moving_to)
 
+    def test_inside_a_trunk(self):
+        self.assertFalse(self.network.port('port1').subport)
+        self.ports[0]['device_owner'] = 'trunk:subport'
+        self.assertTrue(self.network.port('port1').subport)
+
     def test_server_that_is_gone(self):
         self.servers.clear()
         found = self.network.port('port1')

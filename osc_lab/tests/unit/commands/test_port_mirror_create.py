@@ -77,6 +77,17 @@ class TestCreate(mirrors.MirrorTest):
         made = self.create('--dry-run')
         self.assertEqual((True, []), (made['exists'], made['transaction']))
 
+    def test_port_inside_a_trunk_of_ovn(self):
+        """Its server runs there all the same."""
+        self.database.unplug(self.tap)
+        self.cloud.ports[0]['device_owner'] = 'trunk:subport'
+        _out, err = self.run_command('create', 'one', status=3)
+        self.assertIn('The port one is inside a trunk', err)
+        self.assertIn('Mirror the parent', err)
+        status, _out, err = self.shell.run('port', 'topology', 'show', 'one')
+        self.assertEqual(1, status)
+        self.assertIn('inside a trunk: show its parent', err)
+
     def test_packets_are_waited_for(self):
         self.useFixture(
             fixtures.MonkeyPatch(

@@ -69,6 +69,21 @@ class TestAttachment(JudgeTest):
         self.assertIs(device, self.choose(patch, device))
         self.refused('is inside a trunk', self.choose, patch)
 
+    def test_port_inside_a_trunk_of_ovn(self):
+        error = self.assertRaises(
+            exceptions.Conflict,
+            judge.attachment,
+            (),
+            samples.neutron(subport=True),
+            'cmp1',
+        )
+        self.assertEqual(
+            'The port web is inside a trunk and has no interface of its own '
+            'in Open vSwitch. Mirror the parent; its copies carry the VLAN of '
+            'this port.',
+            str(error),
+        )
+
     def test_working_one_of_two(self):
         good = samples.attachment(ofport=1)
         for broken in (
