@@ -71,9 +71,18 @@ class Hosts:
 
         :raises AccessError: when there is no way, or no answer
         """
-        host = self.channels(name)
-        with ovsdb.connect(host, self.settings) as database:
-            yield host_.Host(name, database, self.shell(name), _local(host))
+        with self.database(name) as database:
+            local = _local(self.channels(name))
+            yield host_.Host(name, database, self.shell(name), local)
+
+    @contextlib.contextmanager
+    def database(self, name: str) -> typing.Iterator[ovsdb.Database]:
+        """Connect to the OVSDB of a host.
+
+        :raises AccessError: when there is no way, or no answer
+        """
+        with ovsdb.connect(self.channels(name), self.settings) as database:
+            yield database
 
     def each(
         self,

@@ -43,11 +43,9 @@ _AGENTS = (
 _FIELDS = (
     'id',
     'name',
-    'network_id',
     'mac_address',
     'device_id',
     'device_owner',
-    'fixed_ips',
     'binding:host_id',
     'binding:vif_type',
     'binding:vnic_type',
@@ -291,20 +289,9 @@ def _port(port: _Json, server: _Json) -> model.NeutronPort:
         vnic_type=str(port.get('binding:vnic_type') or 'normal'),
         server=str(port.get('device_id') or ''),
         server_name=str(server.get('name') or ''),
-        network=str(port.get('network_id') or ''),
         mac=str(port.get('mac_address') or ''),
         subport=port.get('device_owner') == 'trunk:subport',
-        addresses=_addresses(port.get('fixed_ips')),
         moving_to=moving,
-    )
-
-
-def _addresses(found: typing.Any) -> tuple[str, ...]:
-    items = found if isinstance(found, list) else []
-    return tuple(
-        str(item['ip_address'])
-        for item in items
-        if isinstance(item, dict) and item.get('ip_address')
     )
 
 

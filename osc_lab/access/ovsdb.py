@@ -49,8 +49,7 @@ _INTERFACE = [
     'statistics',
 ]
 _PORT = [
-    *('_uuid', 'name', 'tag', 'trunks', 'vlan_mode', 'interfaces'),
-    'external_ids',
+    *('_uuid', 'name', 'tag', 'trunks', 'interfaces', 'external_ids'),
 ]
 _BRIDGE = ['_uuid', 'name', 'datapath_type', 'fail_mode', 'mirrors']
 
@@ -98,7 +97,7 @@ def connect(
 
 
 class Database:
-    """Implements model.Database over a connection."""
+    """Implements mirroring.host.Database over a connection."""
 
     def __init__(self, connection: jsonrpc.Connection, host: str) -> None:
         self.connection = connection

@@ -69,7 +69,7 @@ _COLUMNS: dict[str, _Check] = {
     '_uuid': _uuid,
     **dict.fromkeys(('name', 'type', 'datapath_type'), _text),
     **dict.fromkeys(
-        ('error', 'link_state', 'vlan_mode', 'fail_mode', 'filter'),
+        ('error', 'link_state', 'fail_mode', 'filter'),
         _set(_text),
     ),
     **dict.fromkeys(
@@ -171,7 +171,6 @@ def port_of(row: _Row) -> model.Port:
         name=row['name'],
         tag=_one(row['tag']),
         trunks=set_of(row['trunks']),
-        vlan_mode=_one(row['vlan_mode']) or '',
         interfaces=set_of(row['interfaces']),
         external_ids=dict_of(row['external_ids']),
     )

@@ -37,14 +37,12 @@ _MOST = 512
 _DRAWING = 60
 
 
-def facts(database: typing.Any, port_id: str) -> topology.Facts:
+def facts(database: ovsdb.Database, port_id: str) -> topology.Facts:
     """Return what the way of a port's packets is made of.
 
-    :param database: an ovsdb.Database
     :param port_id: UUID of the Neutron port
     :raises AccessError: when the database does not answer
     """
-    assert isinstance(database, ovsdb.Database)
     attachments = tuple(database.attachments(port_id))
     if not attachments:
         return topology.Facts((), (), ())
@@ -170,7 +168,7 @@ def _plugs(
 ) -> typing.Iterator[topology.Plug]:
     if not uuids:
         return
-    columns = ['_uuid', 'name', 'tag', 'trunks', 'vlan_mode', 'interfaces']
+    columns = ['_uuid', 'name', 'tag', 'trunks', 'interfaces']
     results = database.transact(
         [
             {

@@ -25,7 +25,6 @@ from osc_lab.access import capture as access
 from osc_lab.access import cloud
 from osc_lab.access import mirror_hosts
 from osc_lab.access import network as network_
-from osc_lab.access import ovsdb
 from osc_lab.commands import port_mirror
 from osc_lab import exceptions
 from osc_lab.i18n import _
@@ -161,7 +160,6 @@ class End:
 
     def _lost(self, host: host_.Host, entry: health.Entry) -> None:
         """Tell of copies that the device had no room for."""
-        assert isinstance(host.database, ovsdb.Database)
         for port in entry.ports:
             interface = host.database.interface(port.name)
             lost = interface.statistics.get('tx_dropped') if interface else 0

@@ -294,8 +294,8 @@ class ShowPortTopology(port_mirror.Base):
         hosts = self.hosts(parsed_args, network)
         port = self.find_port(parsed_args, network)
         name = judge.port(port, parsed_args.host)
-        with hosts.open(name) as host:
-            facts = access.facts(host.database, port.id)
+        with hosts.database(name) as database:
+            facts = access.facts(database, port.id)
         graph = topology.graph(port, name, facts)
         if parsed_args.graph_format == 'text':
             text = topology.text(graph)

@@ -41,14 +41,58 @@ class Shell(typing.Protocol):
     ) -> Answer: ...
 
 
-class Database(model.Database, typing.Protocol):
-    """What making a mirror needs beyond model.Database."""
+class Database(typing.Protocol):
+    """The OVSDB of one host, as mirroring needs it."""
 
-    def interface(self, name: str) -> model.Interface | None: ...
+    def attachments(
+        self, port_id: str
+    ) -> collections.abc.Sequence[model.Attachment]:
+        """Return where this Neutron port is plugged in, may be empty."""
 
-    def mirror(self, uuid: str) -> model.Mirror | None: ...
+    def mirrors(self) -> collections.abc.Sequence[model.Mirror]:
+        """Return all mirrors with their bridges and output names."""
 
-    def statistics_interval(self) -> float: ...
+    def snapshot(self) -> model.Snapshot:
+        """Return mirrors, our ports and bridges, all of one moment."""
+
+    def port(
+        self, name: str
+    ) -> tuple[model.Port, model.Interface, str] | None:
+        """Return a port, its first interface and its bridge's UUID."""
+
+    def interface(self, name: str) -> model.Interface | None:
+        """Return an interface by its name."""
+
+    def mirror(self, uuid: str) -> model.Mirror | None:
+        """Return a mirror by UUID, without its bridge."""
+
+    def vlan_users(self, bridge: str, vlan: int) -> tuple[str, ...]:
+        """Return names of ports with this VLAN on a bridge (UUID)."""
+
+    def open_ports(self, bridge: str) -> tuple[str, ...]:
+        """Return names of ports of Neutron with all VLANs of a bridge."""
+
+    def overlays(self, kind: str, address: str) -> tuple[str, ...]:
+        """Return names of tunnels of this kind with keys from flows."""
+
+    def statistics(self, interface: str) -> collections.abc.Mapping[str, int]:
+        """Return the statistics of an interface (UUID)."""
+
+    def statistics_interval(self) -> float:
+        """Return the seconds between two updates of statistics."""
+
+    def transact(
+        self,
+        operations: collections.abc.Sequence[
+            collections.abc.Mapping[str, typing.Any]
+        ],
+    ) -> collections.abc.Sequence[typing.Any]:
+        """Carry out operations (RFC 7047, 5.2) as one transaction.
+
+        :raises Stale: when a ``wait`` operation did not hold
+        :raises Refused: when the database did nothing
+        :raises AccessError: when nobody knows whether it did
+        """
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,6 @@ meaning are those of ovs-vswitchd.conf.db(5).
 import collections.abc
 import dataclasses
 import enum
-import typing
 
 from osc_lab import exceptions
 from osc_lab.mirroring import marks as marks_
@@ -67,7 +66,6 @@ class NeutronPort:
     :param vnic_type: binding:vnic_type
     :param subport: whether it is inside a trunk
     :param moving_to: the host that a live migration takes it to
-    :param addresses: fixed IP addresses
     """
 
     id: str
@@ -77,10 +75,8 @@ class NeutronPort:
     vnic_type: str = 'normal'
     server: str = ''
     server_name: str = ''
-    network: str = ''
     mac: str = ''
     subport: bool = False
-    addresses: tuple[str, ...] = ()
     moving_to: str = ''
 
 
@@ -124,7 +120,6 @@ class Port:
     name: str
     tag: int | None = None
     trunks: tuple[int, ...] = ()
-    vlan_mode: str = ''
     interfaces: tuple[str, ...] = ()
     external_ids: collections.abc.Mapping[str, str] = dataclasses.field(
         default_factory=dict
@@ -218,46 +213,3 @@ class Snapshot:
     mirrors: collections.abc.Sequence[Mirror]
     own_ports: collections.abc.Sequence[tuple[Port, str]]
     bridges: collections.abc.Sequence[Bridge]
-
-
-class Database(typing.Protocol):
-    """The OVSDB of one host, as mirroring needs it."""
-
-    def attachments(
-        self, port_id: str
-    ) -> collections.abc.Sequence[Attachment]:
-        """Return where this Neutron port is plugged in, may be empty."""
-
-    def mirrors(self) -> collections.abc.Sequence[Mirror]:
-        """Return all mirrors with their bridges and output names."""
-
-    def snapshot(self) -> Snapshot:
-        """Return mirrors, our ports and bridges, all of one moment."""
-
-    def port(self, name: str) -> tuple[Port, Interface, str] | None:
-        """Return a port, its first interface and its bridge's UUID."""
-
-    def vlan_users(self, bridge: str, vlan: int) -> tuple[str, ...]:
-        """Return names of ports with this VLAN on a bridge (UUID)."""
-
-    def open_ports(self, bridge: str) -> tuple[str, ...]:
-        """Return names of ports of Neutron with all VLANs of a bridge."""
-
-    def overlays(self, kind: str, address: str) -> tuple[str, ...]:
-        """Return names of tunnels of this kind with keys from flows."""
-
-    def statistics(self, interface: str) -> collections.abc.Mapping[str, int]:
-        """Return the statistics of an interface (UUID)."""
-
-    def transact(
-        self,
-        operations: collections.abc.Sequence[
-            collections.abc.Mapping[str, typing.Any]
-        ],
-    ) -> collections.abc.Sequence[typing.Any]:
-        """Carry out operations (RFC 7047, 5.2) as one transaction.
-
-        :raises Stale: when a ``wait`` operation did not hold
-        :raises Refused: when the database did nothing
-        :raises AccessError: when nobody knows whether it did
-        """

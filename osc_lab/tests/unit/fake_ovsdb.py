@@ -41,7 +41,6 @@ SCHEMA = {
         'name': 'text',
         'tag': 'set',
         'trunks': 'set',
-        'vlan_mode': 'set',
         'interfaces': 'set',
         'other_config': 'map',
         'external_ids': 'map',

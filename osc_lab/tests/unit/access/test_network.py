@@ -156,7 +156,7 @@ class TestPort(NetworkTest):
                     'hosta',
                     'ovs',
                     'vm',
-                    ('10.0.0.1',),
+                    'fa:16:3e:00:00:01',
                     '',
                 ),
                 (
@@ -165,7 +165,7 @@ class TestPort(NetworkTest):
                     found.host,
                     found.vif_type,
                     found.server_name,
-                    found.addresses,
+                    found.mac,
                     found.moving_to,
                 ),
             )
@@ -199,18 +199,18 @@ class TestPort(NetworkTest):
                 'binding:vif_type': None,
                 'binding:vnic_type': None,
                 'binding:profile': None,
-                'fixed_ips': None,
+                'mac_address': None,
             }
         )
         found = self.network.port(self.ports[1]['id'])
         self.assertEqual(
-            ('', '', '', 'normal', (), ''),
+            ('', '', '', 'normal', '', ''),
             (
                 found.name,
                 found.host,
                 found.vif_type,
                 found.vnic_type,
-                found.addresses,
+                found.mac,
                 found.moving_to,
             ),
         )

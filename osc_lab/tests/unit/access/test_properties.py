@@ -161,7 +161,6 @@ ROW = {
     'statistics': ['map', [['tx_packets', 1]]],
     'tag': 3,
     'trunks': ['set', []],
-    'vlan_mode': ['set', []],
     'interfaces': ['uuid', 'i'],
     'datapath_type': '',
     'fail_mode': 'secure',
