@@ -36,8 +36,8 @@ def _add_snaplen(parser: argparse.ArgumentParser) -> None:
         metavar='<bytes>',
         type=int,
         help=_(
-            'Keep only that much of each packet, 14 to 65535 bytes (default: '
-            'all)'
+            'Keep at most this many bytes of each packet, 14 to 65535 '
+            '(default: all)'
         ),
     )
 
@@ -246,8 +246,8 @@ def add_hosts(parser: argparse.ArgumentParser) -> None:
         metavar='<host>',
         action='append',
         help=_(
-            'Only this host (repeat for several; default: every host with '
-            'an Open vSwitch or OVN agent)'
+            'Only this host (repeat option to choose several hosts; '
+            'default: every host with an Open vSwitch or OVN agent)'
         ),
     )
 

@@ -192,7 +192,9 @@ class ListPortMirror(Base, command.Lister):
             help=_('Also those that osc-lab did not make'),
         )
         parser.add_argument(
-            '--long', action='store_true', help=_('Show more columns')
+            '--long',
+            action='store_true',
+            help=_('List additional fields in output'),
         )
         port_arguments.add_access(parser)
         return parser
