@@ -21,6 +21,7 @@ import atexit
 import collections.abc
 import contextlib
 import dataclasses
+import functools
 import os
 import selectors
 import shlex
@@ -256,11 +257,15 @@ class Shell:
             path = os.path.join(folder, 'sock')
             where = f'{path}:{remote_socket}'
             ssh = self._forwarding(where)
+            end = functools.partial(self._end, ssh, path, where)
+            # For a thread that is left behind; the folder goes after that.
+            atexit.register(end)
             try:
                 self._wait_for(path, ssh)
                 yield path
             finally:
-                self._end(ssh, path, where)
+                atexit.unregister(end)
+                end()
 
     def _forwarding(self, where: str) -> 'subprocess.Popen[bytes]':
         argv = self.argv(

@@ -50,6 +50,23 @@ with socket.socket(socket.AF_UNIX) as listener:
     sys.stdin.read()
 """
 
+#: The same with a connection that another process holds, and the socket too.
+MASTER = f"""
+code = {FORWARD!r}
+if "-O" in sys.argv:
+    (here / "cancelled").touch()
+elif os.fork():
+    sys.stdin.read()
+else:
+    os.setsid()
+    code = code.replace("sys.stdin.read()", "gone()")
+    def gone():
+        limit = time.monotonic() + 20
+        while not (here / "cancelled").exists():
+            time.sleep(0.02)
+            assert time.monotonic() < limit
+    exec(code)
+"""
 
 #: Ends while a thread of it waits for a host.
 LEAVES = """
@@ -62,6 +79,18 @@ threading.Thread(target=there.run, args=[['x']], daemon=True).start()
 while not os.path.exists(sys.argv[1]):
     time.sleep(0.02)
 """
+
+#: Ends while a thread of it uses the socket of a host.
+LEAVES_SOCKET = LEAVES.replace("target=there.run, args=[['x']]", 'target=use')
+LEAVES_SOCKET = LEAVES_SOCKET.replace(
+    'threading.T',
+    """
+def use():
+    with there.forward('/run/db.sock'):
+        open(sys.argv[1], 'w').close()
+        time.sleep(60)
+threading.T""",
+)
 
 
 class ShellTest(testtools.TestCase):
@@ -223,22 +252,7 @@ class TestForward(ShellTest):
 
     def test_master_that_keeps_the_socket(self):
         """It is told to let go of it."""
-        self.does(
-            f'code = {FORWARD!r}\n'
-            'if "-O" in sys.argv:\n'
-            '    (here / "cancelled").touch()\n'
-            'elif os.fork():\n'
-            '    sys.stdin.read()\n'
-            'else:\n'
-            '    os.setsid()\n'
-            '    code = code.replace("sys.stdin.read()", "gone()")\n'
-            '    def gone():\n'
-            '        limit = time.monotonic() + 20\n'
-            '        while not (here / "cancelled").exists():\n'
-            '            time.sleep(0.02)\n'
-            '            assert time.monotonic() < limit\n'
-            '    exec(code)\n'
-        )
+        self.does(MASTER)
         with self.shell().forward('/run/db.sock') as path:
             pass
         (_start, cancel) = self.calls()
@@ -246,6 +260,17 @@ class TestForward(ShellTest):
             ['-O', 'cancel', '-L', f'{path}:/run/db.sock', 'root@cmp1'],
             cancel[-5:],
         )
+
+    def test_program_that_ends_with_a_thread_left_behind(self):
+        self.does(MASTER)
+        subprocess.run(
+            [sys.executable, '-c', LEAVES_SOCKET, str(self.folder / 'there')],
+            timeout=60,
+            check=True,
+        )
+        (_start, cancel) = self.calls()
+        self.assertEqual(['-O', 'cancel', '-L'], cancel[-5:-2])
+        self.assertFalse(os.path.exists(cancel[-2].partition(':')[0]))
 
     def refused(self, **settings):
         forward = self.shell(**settings).forward('/run/db.sock')
