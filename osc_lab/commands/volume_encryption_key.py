@@ -91,6 +91,7 @@ class KeyCheck(command.Lister):
         import os
 
         from osc_lab.access import host_config
+        from osc_lab.access import key_manager
         from osc_lab.access import service_hosts
         from osc_lab.access import settings
         from osc_lab import channels
@@ -114,7 +115,10 @@ class KeyCheck(command.Lister):
         result = report.Report(
             tuple(
                 shared_key.judge(
-                    found, _key_size(parsed_args.key_size), unknown
+                    found,
+                    _key_size(parsed_args.key_size),
+                    unknown,
+                    key_manager.KeyManager(self.connection).available(),
                 )
             )
         )

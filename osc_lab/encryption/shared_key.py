@@ -36,6 +36,12 @@ _BACKEND = (
 )
 _KEY = (('key_manager', 'fixed_key'), ('keymgr', 'fixed_key'))
 
+#: Where Barbican is, for castellan, in place of the catalog.
+_ENDPOINT = (('barbican', 'barbican_endpoint'),)
+
+#: castellan's own default backend.
+_DEFAULT = 'barbican'
+
 #: Sizes of keys that a cipher can have, in bits.
 SIZES = (128, 192, 256, 512)
 
@@ -95,19 +101,31 @@ class Service:
                     return file.options[name], file.path
         return None
 
+    def _value(self, names: collections.abc.Iterable[tuple[str, str]]) -> str:
+        found = self.option(names)
+        return found[0] if found is not None else ''
+
     @property
     def backend(self) -> str:
         """Return 'barbican', 'vault', 'fixed-key', or what is set."""
-        found = self.option(_BACKEND)
-        if found is None or not found[0]:
-            # castellan's own default.
-            return 'barbican'
-        name = found[0]
+        name = self._value(_BACKEND)
+        if not name:
+            return _DEFAULT
         if _CONF.fullmatch(name):
             return 'fixed-key'
         if name == _VAULT:
             return 'vault'
         return 'barbican' if 'barbican' in name.lower() else name
+
+    @property
+    def chosen(self) -> bool:
+        """Return whether an option names the backend."""
+        return bool(self._value(_BACKEND))
+
+    @property
+    def endpoint(self) -> bool:
+        """Return whether an option names Barbican's endpoint."""
+        return bool(self._value(_ENDPOINT))
 
     @property
     def key(self) -> tuple[str, str] | None:
@@ -130,11 +148,13 @@ def judge(
     services: collections.abc.Sequence[Service],
     key_size: int | None = None,
     unknown: collections.abc.Mapping[str, exceptions.LabError] | None = None,
+    in_catalog: bool = True,
 ) -> list[finding.Finding]:
     """Return all findings about the services of all hosts.
 
     :param key_size: bits that the key must have; None: any usual size
     :param unknown: 'nova' or 'cinder' -> why nobody knows its hosts
+    :param in_catalog: whether the catalog has a key manager
     """
     salt = secrets.token_bytes(16)
     findings = [
@@ -159,7 +179,7 @@ def judge(
                 )
             )
             continue
-        findings.append(_backend(service))
+        findings.append(_backend(service, in_catalog))
         if service.key is not None:
             findings.append(_format(service, key_size))
             findings.extend(_modes(service))
@@ -197,8 +217,10 @@ def _finding(
     )
 
 
-def _backend(service: Service) -> finding.Finding:
+def _backend(service: Service, in_catalog: bool) -> finding.Finding:
     backend = service.backend
+    if backend == 'barbican' and not in_catalog and not service.endpoint:
+        return _nowhere(service)
     if service.key is not None and backend == 'barbican':
         return _finding(
             'key-backend',
@@ -225,6 +247,33 @@ def _backend(service: Service) -> finding.Finding:
         )
     return _finding(
         'key-backend', service, finding.Result.OK, backend, backend=backend
+    )
+
+
+def _nowhere(service: Service) -> finding.Finding:
+    """Return what it means that nothing tells where Barbican is."""
+    if service.chosen:
+        return _finding(
+            'key-backend',
+            service,
+            finding.Result.UNKNOWN,
+            _('Barbican, which neither the catalog nor barbican_endpoint has'),
+            _('Add it to the catalog, or barbican_endpoint to [barbican].'),
+            backend=service.backend,
+        )
+    return _finding(
+        'key-backend',
+        service,
+        finding.Result.FAILED,
+        _(
+            'No backend is set, so it is Barbican, and the catalog has no '
+            'key manager'
+        ),
+        _(
+            'Set backend and fixed_key in [key_manager]; see "openstack '
+            'volume encryption key generate".'
+        ),
+        backend=service.backend,
     )
 
 

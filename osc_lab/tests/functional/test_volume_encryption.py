@@ -337,6 +337,25 @@ class TestKeys(volumes.VolumesTest):
             self.assertIn('hosta nova', subjects)
             self.assertIn('hostb nova', subjects)
 
+    def test_backend_that_nobody_set(self):
+        """It is Barbican then, and not every lab has one."""
+        folder = self.useFixture(fixtures.TempDir()).path
+        path = pathlib.Path(folder, 'nova.conf')
+        path.write_text('[key_manager]\n')
+        _web, environ = self.proxy(
+            local_hosts=['one'], config_files={'one': [str(path)]}
+        )
+        run = self.inside(
+            *(*KEY_CHECK, '--host', 'one', '-f', 'json'), **environ
+        )
+        found = {
+            row['Result']
+            for row in run.json()
+            if (row['Check'], row['Subject']) == ('key-backend', 'one nova')
+        }
+        wanted = 'ok' if self.has_barbican() else 'failed'
+        self.assertEqual({wanted}, found, str(run))
+
     def test_a_host_with_another_key(self):
         """Files that "key generate" made stand for those of hosts."""
         folder = self.useFixture(fixtures.TempDir()).path

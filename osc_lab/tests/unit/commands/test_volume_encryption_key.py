@@ -113,12 +113,14 @@ class TestGenerate(testtools.TestCase):
         self.assertFalse((self.folder / 'target').exists())
 
 
-class TestCheck(testtools.TestCase):
-    """Files of this machine, through the local shell."""
+class CheckTest(testtools.TestCase):
+    """Has files of this machine, and the local shell."""
+
+    services = ('block-storage',)
 
     def setUp(self):
         super().setUp()
-        self.cloud = self.useFixture(cinder.Cloud())
+        self.cloud = self.useFixture(cinder.Cloud(services=self.services))
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
 
     def check(self, nova, cinder_, mode=0o640, status=3, argv=()):
@@ -144,6 +146,10 @@ class TestCheck(testtools.TestCase):
             f'{option} = {service}.keymgr.conf_key_mgr.ConfKeyManager\n'
             f'fixed_key = {key}\n'
         )
+
+
+class TestCheck(CheckTest):
+    """A cloud without a key manager, but for the shared key."""
 
     def test_sound(self):
         # No process of the services runs here: that stays open.
@@ -198,12 +204,36 @@ class TestCheck(testtools.TestCase):
             'there are also', rows['key-same', 'local nova']['Message']
         )
 
-    def test_barbican_everywhere(self):
-        rows = self.check('[DEFAULT]\n', '[DEFAULT]\n', status=4)
-        self.assertEqual(
-            'barbican', rows['key-backend', 'local cinder']['Message']
-        )
-        self.assertNotIn(('key-same', 'local nova'), rows)
+    def test_no_key_manager_at_all(self):
+        """Nothing is set, which means a Barbican that is not there."""
+        rows = self.check('[key_manager]\n', '[DEFAULT]\n', status=3)
+        for name in ('nova', 'cinder'):
+            row = rows['key-backend', f'local {name}']
+            self.assertEqual('failed', row['Result'])
+            self.assertIn('the catalog has no key manager', row['Message'])
+            self.assertIn('Set backend and fixed_key', row['Remedy'])
+
+    def test_fixed_key_of_a_backend_that_nobody_set(self):
+        """Since castellan there is a default, and it is Barbican."""
+        conf = f'[key_manager]\nfixed_key = {KEY}\n'
+        rows = self.check(conf, conf, status=3)
+        self.assertEqual('failed', rows['key-backend', 'local nova']['Result'])
+
+    def test_barbican_that_is_not_in_the_catalog(self):
+        conf = '[key_manager]\nbackend = barbican\n'
+        rows = self.check(conf, conf, status=4)
+        row = rows['key-backend', 'local nova']
+        self.assertEqual('unknown', row['Result'])
+        self.assertIn('barbican_endpoint', row['Message'])
+
+    def test_barbican_whose_endpoint_is_set(self):
+        for more in ('', '[key_manager]\nbackend = barbican\n'):
+            conf = f'{more}[barbican]\nbarbican_endpoint = http://b.test\n'
+            rows = self.check(conf, conf, status=4)
+            row = rows['key-backend', 'local nova']
+            self.assertEqual(
+                ('ok', 'barbican'), (row['Result'], row['Message'])
+            )
 
     def test_malformed_file_names_the_line_and_not_its_text(self):
         rows = self.check(f'[key_manager]\n{KEY}\n', self.conf(), status=4)
@@ -241,6 +271,16 @@ class TestCheck(testtools.TestCase):
     def test_address_that_is_configured(self):
         there = {'host_addresses': {'a': '192.0.2.8'}}
         self.assertIn('root@192.0.2.8 -- true', self.addressed('a', **there))
+
+
+class TestBarbican(CheckTest):
+    services = ('block-storage', 'key-manager')
+
+    def test_everywhere(self):
+        rows = self.check('[DEFAULT]\n', '[DEFAULT]\n', status=4)
+        row = rows['key-backend', 'local cinder']
+        self.assertEqual(('ok', 'barbican'), (row['Result'], row['Message']))
+        self.assertNotIn(('key-same', 'local nova'), rows)
 
 
 class TestHosts(testtools.TestCase):

@@ -306,6 +306,43 @@ class TestSharedKey(testtools.TestCase):
                 message.replace('Barbican,', 'barbican'),
             )
 
+    def test_no_key_manager_in_the_catalog(self):
+        """Castellan asks it, unless barbican_endpoint is set."""
+        barbican = {self.BACKEND: 'barbican'}
+        legacy = {('keymgr', 'api_class'): 'castellan.barbican.X'}
+        endpoint = {('barbican', 'barbican_endpoint'): 'http://b.test'}
+        nobody = (
+            'No backend is set, so it is Barbican, and the catalog has no '
+            'key manager'
+        )
+        nowhere = (
+            'Barbican, which neither the catalog nor barbican_endpoint has'
+        )
+        both = 'Barbican, and a fixed_key as well: '
+        key = {self.KEY: 'ab' * 32}
+        for options, result, message in (
+            ({}, 'failed', nobody),
+            ({self.BACKEND: ''}, 'failed', nobody),
+            (key, 'failed', nobody),
+            (endpoint, 'ok', 'barbican'),
+            ({('barbican', 'barbican_endpoint'): ''}, 'failed', nobody),
+            (barbican, 'unknown', nowhere),
+            (barbican | key, 'unknown', nowhere),
+            (legacy, 'unknown', nowhere),
+            (barbican | endpoint, 'ok', 'barbican'),
+            (barbican | endpoint | key, 'warning', both),
+            ({self.BACKEND: 'vault'}, 'ok', 'vault'),
+            ({self.BACKEND: self.CONF} | key, 'ok', 'fixed-key'),
+        ):
+            found = self.judge(self.service('h', options), in_catalog=False)
+            at = 'key-backend', 'h nova'
+            self.assertEqual(result, found[at][0], options)
+            self.assertIn(message, found[at][1])
+            self.assertEqual(['backend'], list(self.evidence[at]))
+            # What the catalog has is enough.
+            found = self.judge(self.service('h', options))
+            self.assertNotIn(found[at][0], ('failed', 'unknown'))
+
     def test_mode_of_files_without_the_key_does_not_matter(self):
         open_ = shared_key.File('/o', 'nova', 0o644, 1.0, {self.BACKEND: ''})
         closed = shared_key.File(
