@@ -13,7 +13,7 @@
 """Configuration files of nova and cinder, read on their hosts."""
 
 import collections.abc
-import concurrent.futures
+import functools
 import re
 import shlex
 import typing
@@ -25,6 +25,7 @@ from osc_lab import channels
 from osc_lab.encryption import shared_key
 from osc_lab import exceptions
 from osc_lab.i18n import _
+from osc_lab import workers
 
 #: What oslo.config reads of itself, as far as it exists, in this order
 #: (find_config_files: of the project, then of the program); where the
@@ -94,7 +95,9 @@ LC_ALL=C ps -eww -o etimes= -o args=
 echo "now $(date +%s)"
 """
 
-_WORKERS = 16
+#: Commands that a host is asked to run, one after the other: for the
+#: processes, and for each service which files there are and what is in them.
+_CALLS = 5
 
 
 class _Options(iniparser.BaseParser):
@@ -144,21 +147,28 @@ def gather(
     :param local: hosts that are this machine
     """
 
-    def one(host: str) -> list[shared_key.Service]:
-        try:
-            return _host(host, wanted[host], settings, files, host in local)
-        except exceptions.AccessError as error:
-            return [
-                shared_key.Service(host, name, problem=str(error))
+    found = workers.run(
+        {
+            host: functools.partial(
+                _host, host, wanted[host], settings, files, host in local
+            )
+            for host in sorted(wanted)
+        },
+        # Each call has a deadline of its own, which is 1 s longer.
+        _CALLS * (settings.deadline + 2),
+    )
+    services: list[shared_key.Service] = []
+    for host, seen in found.items():
+        if isinstance(seen, exceptions.AccessError | workers.Late):
+            services += [
+                shared_key.Service(host, name, problem=str(seen))
                 for name in sorted(wanted[host])
             ]
-
-    with concurrent.futures.ThreadPoolExecutor(_WORKERS) as pool:
-        return [
-            service
-            for services in pool.map(one, sorted(wanted))
-            for service in services
-        ]
+        elif isinstance(seen, Exception):
+            raise seen
+        else:
+            services += seen
+    return services
 
 
 def _host(

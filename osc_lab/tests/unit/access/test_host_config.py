@@ -12,6 +12,7 @@
 
 import os
 import pathlib
+import time
 
 import fixtures
 from oslo_config import cfg
@@ -185,6 +186,47 @@ class TestGather(testtools.TestCase):
         self.tool('sh', 'exec /bin/sh "$@"')
         path = self.file('nova.conf')
         self.assertNotEqual('', self.gather(h=[path]).problem)
+
+    def many(self, ssh, count, deadline):
+        """Return what is said about hosts with this for an OpenSSH."""
+        self.tool('ssh', ssh)
+        return host_config.gather(
+            {f'h{number:02}': {'nova'} for number in range(count)},
+            channels.Channels('root@{host}', deadline=deadline),
+            {},
+        )
+
+    def test_hosts_do_not_wait_for_each_other(self):
+        """Each ends when all have begun."""
+        begun = self.folder / 'begun'
+        begun.mkdir()
+        found = self.many(
+            f'cd {begun}; : > $$\n'
+            'while set -- *; [ $# -lt 20 ]; do sleep 0.1; done\n'
+            'echo refused >&2; exit 255',
+            *(20, 30.0),
+        )
+        self.assertEqual(
+            [f'h{number:02} nova' for number in range(20)],
+            [item.subject for item in found],
+        )
+        for item in found:
+            self.assertIn('refused', item.problem)
+
+    def test_interrupt_waits_for_no_host(self):
+        began = time.monotonic()
+        self.assertRaises(
+            KeyboardInterrupt,
+            self.many,
+            'kill -INT $PPID; exec sleep 9',
+            *(1, 9.0),
+        )
+        self.assertLess(time.monotonic() - began, 5)
+
+    def test_host_that_hangs_is_left_behind(self):
+        self.useFixture(fixtures.MockPatchObject(host_config, '_CALLS', 0.1))
+        (found,) = self.many('exec sleep 2', 1, 1.0)
+        self.assertEqual('no answer within 0.3 s', found.problem)
 
     def test_folder_of_configuration(self):
         self.file('nova.conf.d/a.conf', '[keymgr]\nfixed_key = 1\n')
