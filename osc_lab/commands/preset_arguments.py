@@ -20,6 +20,8 @@ import argparse
 import collections.abc
 import typing
 
+from openstackclient.identity import common as identity_common
+
 from osc_lab import channels
 from osc_lab import exceptions
 from osc_lab.i18n import _
@@ -81,7 +83,7 @@ def _add_type(parser: argparse.ArgumentParser) -> None:
         default=[],
         help=_(
             'Extra spec of the volume type, such as '
-            'volume_backend_name=ceph; repeat for more'
+            'volume_backend_name=ceph (repeat option to set several)'
         ),
     )
     visibility = parser.add_mutually_exclusive_group()
@@ -105,10 +107,11 @@ def _add_type(parser: argparse.ArgumentParser) -> None:
         action='append',
         default=[],
         help=_(
-            'Give this project (name or ID) access to a private type; '
-            'repeat for more'
+            'Give this project (name or ID) access to a private type '
+            '(repeat option to name several)'
         ),
     )
+    identity_common.add_project_domain_option_to_parser(parser)
     parser.add_argument(
         '--allow-plain',
         action='store_true',

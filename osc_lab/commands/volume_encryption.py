@@ -98,9 +98,7 @@ class _Preset(command.ShowOne):
         from osc_lab.encryption import reconcile
 
         preset = presets.get(self.preset)
-        judged = self._judged(
-            preset, parsed_args, self._projects(parsed_args.projects)
-        )
+        judged = self._judged(preset, parsed_args, self._projects(parsed_args))
         self._warn(judged.warnings)
         wish = judged.wish
         store = _store(self)
@@ -216,10 +214,15 @@ class _Preset(command.ShowOne):
 
         return further
 
-    def _projects(self, names: list[str]) -> list[str]:
+    def _projects(self, parsed_args: argparse.Namespace) -> list[str]:
         from osc_lab.access import identity
 
-        return [identity.project_id(self.connection, name) for name in names]
+        return [
+            identity.project_id(
+                self.connection, name, parsed_args.project_domain
+            )
+            for name in parsed_args.projects
+        ]
 
 
 class PresetLuks(_Preset):

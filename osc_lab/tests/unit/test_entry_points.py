@@ -128,7 +128,9 @@ class TestCommands(testtools.TestCase):
     def test_help_fits_a_terminal(self):
         self.useFixture(fixtures.EnvironmentVariable('COLUMNS', '80'))
         # argparse does not break what is in brackets; these are not ours.
-        stock = re.compile(r' +\[(-f|--quote|--sort-ascending) .*\]')
+        stock = re.compile(
+            r' +\[(-f|--quote|--sort-ascending|--project-domain) .*\]'
+        )
         for name, command in commands():
             text = self.parser(name, command).format_help()
             self.assertIn(f'usage: openstack {name.replace("_", " ")}', text)

@@ -240,6 +240,48 @@ class TestIdentity(ServiceTest):
         self.assertEqual('p3', self.project('p3', 'p2', every=('p3',)))
         self.assertEqual('p2', self.project('P3', 'p2', every=('p3',)))
 
+    def in_domain(self, domain, *named, forbidden=0):
+        """Look for "two" in a Keystone with the domain "d1" alone."""
+
+        def projects(request, context):
+            asked.append(request.qs)
+            return {'projects': [{'id': 'p2'}]}
+
+        def domains(request, context):
+            context.status_code = forbidden or 200
+            one = request.path.rpartition('/')[2]
+            if one == 'd1':
+                return {'domain': {'id': 'd1'}}
+            if one != 'domains':
+                context.status_code = forbidden or 404
+            return {'domains': [{'id': item} for item in named]}
+
+        asked = []
+        self.http.get(re.compile(f'^{self.URL}/.'), status_code=404)
+        self.http.get(self.URL, json=projects)
+        self.http.get(re.compile('/v3/domains'), json=domains)
+        self.assertEqual('p2', identity.project_id(self.sdk, 'two', domain))
+        (found,) = asked
+        return found
+
+    def test_domain_of_a_project(self):
+        wanted = {'name': ['two'], 'domain_id': ['d1']}
+        self.assertEqual(wanted, self.in_domain('d1'))
+        self.assertEqual(wanted, self.in_domain('blue', 'd1'))
+        # Who may see no domain can have the id of one.
+        self.assertEqual(wanted, self.in_domain('d1', forbidden=403))
+        wanted['domain_id'] = ['blue']
+        self.assertEqual(wanted, self.in_domain('blue', forbidden=403))
+
+    def test_domain_that_is_not_there(self):
+        text = self.refused(self.in_domain, 'blue', kind=exceptions.NotFound)
+        self.assertIn('--project-domain: there is no domain "blue"', text)
+        self.refused(
+            *(self.in_domain, 'blue'),
+            forbidden=500,
+            kind=exceptions.ServiceError,
+        )
+
     def test_answer_that_is_no_project(self):
         """To a client ".." is another path."""
         for body in ({'projects': []}, {'project': None}):

@@ -391,6 +391,22 @@ class TestBadInput(presets.PresetTest):
         run = self.run_(*presets.LUKS[:-1], 'show', 'nope', status=1)
         self.assertIn('preset list', run.stderr)
 
+    def test_project_of_a_domain(self):
+        keystone = 'http://keystone.test/v3'
+        self.cloud.http.get(
+            f'{keystone}/domains/d1', json={'domain': {'id': 'd1'}}
+        )
+        for project in ('p4', 'p5'):
+            self.cloud.http.get(
+                f'{keystone}/projects?domain_id=d1&name={project}-name',
+                json={'projects': [{'id': project}]},
+            )
+        self.luks(
+            *('--private', '--project-domain', 'd1'),
+            *('--project', 'p4-name', '--project', 'p5-name'),
+        )
+        self.assertEqual([{'p4', 'p5'}], list(self.cloud.access.values()))
+
     def test_unknown_project(self):
         self.cloud.http.get(
             'http://keystone.test/v3/projects', json={'projects': []}
