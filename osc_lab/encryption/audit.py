@@ -268,32 +268,37 @@ def judge_defaults(
     """Yield default types that do not encrypt, and doubt about them.
 
     :param types: by id
-    :param default: what Cinder names to the caller
+    :param default: what Cinder names to the caller; evidence names no
+        project where it is that of all
     :param by_project: project id -> id of its own default type
     :param project: id of the caller's project; Cinder names its own
         default type first, and then that of cinder.conf
     """
-    rows = [
-        (_('project %s') % owner, type_id)
-        for owner, type_id in sorted(by_project.items())
-    ]
+    rows: list[tuple[str | None, str]] = [*sorted(by_project.items())]
     if project not in by_project:
-        rows.insert(0, (_('every project'), default.type_id or ''))
-    for who, type_id in rows:
+        rows.insert(0, (None, default.type_id or ''))
+    for owner, type_id in rows:
         item = types.get(type_id)
         if item is not None and _is_plain(item):
             yield finding.of_api(
                 'default-type',
                 _of_type(item),
                 finding.Result.WARNING,
-                _('It is the default of %s and does not encrypt') % who,
-                _('Make an encrypted type the default, or tell the users.'),
-                default_of=who,
+                _('It is the default of every project and does not encrypt')
+                if owner is None
+                else _('It is the default of project %s and does not encrypt')
+                % owner,
+                _(
+                    'Make an encrypted type the default, or tell the users; '
+                    'StorageClasses of Kubernetes that name no type get it, '
+                    'too.'
+                ),
+                project=owner,
             )
     if default.failed:
         yield finding.of_api(
             'default-type',
-            _('default type'),
+            'default type',
             finding.Result.UNKNOWN,
             _('Cinder cannot name it, as when there is no such type'),
             _('See default_volume_type in cinder.conf.'),
@@ -301,7 +306,7 @@ def judge_defaults(
     elif project in by_project and any(map(_is_plain, types.values())):
         yield finding.of_api(
             'default-type',
-            _('default type'),
+            'default type',
             finding.Result.UNKNOWN,
             _('That of other projects was not seen: yours has its own'),
             _('See default_volume_type in cinder.conf.'),

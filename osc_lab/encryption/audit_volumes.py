@@ -159,7 +159,7 @@ class Volumes:
         if others:
             yield finding.of_api(
                 'volume-key-unknown',
-                _('key manager'),
+                'key manager',
                 finding.Result.UNKNOWN,
                 _('The keys of %d volumes are not in this Barbican') % others,
                 _('See [key_manager] in cinder.conf: is it another one?'),

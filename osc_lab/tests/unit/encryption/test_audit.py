@@ -349,20 +349,20 @@ class TestTypes(AuditTest):
 
     def test_defaults(self):
         types = {'i': PLAIN, 'good': TYPE}
-        for default, by_project, who in (
-            ('i', {}, 'every project'),
-            (None, {'p1': 'i', 'p2': 'good'}, 'project p1'),
+        for default, by_project, who, project in (
+            ('i', {}, 'every project', None),
+            (None, {'p1': 'i', 'p2': 'good'}, 'project p1', 'p1'),
         ):
             self.says(
                 f'default of {who} and does not',
-                ('default-type', 'warning', {'default_of': who}),
+                ('default-type', 'warning', {'project': project}),
                 self.defaults(types, default, by_project),
                 'tell the users',
             )
         found = self.defaults(types, 'i', {'b': 'i', 'a': 'i'})
         self.assertEqual(
-            ['every project', 'project a', 'project b'],
-            [item.evidence['default_of'] for item in found],
+            [None, 'a', 'b'],
+            [item.evidence['project'] for item in found],
         )
 
     def test_defaults_that_encrypt_or_are_hidden(self):
@@ -372,7 +372,7 @@ class TestTypes(AuditTest):
     def test_own_default_hides_that_of_others(self):
         types = {'i': PLAIN, 'good': TYPE}
         own, unseen = self.defaults(types, 'i', {'mine': 'i'})
-        self.assertEqual({'default_of': 'project mine'}, own.evidence)
+        self.assertEqual({'project': 'mine'}, own.evidence)
         self.says(
             'of other projects was not seen',
             ('default-type', 'unknown', {}),
