@@ -79,17 +79,16 @@ class Audit(command.Lister):
     ) -> collections.abc.Iterator[tuple[typing.Any, ...]]:
         """Yield rows as they are found, and set the exit code at the end."""
         from osc_lab.preflight import finding
+        from osc_lab.preflight import report
 
         counts: collections.Counter[finding.Result] = collections.Counter()
         for item in self._findings(parsed_args):
             counts[item.result] += 1
             yield finding.row(item, parsed_args.long)
-        if counts[finding.Result.FAILED]:
-            self.exit_code = exceptions.ExitCode.CHECK_FAILED
-        elif counts[finding.Result.UNKNOWN] or (
-            parsed_args.strict and counts[finding.Result.WARNING]
-        ):
-            self.exit_code = exceptions.ExitCode.UNDECIDED
+        verdict = report.verdict(counts, parsed_args.strict)
+        # What could not be read has set it already.
+        if verdict is not exceptions.ExitCode.DONE:
+            self.exit_code = verdict
         unknown = counts[finding.Result.UNKNOWN]
         self.say(
             _('%(failed)d failed, %(warning)d warnings%(more)s; %(looked)s.')

@@ -21,6 +21,26 @@ from osc_lab.i18n import _
 from osc_lab.preflight import finding
 
 
+def verdict(
+    counts: collections.abc.Mapping[finding.Result, int], strict: bool = False
+) -> exceptions.ExitCode:
+    """Return the exit code of findings.
+
+    Skipped findings decide nothing: their check was not enabled.  Unknown
+    ones never pass, for the check was wanted and could not look.
+
+    :param counts: how many ended in each way
+    :param strict: let warnings keep the verdict open, too
+    """
+    if counts.get(finding.Result.FAILED):
+        return exceptions.ExitCode.CHECK_FAILED
+    if counts.get(finding.Result.UNKNOWN):
+        return exceptions.ExitCode.UNDECIDED
+    if strict and counts.get(finding.Result.WARNING):
+        return exceptions.ExitCode.UNDECIDED
+    return exceptions.ExitCode.DONE
+
+
 @dataclasses.dataclass(frozen=True)
 class Report:
     """Findings in the order in which they are shown."""
@@ -45,21 +65,10 @@ class Report:
         )
 
     def exit_code(self, strict: bool = False) -> exceptions.ExitCode:
-        """Return the verdict.
-
-        Skipped findings decide nothing: their check was not enabled.
-        Unknown ones never pass, for the check was wanted and could not
-        look.
-
-        :param strict: let warnings keep the verdict open, too
-        """
-        if self.count(finding.Result.FAILED):
-            return exceptions.ExitCode.CHECK_FAILED
-        if self.count(finding.Result.UNKNOWN):
-            return exceptions.ExitCode.UNDECIDED
-        if strict and self.count(finding.Result.WARNING):
-            return exceptions.ExitCode.UNDECIDED
-        return exceptions.ExitCode.DONE
+        """Return the verdict; see verdict()."""
+        return verdict(
+            collections.Counter(item.result for item in self.findings), strict
+        )
 
     def summary(self) -> str:
         """Return one line: how many findings ended in which way."""
