@@ -13,7 +13,6 @@
 """Block storage (Cinder): types, encryption, volumes."""
 
 import collections.abc
-import datetime
 import typing
 
 from openstack import connection
@@ -22,6 +21,7 @@ from osc_lab.access import rest
 from osc_lab.encryption import model
 from osc_lab import exceptions
 from osc_lab.i18n import _
+from osc_lab import timestamps
 
 #: Types and their encryption are the same in every microversion.
 _BASE = '3.0'
@@ -314,18 +314,9 @@ def _volume(item: collections.abc.Mapping[str, typing.Any]) -> model.Volume:
         _text(item.get('os-vol-tenant-attr:tenant_id')),
         metadata if isinstance(metadata, dict) else {},
         _text(item.get('os-vol-host-attr:host')),
-        _moment(item.get('created_at')),
+        timestamps.seconds(item.get('created_at')),
         _servers(item.get('attachments')),
     )
-
-
-def _moment(value: object) -> float | None:
-    """Return seconds since 1970; Cinder writes UTC and does not say so."""
-    try:
-        found = datetime.datetime.fromisoformat(str(value))
-        return found.replace(tzinfo=datetime.UTC).timestamp()
-    except (ValueError, OverflowError):
-        return None
 
 
 def _servers(value: object) -> tuple[str, ...]:

@@ -14,12 +14,12 @@
 
 import collections.abc
 import dataclasses
-import datetime
 import typing
 
 from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab import secrecy
+from osc_lab import timestamps
 
 #: Statuses after which nothing happens any more.
 DONE = ('completed', 'done')
@@ -192,11 +192,5 @@ def _odd() -> exceptions.AccessError:
 
 
 def moment(value: typing.Any) -> float:
-    """Return POSIX time of a timestamp in UTC; 0.0 without one."""
-    try:
-        found = datetime.datetime.fromisoformat(str(value))
-    except ValueError:
-        return 0.0
-    if found.tzinfo is None:
-        found = found.replace(tzinfo=datetime.UTC)
-    return found.timestamp()
+    """Return POSIX time of a timestamp; 0.0 without one."""
+    return timestamps.seconds(value) or 0.0

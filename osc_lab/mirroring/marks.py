@@ -21,6 +21,8 @@ import collections.abc
 import dataclasses
 import datetime
 
+from osc_lab import timestamps
+
 PREFIX = 'osc-lab-'
 OWNER = PREFIX + 'owner'
 ID = PREFIX + 'id'
@@ -90,7 +92,8 @@ def decode(
     }
     return Marks(
         **values,
-        created=_time(external_ids.get(PREFIX + 'created', '')) or EPOCH,
+        created=timestamps.read(external_ids.get(PREFIX + 'created', ''))
+        or EPOCH,
         expires=_expiry(external_ids.get(PREFIX + 'expires', '')),
     )
 
@@ -107,13 +110,5 @@ def _text(value: object) -> str:
     return str(value).replace('\0', '')
 
 
-def _time(text: str) -> datetime.datetime | None:
-    try:
-        found = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
-
-
 def _expiry(text: str) -> datetime.datetime | None:
-    return None if text == 'none' else (_time(text) or EPOCH)
+    return None if text == 'none' else (timestamps.read(text) or EPOCH)

@@ -57,6 +57,18 @@ class TestBlockStorage(testtools.TestCase):
             self.store.volume_encryption('v'),
         )
 
+    def test_when_a_volume_was_made(self):
+        """Cinder means UTC and does not say so; an offset counts."""
+        for text, expected in (
+            ('1970-01-01T00:01:00.000000', 60.0),
+            ('1970-01-01T01:01:00+01:00', 60.0),
+            ('soon', None),
+            (None, None),
+        ):
+            volume = {'id': 'v', 'created_at': text}
+            self.answer('/volumes/v', {'volume': volume})
+            self.assertEqual(expected, self.store.volume('v').created)
+
     def test_complaint(self):
         self.answer('/messages', {}, 404)
         self.assertEqual('', self.store.complaint('v'))
