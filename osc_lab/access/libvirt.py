@@ -28,10 +28,8 @@ from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.migration import domain_xml
 from osc_lab.migration import facts
+from osc_lab.migration import nova_options
 from osc_lab.migration import reach
-
-#: transport of a URI -> port that libvirt listens on
-PORTS = {'tcp': 16509, 'tls': 16514, 'ssh': 22}
 
 #: Seconds that a host may take to confirm that a connection is closed.
 GOODBYE = 0.5
@@ -79,10 +77,11 @@ def probe(uri: str, deadline: float) -> facts.Attempt:
     transport = parts.scheme.partition('+')[2]
     started = time.monotonic()
     outcome, text = facts.Reach.OPEN, ''
-    if parts.hostname and transport in PORTS:
+    if parts.hostname and transport in nova_options.PORTS:
         try:
             socket.create_connection(
-                (parts.hostname, port or PORTS[transport]), deadline
+                (parts.hostname, port or nova_options.PORTS[transport]),
+                deadline,
             ).close()
         except TimeoutError:
             outcome, text = facts.Reach.TIMEOUT, 'timed out'

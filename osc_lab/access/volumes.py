@@ -21,15 +21,13 @@ import typing
 
 from osc_lab.access import rest
 from osc_lab.access import service
+from osc_lab.encryption import model
 from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.migration import facts
 
 #: encryption_key_id in the details of a volume.
 VERSION = (3, 64)
-
-#: What the fixed_key manager gives for every volume.
-FIXED_KEY = '00000000-0000-0000-0000-000000000000'
 
 
 class Volumes:
@@ -87,8 +85,8 @@ class Volumes:
                 _('Cinder does not name the key of the volume.'),
                 _('Ask with the admin role.'),
             )
-        if key == FIXED_KEY:
-            return facts.Secret(FIXED_KEY, '', facts.Access.FIXED_KEY)
+        if key == model.ZERO_KEY:
+            return facts.Secret(model.ZERO_KEY, '', facts.Access.FIXED_KEY)
         try:
             return self._read(str(key))
         except exceptions.LabError as error:

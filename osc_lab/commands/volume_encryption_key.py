@@ -20,16 +20,17 @@ from osc_lab import command
 from osc_lab import exceptions
 from osc_lab.i18n import _
 
-_SIZES = ('128', '192', '256', '512')
-
 
 def _key_size(text: str | None) -> int | None:
+    from osc_lab.encryption import shared_key
+
     if text is None:
         return None
-    if text not in _SIZES:
+    sizes = [str(size) for size in shared_key.SIZES]
+    if text not in sizes:
         raise exceptions.InvalidInput(
             _('--key-size: "%s" is not the size of a key') % text,
-            _('Use one of these numbers of bits: %s.') % ', '.join(_SIZES),
+            _('Use one of these numbers of bits: %s.') % ', '.join(sizes),
         )
     return int(text)
 

@@ -39,10 +39,6 @@ from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab import plan
 
-#: Pauses in seconds between looks for a type whose request may still be
-#: under way.
-_LATE = (0.5, 1.0, 2.0, 2.0)
-
 Settle: typing.TypeAlias = collections.abc.Callable[
     [list[model.VolumeType]], object
 ]
@@ -282,7 +278,7 @@ class Maker:
 
         A request whose answer nobody waited for may still be carried out.
         """
-        for pause in _LATE if self._under_way else ():
+        for pause in store_.LATE if self._under_way else ():
             twins = self._twins(cause)
             if self._own(twins, must=False):
                 return twins

@@ -47,10 +47,6 @@ LONGEST = 4 * PATIENCE
 
 _POLL = 0.5
 
-#: Pauses in seconds between looks for a volume whose request may still be
-#: under way.
-_LATE = (0.5, 1.0, 2.0, 2.0)
-
 #: How often a volume is looked at and deleted anew when nobody knows what
 #: became of a request.
 _CHANCES = 3
@@ -140,7 +136,7 @@ def scratch(
     """
     name = f'osc-lab-proof-{secrets.token_hex(4)}'
     held = False
-    pauses: tuple[float, ...] = _LATE
+    pauses: tuple[float, ...] = store_.LATE
     try:
         try:
             store.create_volume(name, type_id, 1, {MARK: type_id})

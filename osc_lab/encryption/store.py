@@ -17,6 +17,10 @@ import typing
 
 from osc_lab.encryption import model
 
+#: Pauses in seconds between looks for what was asked for with a request
+#: that may still be under way.
+LATE = (0.5, 1.0, 2.0, 2.0)
+
 
 class TypeStore(typing.Protocol):
     """Volume types.  Every method raises ServiceError.
