@@ -96,6 +96,7 @@ class _Preset(command.ShowOne):
         from osc_lab.encryption import presets
         from osc_lab.encryption import proof
         from osc_lab.encryption import reconcile
+        from osc_lab.encryption import scratch
 
         preset = presets.get(self.preset)
         judged = self._judged(preset, parsed_args, self._projects(parsed_args))
@@ -136,8 +137,8 @@ class _Preset(command.ShowOne):
         type_id = result.volume_type.id
         if parsed_args.verify and type_id not in proofs:
             # It was there; at most a twin of it was removed.
-            left = proof.left_over(store, type_id)
-            self._warn(map(proof.left_warning, left))
+            left = scratch.left_over(store, type_id)
+            self._warn(map(scratch.left_warning, left))
             prove(type_id)
         found = proofs.get(type_id)
         if found is not None:

@@ -20,7 +20,7 @@ import logging
 import re
 
 from osc_lab.encryption import model
-from osc_lab.encryption import proof
+from osc_lab.encryption import scratch
 from osc_lab import exceptions
 from osc_lab.i18n import _
 from osc_lab.preflight import finding
@@ -70,7 +70,7 @@ class Volumes:
     ) -> collections.abc.Iterator[finding.Finding]:
         self.count += 1
         subject = f'volume {item.name or "-"} ({item.id})'
-        if proof.MARK in item.metadata:
+        if scratch.MARK in item.metadata:
             yield finding.of_api(
                 'volume-of-proof',
                 subject,

@@ -24,7 +24,7 @@ from osc_lab.encryption import compare
 from osc_lab.encryption import maker
 from osc_lab.encryption import mark as mark_
 from osc_lab.encryption import model
-from osc_lab.encryption import proof
+from osc_lab.encryption import scratch
 from osc_lab.encryption import store as store_
 from osc_lab import exceptions
 from osc_lab.i18n import _
@@ -170,9 +170,9 @@ def preview(
     for item in found.unfinished:
         steps += [
             _removal(
-                'volume', volume.id, proof.removal(volume.id, volume.status)
+                'volume', volume.id, scratch.removal(volume.id, volume.status)
             )
-            for volume in proof.left_over(store, item.id)
+            for volume in scratch.left_over(store, item.id)
         ]
         steps.append(
             _removal(
@@ -297,7 +297,7 @@ def _discard(store: store_.Store, item: model.VolumeType) -> bool:
         except exceptions.ServiceError as error:
             if error.status == 404:
                 return False
-            if again and proof.remove_scratch(store, item.id):
+            if again and scratch.remove_scratch(store, item.id):
                 continue
             raise exceptions.Conflict(
                 _('The unfinished type %(id)s cannot be removed: %(why)s')
@@ -330,9 +330,9 @@ def _wait(
         if not still:
             return False
         now = time.monotonic()
-        late = now - began > proof.LONGEST
+        late = now - began > scratch.LONGEST
         if gone is None:
-            if not late and proof.at_work(store, item.id):
+            if not late and scratch.at_work(store, item.id):
                 heard = now
             gone = now - heard > PATIENCE_ELSEWHERE
         elif not gone and late:

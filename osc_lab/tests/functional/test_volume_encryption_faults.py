@@ -21,7 +21,7 @@ import time
 import fixtures
 
 from osc_lab.encryption import mark
-from osc_lab.encryption import proof
+from osc_lab.encryption import scratch
 from osc_lab.tests.functional import faulty
 from osc_lab.tests.functional import volumes
 from osc_lab.tests import thorough
@@ -154,7 +154,7 @@ class TestProofFaults(FaultsTest):
     api_timeout = 3
 
     def setUp(self):
-        self.useFixture(fixtures.MonkeyPatch(f'{proof.__name__}._POLL', 0.1))
+        self.useFixture(fixtures.MonkeyPatch(f'{scratch.__name__}._POLL', 0.1))
         super().setUp()
         self.steps = [
             number

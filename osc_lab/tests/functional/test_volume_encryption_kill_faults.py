@@ -25,7 +25,7 @@ import openstack
 
 from osc_lab.access import process as process_
 from osc_lab.encryption import mark
-from osc_lab.encryption import proof
+from osc_lab.encryption import scratch
 from osc_lab.tests.functional import sampler
 from osc_lab.tests.functional import volumes
 from osc_lab.tests import thorough
@@ -122,7 +122,7 @@ class TestKill(volumes.VolumesTest):
                         'name': self.name,
                         'size': 1,
                         'volume_type': type_id,
-                        'metadata': {proof.MARK: type_id},
+                        'metadata': {scratch.MARK: type_id},
                     }
                 },
             ).json()['volume']

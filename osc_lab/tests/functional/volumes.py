@@ -33,7 +33,7 @@ from testtools import content
 import yaml
 
 from osc_lab.encryption import mark
-from osc_lab.encryption import proof
+from osc_lab.encryption import scratch
 from osc_lab.tests.functional import base
 from osc_lab.tests.functional import faulty
 from osc_lab.tests import inside
@@ -86,7 +86,7 @@ class VolumesTest(base.CloudTest):
         return [
             item
             for item in answer['volumes']
-            if proof.MARK in item['metadata']
+            if scratch.MARK in item['metadata']
             and item['volume_type'] == self.name
         ]
 

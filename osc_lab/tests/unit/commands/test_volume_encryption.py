@@ -18,7 +18,7 @@ import testtools
 
 from osc_lab.encryption import mark
 from osc_lab.encryption import model
-from osc_lab.encryption import proof
+from osc_lab.encryption import scratch
 from osc_lab.tests.unit import cinder
 from osc_lab.tests.unit.commands import presets
 
@@ -252,7 +252,7 @@ class TestProof(presets.PresetTest):
                     'name': 'osc-lab-proof-x',
                     'size': 1,
                     'volume_type': type_id,
-                    'metadata': {proof.MARK: type_id},
+                    'metadata': {scratch.MARK: type_id},
                 }
             },
         )

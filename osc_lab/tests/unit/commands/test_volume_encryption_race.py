@@ -20,8 +20,8 @@ import requests
 
 from osc_lab.access import process
 from osc_lab.encryption import mark
-from osc_lab.encryption import proof
 from osc_lab.encryption import reconcile
+from osc_lab.encryption import scratch
 from osc_lab import exceptions
 from osc_lab.tests import bounded
 from osc_lab.tests.unit import cinder
@@ -256,7 +256,7 @@ class TestProof(RaceTest):
 
     def test_volume_that_never_comes(self):
         self.cloud.volume_status = 'creating'
-        with mock.patch.object(proof, 'PATIENCE', 0):
+        with mock.patch.object(scratch, 'PATIENCE', 0):
             run = self.luks(status=5, text='does not go away')
         (volume,) = self.cloud.volumes.values()
         self.assertIn(

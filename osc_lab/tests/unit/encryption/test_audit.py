@@ -22,7 +22,7 @@ from osc_lab.encryption import audit
 from osc_lab.encryption import audit_volumes
 from osc_lab.encryption import mark
 from osc_lab.encryption import model
-from osc_lab.encryption import proof
+from osc_lab.encryption import scratch
 from osc_lab import exceptions
 
 GOOD = model.Encryption('luks', 'aes-xts-plain64', 256, 'front-end')
@@ -444,7 +444,7 @@ class TestVolumes(AuditTest):
             )
 
     def test_volume_of_a_proof(self):
-        found = self.judge(self.volumes({'key'}), metadata={proof.MARK: 'i'})
+        found = self.judge(self.volumes({'key'}), metadata={scratch.MARK: 'i'})
         self.assertEqual(
             [('volume-of-proof', 'warning', {'status': 'available'})], found
         )

@@ -20,8 +20,8 @@ import testtools
 
 from osc_lab.encryption import mark
 from osc_lab.encryption import model
-from osc_lab.encryption import proof
 from osc_lab.encryption import reconcile
+from osc_lab.encryption import scratch
 from osc_lab import exceptions
 
 GOOD = model.Encryption('luks', 'aes-xts-plain64', 256, 'front-end')
@@ -49,10 +49,10 @@ class Store:
         return self.volumes(self.second)
 
 
-def scratch(status='in-use', created=None, type_id='t'):
+def left_volume(status='in-use', created=None, type_id='t'):
     return model.Volume(
         *('v', 'osc-lab-proof-x', status, 1, type_id),
-        metadata={proof.MARK: 't'},
+        metadata={scratch.MARK: 't'},
         created=created,
     )
 
@@ -76,18 +76,18 @@ class TestWait(testtools.TestCase):
         store.finished = 601.0
         now = time.time()
         store.volumes = lambda second: (
-            [scratch('creating' if second < 290 else 'attaching', now)]
+            [left_volume('creating' if second < 290 else 'attaching', now)]
             if second < 590
             else []
         )
         self.assertFalse(self.wait(store))
 
     def test_volume_that_is_none(self):
-        old = time.time() - proof.LONGEST - 1
+        old = time.time() - scratch.LONGEST - 1
         for volume in (
-            scratch(created=old),
-            scratch('error_deleting'),
-            scratch(type_id='other'),
+            left_volume(created=old),
+            left_volume('error_deleting'),
+            left_volume(type_id='other'),
         ):
             store = Store('elsewhere')
             store.volumes = lambda second, volume=volume: [volume]
@@ -96,16 +96,16 @@ class TestWait(testtools.TestCase):
 
     def test_volume_whose_age_nobody_tells(self):
         store = Store('elsewhere')
-        store.volumes = lambda second: [scratch()]
+        store.volumes = lambda second: [left_volume()]
         self.assertTrue(self.wait(store))
-        self.assertAlmostEqual(proof.LONGEST + 20, store.second, delta=2)
+        self.assertAlmostEqual(scratch.LONGEST + 20, store.second, delta=2)
 
     def test_process_that_lives_is_never_robbed(self):
         store = Store('here')
         error = self.assertRaises(exceptions.Conflict, self.wait, store)
         self.assertIn('Process 7', error.message)
         self.assertIn('openstack volume type delete t', error.remedy)
-        self.assertGreater(store.second, proof.LONGEST)
+        self.assertGreater(store.second, scratch.LONGEST)
 
     def test_process_that_ended(self):
         store = Store('here')
@@ -151,7 +151,7 @@ class Types:
         return {'u': frozenset({'p'})}[type_id]
 
     def find_volumes(self, metadata):
-        return [scratch()]
+        return [left_volume()]
 
 
 class TestLook(testtools.TestCase):

@@ -19,8 +19,8 @@ import testtools
 
 from osc_lab.encryption import mark
 from osc_lab.encryption import model
-from osc_lab.encryption import proof
 from osc_lab.encryption import reconcile
+from osc_lab.encryption import scratch
 from osc_lab import exceptions
 from osc_lab.tests.unit import clock
 from osc_lab.tests.unit.encryption import volume_types
@@ -73,7 +73,7 @@ class Store(volume_types.Store):
 def volume(volume_id):
     return model.Volume(
         *(volume_id, 'osc-lab-proof-x', 'available', 1, 't'),
-        metadata={proof.MARK: 't'},
+        metadata={scratch.MARK: 't'},
     )
 
 
