@@ -10,17 +10,14 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+"""What of a type is not as it was wished."""
+
 import dataclasses
-from unittest import mock
 
 import testtools
 
-from osc_lab.encryption import cipher
 from osc_lab.encryption import compare
 from osc_lab.encryption import model
-from osc_lab.encryption import presets
-from osc_lab.encryption import probe
-from osc_lab import exceptions
 
 GOOD = model.Encryption('luks', 'aes-xts-plain64', 256, 'front-end')
 
@@ -101,99 +98,3 @@ class TestCompare(testtools.TestCase):
             'is_public is "True", not "False"; description is "", not "text"',
             compare.sentence(found),
         )
-
-
-class TestPresets(testtools.TestCase):
-    def load(self, *points):
-        with mock.patch(
-            'importlib.metadata.entry_points', return_value=points
-        ) as listed:
-            found = presets.load()
-        listed.assert_called_once_with(group='osc_lab.encryption.presets')
-        return found
-
-    def point(self, name, value):
-        point = mock.Mock(value='module:it')
-        point.name = name
-        point.load.side_effect = [value]
-        return point
-
-    def test_broken_ones_stop_nobody(self):
-        found = self.load(
-            self.point('luks', presets.LUKS),
-            self.point('gone', ImportError('no module')),
-            self.point('odd', 'text'),
-            self.point('other', presets.LUKS2),
-            self.point('luks', presets.LUKS),
-        )
-        self.assertEqual((presets.LUKS,), found.presets)
-        for text, line in zip(
-            ('gone: no module', 'not a Preset', "name is 'luks2'", 'taken'),
-            found.broken,
-            strict=True,
-        ):
-            self.assertIn(text, line)
-
-    def test_unknown(self):
-        self.assertRaises(exceptions.NotFound, self.load().get, 'luks')
-
-
-class TestCipher(testtools.TestCase):
-    def test_weakness(self):
-        for text, why in (
-            ('aes-xts-plain64', ''),
-            ('aes-xts-plain', '2 TiB'),
-            ('aes-cbc-essiv:sha256', 'flip'),
-            ('serpent-cbc-plain64', 'watermarks'),
-        ):
-            weakness = cipher.parse(text).weakness()
-            self.assertEqual(bool(why), bool(weakness))
-            self.assertIn(why, weakness)
-
-    def test_strength(self):
-        self.assertEqual(256, cipher.parse('aes-xts-plain64').strength(512))
-        self.assertEqual(256, cipher.parse('aes-cbc-plain64').strength(256))
-
-
-class TestProbe(testtools.TestCase):
-    def test_order(self):
-        self.assertEqual([], probe.order(GOOD, probe.KeyOrder(True)))
-        (line,) = probe.order(GOOD, probe.KeyOrder(False, 'no', True))
-        self.assertIn('member or creator', line)
-        (line,) = probe.order(GOOD, probe.KeyOrder(None, 'it failed'))
-        self.assertEqual(
-            'Barbican made no key (it failed): nobody knows yet whether it '
-            'can make one of 256 bits.',
-            line,
-        )
-
-    def test_key_that_is_refused(self):
-        """The remedy names what may be the reason, and only that."""
-        for cipher_, size, name, remedy in (
-            ('aes-xts-plain64', 256, 'aes', 'See the log of barbican-worker'),
-            (None, None, 'aes', 'See the log of barbican-worker'),
-            ('aes-xts-plain64', 512, 'aes', 'Use --key-size 256'),
-            (
-                *('serpent-xts-plain64', 256, 'serpent'),
-                'Use --cipher aes-xts-plain64',
-            ),
-            (
-                *('twofish-xts-plain64', 512, 'twofish'),
-                'Use --cipher aes-xts-plain64 --key-size 256',
-            ),
-        ):
-            error = self.assertRaises(
-                exceptions.InvalidInput,
-                probe.order,
-                model.Encryption('luks', cipher_, size, 'front-end'),
-                probe.KeyOrder(False, 'no plugin'),
-            )
-            self.assertEqual(
-                (
-                    f'Barbican cannot make a key of {size} bits for {name}: '
-                    'no plugin',
-                    f'{remedy}, or use --no-probe when Cinder does not keep '
-                    'its keys there.',
-                ),
-                (error.message, error.remedy),
-            )
