@@ -65,7 +65,7 @@ class Host:
         known = found.payload or (below and not found.encrypted)
         if known and (guest or 0) >= _OFFSET + _LENGTH:
             marker = self._marker(disk, alias, found)
-        return attached.Seen(disk, found, self._size(disk.path), guest, marker)
+        return attached.Seen(disk, found, guest, marker)
 
     def _run(self, *command: str) -> shell.Answer:
         return self._there.run(command, check=True, timeout=60.0)
@@ -136,22 +136,6 @@ class Host:
             f'count={length}',
             'status=none',
         ).stdout
-
-    def _size(self, path: str) -> int:
-        text = self._run(
-            'sh',
-            '-c',
-            'if [ -b "$1" ]; then blockdev --getsize64 "$1"; '
-            'else stat -L -c %s -- "$1"; fi',
-            'sh',
-            path,
-        ).text.strip()
-        if not (text.isascii() and text.isdigit() and len(text) < 19):
-            raise exceptions.AccessError(
-                _('The host does not tell how long %s is') % path,
-                _('Try stat there.'),
-            )
-        return int(text)
 
     def _query(self, alias: str) -> dict[str, typing.Any]:
         text = self._run(

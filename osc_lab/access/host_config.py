@@ -68,18 +68,18 @@ for path in "$@"; do
     if [ -d "$path" ]; then set -- "$path"/*.conf; else set -- "$path"; fi
     for file in "$@"; do
         [ -f "$file" ] || continue
-        [ -r "$file" ] || { echo "unreadable 0 0 0 0 $file"; continue; }
+        [ -r "$file" ] || { echo "unreadable 0 0 0 $file"; continue; }
         size=$(stat -L -c %s -- "$file")
-        stat -L -c "file %U %a %Y $size $file" -- "$file"
+        stat -L -c "file %a %Y $size $file" -- "$file"
         head -c "$size" -- "$file"
     done
 done
 echo end
 """
 
-#: What it prints before each file: kind, owner, mode, seconds, bytes, path.
+#: What it prints before each file: kind, mode, seconds, bytes, path.
 _HEADER = re.compile(
-    r'(file|unreadable) (\S+) ([0-7]{1,7}) (\d{1,18}) (\d{1,18}) (/.*)',
+    r'(file|unreadable) ([0-7]{1,7}) (\d{1,18}) (\d{1,18}) (/.*)',
     re.ASCII,
 )
 
@@ -334,7 +334,7 @@ def _read(
                 _('The answer of %s cannot be understood') % there.host.name,
                 _('Try again.'),
             )
-        kind, owner, mode, changed, size, path = known.groups()
+        kind, mode, changed, size, path = known.groups()
         if kind == 'unreadable':
             raise exceptions.AccessError(
                 _('%(path)s on %(host)s cannot be read')
@@ -342,7 +342,7 @@ def _read(
                 _('Use a user who may, with --ssh.'),
             )
         content, rest = rest[: int(size)], rest[int(size) :]
-        found.append(_file(there, path, owner, mode, changed, content))
+        found.append(_file(there, path, mode, changed, content))
     raise exceptions.AccessError(
         _('The answer of %s is cut off') % there.host.name, _('Try again.')
     )
@@ -351,7 +351,6 @@ def _read(
 def _file(
     there: shell.Shell,
     path: str,
-    owner: str,
     mode: str,
     changed: str,
     content: bytes,
@@ -368,9 +367,7 @@ def _file(
             },
             _('Repair it.'),
         ) from None
-    return shared_key.File(
-        path, owner, int(mode, 8) & 0o777, float(changed), options
-    )
+    return shared_key.File(path, int(mode, 8) & 0o777, float(changed), options)
 
 
 def local_hosts(

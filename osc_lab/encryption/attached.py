@@ -45,7 +45,6 @@ class Seen:
     """What the host shows.
 
     :param header: header now
-    :param length: bytes of the device or file
     :param guest: bytes that the guest sees; None when nobody can tell
     :param marker: the bytes where a marker was written: 'clear' text,
         'cipher' text, 'empty' or 'unknown'
@@ -53,7 +52,6 @@ class Seen:
 
     disk: Disk
     header: header_.Header
-    length: int
     guest: int | None
     marker: str
 

@@ -55,14 +55,12 @@ _VAULT = 'castellan.key_manager.vault_key_manager.VaultKeyManager'
 class File:
     """A configuration file as it was found.
 
-    :param owner: user name
     :param mode: permission bits
     :param changed: seconds since 1970, by the host's clock
     :param options: (section, name) -> value, the last one that counts
     """
 
     path: str
-    owner: str
     mode: int
     changed: float
     options: collections.abc.Mapping[tuple[str, str], str] = dataclasses.field(

@@ -178,7 +178,7 @@ class TestGather(testtools.TestCase):
     def test_file_that_cannot_be_read(self):
         path = self.file('nova.conf')
         # Root may read anything.
-        self.tool('stat', f'echo "unreadable 0 0 0 0 {path}"; exit 0')
+        self.tool('stat', f'echo "unreadable 0 0 0 {path}"; exit 0')
         self.assertIn('cannot be read', self.gather(h=[path]).problem)
 
     def test_answer_that_is_cut_off(self):

@@ -359,7 +359,7 @@ class TestJudge(testtools.TestCase):
         return shared_key.Service(
             'h',
             'nova',
-            (shared_key.File('/n', 'nova', 0o640, changed, options),),
+            (shared_key.File('/n', 0o640, changed, options),),
             (('nova-compute', started),),
         )
 
@@ -382,7 +382,7 @@ class TestJudge(testtools.TestCase):
             'nova',
             (
                 shared_key.File(
-                    '/n', 'n', 0o640, 1.0, {('key_manager', 'fixed_key'): KEY}
+                    '/n', 0o640, 1.0, {('key_manager', 'fixed_key'): KEY}
                 ),
             ),
             (('nova-compute', 2.0),),

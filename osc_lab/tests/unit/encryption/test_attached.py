@@ -29,7 +29,6 @@ HEADER = header.Header('luks1', 'aes-xts-plain64', 64, 2**21)
 GOOD = attached.Seen(
     attached.Disk('/dev/x', 'luks', True),
     HEADER,
-    2**30,
     2**30 - 2**21,
     'cipher',
 )

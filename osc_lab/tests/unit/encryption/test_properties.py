@@ -276,7 +276,7 @@ class TestAudit(PropertyTest):
     )
     def test_shared_keys(self, options, key, text):
         options[('key_manager', 'fixed_key')] = key
-        files = (shared_key.File(text, text, 0o640, 1.0, options),)
+        files = (shared_key.File(text, 0o640, 1.0, options),)
         services = [
             shared_key.Service(text, 'nova', files, ((text, 0.0),)),
             shared_key.Service('h', 'cinder', problem=text or '?'),

@@ -25,7 +25,7 @@ class TestSharedKey(testtools.TestCase):
 
     def service(self, host, *options):
         files = tuple(
-            shared_key.File(f'/{number}', 'nova', 0o640, 1.0, one)
+            shared_key.File(f'/{number}', 0o640, 1.0, one)
             for number, one in enumerate(options)
         )
         return shared_key.Service(
@@ -344,10 +344,8 @@ class TestSharedKey(testtools.TestCase):
             self.assertNotIn(found[at][0], ('failed', 'unknown'))
 
     def test_mode_of_files_without_the_key_does_not_matter(self):
-        open_ = shared_key.File('/o', 'nova', 0o644, 1.0, {self.BACKEND: ''})
-        closed = shared_key.File(
-            '/c', 'nova', 0o640, 1.0, {self.KEY: 'ab' * 32}
-        )
+        open_ = shared_key.File('/o', 0o644, 1.0, {self.BACKEND: ''})
+        closed = shared_key.File('/c', 0o640, 1.0, {self.KEY: 'ab' * 32})
         service = shared_key.Service('h', 'nova', (open_, closed))
         found = self.judge(service)
         self.assertEqual(
@@ -367,7 +365,7 @@ class TestSharedKey(testtools.TestCase):
     def test_modes(self):
         """Others may neither read nor write it, nor run it."""
         for bits in range(0o1000):
-            file = shared_key.File('/c', 'n', bits, 1.0, {self.KEY: 'ab' * 32})
+            file = shared_key.File('/c', bits, 1.0, {self.KEY: 'ab' * 32})
             (found,) = (
                 item
                 for item in shared_key.judge(
@@ -388,7 +386,7 @@ class TestSharedKey(testtools.TestCase):
     def test_restart(self):
         """The file that was changed last counts, wherever it stands."""
         files = tuple(
-            shared_key.File(f'/{changed}', 'n', 0o640, changed, {})
+            shared_key.File(f'/{changed}', 0o640, changed, {})
             for changed in (10.0, 30.0, 20.0)
         )
         for started, expected in (
