@@ -12,6 +12,8 @@
 
 import os
 import pathlib
+import signal
+import threading
 import time
 
 import fixtures
@@ -214,11 +216,20 @@ class TestGather(testtools.TestCase):
             self.assertIn('refused', item.problem)
 
     def test_interrupt_waits_for_no_host(self):
+        begun = self.folder / 'begun'
+        main = threading.main_thread().ident
+
+        def interrupt():
+            while not begun.exists():
+                time.sleep(0.1)
+            signal.pthread_kill(main, signal.SIGINT)
+
         began = time.monotonic()
+        threading.Thread(target=interrupt, daemon=True).start()
         self.assertRaises(
             KeyboardInterrupt,
             self.many,
-            'kill -INT $PPID; exec sleep 9',
+            f': > {begun}; exec sleep 9',
             *(1, 9.0),
         )
         self.assertLess(time.monotonic() - began, 5)
