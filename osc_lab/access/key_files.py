@@ -50,7 +50,7 @@ def write(folder: str, bits: int) -> list[str]:
         raise exceptions.InvalidInput(
             _('--output: %(path)s: %(why)s')
             % {'path': error.filename or folder, 'why': error.strerror},
-            _('Use a folder without such files; none is overwritten.'),
+            _('Use a directory without such files; none is overwritten.'),
         ) from error
     return paths
 

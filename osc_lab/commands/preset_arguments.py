@@ -83,7 +83,7 @@ def _add_type(parser: argparse.ArgumentParser) -> None:
         default=[],
         help=_(
             'Extra spec of the volume type, such as '
-            'volume_backend_name=ceph (repeat option to set several)'
+            'volume_backend_name=ceph (repeat option to set multiple properties)'
         ),
     )
     visibility = parser.add_mutually_exclusive_group()
@@ -108,7 +108,7 @@ def _add_type(parser: argparse.ArgumentParser) -> None:
         default=[],
         help=_(
             'Give this project (name or ID) access to a private type '
-            '(repeat option to name several)'
+            '(repeat option to give it to multiple projects)'
         ),
     )
     identity_common.add_project_domain_option_to_parser(parser)

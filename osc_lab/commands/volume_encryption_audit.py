@@ -60,7 +60,7 @@ class Audit(command.Lister):
         parser.add_argument(
             '--long',
             action='store_true',
-            help=_('Show source and evidence, too'),
+            help=_('List additional fields in output'),
         )
         return parser
 

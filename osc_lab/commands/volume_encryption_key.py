@@ -59,8 +59,9 @@ class KeyCheck(command.Lister):
             action='append',
             default=[],
             help=_(
-                'Check this host, "local" for this machine; repeat for more '
-                '(default: all compute and cinder-volume hosts)'
+                'Check this host, "local" for this machine (repeat option '
+                'to check multiple hosts; default: all compute and '
+                'cinder-volume hosts)'
             ),
         )
         parser.add_argument(
@@ -71,7 +72,7 @@ class KeyCheck(command.Lister):
         parser.add_argument(
             '--long',
             action='store_true',
-            help=_('Show source and evidence, too'),
+            help=_('List additional fields in output'),
         )
         parser.add_argument(
             '--strict',
@@ -165,9 +166,9 @@ class KeyGenerate(command.ShowOne):
         parser = super().get_parser(prog_name)
         parser.add_argument(
             '--output',
-            metavar='<folder>',
+            metavar='<directory>',
             required=True,
-            help=_('Folder for the files; none is ever overwritten'),
+            help=_('Directory for the files; none is ever overwritten'),
         )
         parser.add_argument(
             '--key-size',
