@@ -22,7 +22,7 @@ from osc_lab.preflight import finding
 
 
 def verdict(
-    counts: collections.abc.Mapping[finding.Result, int], strict: bool = False
+    counts: collections.abc.Mapping[finding.Result, int], strict: bool
 ) -> exceptions.ExitCode:
     """Return the exit code of findings.
 
