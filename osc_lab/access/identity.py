@@ -12,6 +12,7 @@
 
 """Identity (Keystone): names of projects and of their domains."""
 
+import typing
 import urllib.parse
 
 from openstack import connection
@@ -70,7 +71,7 @@ def _domain(keystone: rest.Rest, name: str) -> str:
 
 
 def _named(
-    keystone: rest.Rest, kind: str, name: str, **filters: str
+    keystone: rest.Rest, kind: str, name: str, **filters: typing.Any
 ) -> list[str]:
     """Return the ids of what has a name."""
     return [

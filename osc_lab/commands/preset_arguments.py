@@ -83,7 +83,8 @@ def _add_type(parser: argparse.ArgumentParser) -> None:
         default=[],
         help=_(
             'Extra spec of the volume type, such as '
-            'volume_backend_name=ceph (repeat option to set multiple properties)'
+            'volume_backend_name=ceph (repeat option to set multiple '
+            'properties)'
         ),
     )
     visibility = parser.add_mutually_exclusive_group()
