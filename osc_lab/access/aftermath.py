@@ -18,12 +18,10 @@ import threading
 import time
 import typing
 
-from osc_lab.access import compute
 from osc_lab.access import host_shell
 from osc_lab.access import hosts as hosts_
 from osc_lab.access import libvirt
-from osc_lab.access import placement
-from osc_lab.access import port_binding
+from osc_lab.access import migration
 from osc_lab import channels
 from osc_lab import exceptions
 from osc_lab.i18n import _
@@ -98,19 +96,18 @@ class Aftermath:
     """Looks at what is left when a migration is over.
 
     :param hosts: channels to the hosts
+    :param deadline: seconds that one host may take
     """
 
     def __init__(
         self,
-        services: gather.Services,
+        services: migration.Services,
         hosts: hosts_.Hosts,
         deadline: float,
     ) -> None:
-        self._compute = typing.cast(compute.Compute, services.compute)
-        self._placement = typing.cast(placement.Placement, services.placement)
-        self._network = typing.cast(
-            port_binding.PortBindings, services.network
-        )
+        self._compute = services.compute
+        self._placement = services.placement
+        self._network = services.network
         self._volumes = services.volumes
         self._hosts = hosts
         self._deadline = deadline

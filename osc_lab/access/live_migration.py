@@ -12,24 +12,20 @@
 
 """The work of the command, with everything that it needs put together."""
 
-import argparse
 import collections.abc
 import dataclasses
 import logging
-import os
 import sys
 import typing
 
 from osc_lab.access import aftermath
 from osc_lab.access import cloud
-from osc_lab.access import compute
 from osc_lab.access import dirty_pages
 from osc_lab.access import host_config
 from osc_lab.access import hosts as hosts_
 from osc_lab.access import libvirt
 from osc_lab.access import migration
 from osc_lab.access import past_migration
-from osc_lab.access import port_binding
 from osc_lab.access import progress as progress_
 from osc_lab.access import repair
 from osc_lab.access import settings
@@ -57,11 +53,37 @@ LOG = logging.getLogger(__name__)
 Answer = tuple[report_.Report, exceptions.ExitCode]
 
 
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the user asked for.
+
+    :param server: name or ID; empty where none was given
+    :param bandwidth: MiB a second
+    :param ignored: checks whose failures are warnings
+    :param unchecked: to migrate without any check
+    :param wait: None where nothing was said
+    :param timeout: seconds to follow a migration for
+    """
+
+    server: str = ''
+    host: str | None = None
+    storage: facts_.Storage = facts_.Storage.AUTO
+    ignored: tuple[str, ...] = ()
+    strict: bool = False
+    forecast: bool = False
+    bandwidth: float | None = None
+    unchecked: bool = False
+    wait: bool | None = None
+    timeout: float | None = None
+    on_stall: drive.OnStall = drive.OnStall.REPORT
+
+
 class Flow:
     """One call of the command.
 
     :param connection: to the cloud
-    :param options: the parsed arguments
+    :param options: what the user asked for
+    :param reach: how hosts are reached
     :param checks: the checks that are wanted
     :param say: tells the user something
     """
@@ -69,7 +91,8 @@ class Flow:
     def __init__(
         self,
         connection: typing.Any,
-        options: argparse.Namespace,
+        options: Options,
+        reach: channels.Channels,
         checks: registry.Registry,
         say: collections.abc.Callable[[str], None],
     ) -> None:
@@ -77,28 +100,25 @@ class Flow:
         self._options = options
         self._checks = checks
         self._say = say
-        found = settings.cloud(connection)
-        self._settings = channels.resolve(options, os.environ, found)
-        if self._settings.libvirt_uri:
+        if reach.libvirt_uri:
             # What is missing here must not end the look at a migration.
             libvirt.library()
+        files = settings.config_files(settings.cloud(connection))
         self._hosts = hosts_.Hosts(
-            self._settings,
+            reach,
             {
                 # Those of Cinder may stand there, too.
                 host: host_config.of_service(paths, 'nova')
-                for host, paths in settings.config_files(found).items()
+                for host, paths in files.items()
             },
         )
         services = migration.services(connection)
-        self._compute = typing.cast(compute.Compute, services.compute)
+        self._compute = services.compute
         self._aftermath = aftermath.Aftermath(
-            services, self._hosts, self._settings.deadline
+            services, self._hosts, reach.deadline
         )
         self._repair = repair.Repair(
-            self._compute,
-            typing.cast(port_binding.PortBindings, services.network),
-            self._aftermath,
+            self._compute, services.network, self._aftermath
         )
         self._past = past_migration.PastMigration(
             self._compute, self._aftermath, self._look_at
@@ -117,7 +137,7 @@ class Flow:
     def migrate(self) -> Answer:
         """Check, migrate, follow, verify."""
         host = self._options.host
-        if self._options.no_preflight:
+        if self._options.unchecked:
             facts = self._look()
         else:
             facts, ranked = self._examine()
@@ -156,7 +176,7 @@ class Flow:
             progress.say,
             job=job or (lambda: None),
             progress=progress.show,
-            on_stall=drive.OnStall(self._options.on_stall),
+            on_stall=self._options.on_stall,
         )
         begun = start.Begun('', 0)
         try:
@@ -334,7 +354,7 @@ class Flow:
             server,
             facts_.Request(
                 host=host,
-                storage=facts_.Storage(self._options.storage or 'auto'),
+                storage=self._options.storage,
                 bandwidth_mib_s=self._options.bandwidth,
                 forecast=self._options.forecast,
             ),
@@ -348,7 +368,7 @@ class Flow:
         if facts.request.forecast:
             facts = dirty_pages.measure(self._hosts, facts)
         return facts, examine.examine(
-            facts, self._checks, self._options.ignore_check
+            facts, self._checks, self._options.ignored
         )
 
 

@@ -12,6 +12,7 @@
 
 """Puts the adapters of a live migration together."""
 
+import dataclasses
 import typing
 
 from osc_lab.access import caller
@@ -24,13 +25,22 @@ from osc_lab.migration import facts
 from osc_lab.migration import gather
 
 
-def services(connection: typing.Any) -> gather.Services:
+@dataclasses.dataclass(frozen=True)
+class Services(gather.Services):
+    """The adapters of the services, with what else they can do."""
+
+    compute: compute.Compute
+    placement: placement.Placement
+    network: port_binding.PortBindings
+
+
+def services(connection: typing.Any) -> Services:
     """Return the adapters of the services of a cloud.
 
     :param connection: an SDK connection
     """
     timeout = settings.api_timeout(connection)
-    return gather.Services(
+    return Services(
         compute=compute.Compute(connection.compute, timeout),
         placement=placement.Placement(connection.placement, timeout),
         network=port_binding.PortBindings(connection.network, timeout),

@@ -12,6 +12,7 @@
 
 """The command, in the real shell, against answers at the HTTP level."""
 
+import itertools
 import json
 
 from osc_lab.tests.unit.commands import migrations
@@ -277,6 +278,85 @@ class TestListChecks(migrations.CommandTest):
             for column in ('ID', 'Question', 'Source', 'Reason', 'Remedy'):
                 self.assertTrue(item[column], item)
         self.assertIn('server-lock', [item['ID'] for item in out])
+
+    def test_of_some(self):
+        argv = ('--list-checks', '--check', 'cpu', '--check', 'mirrors')
+        out = json.loads(self.openstack(*argv, '-f', 'json'))
+        self.assertEqual(['cpu', 'mirrors'], [item['ID'] for item in out])
+        self.openstack('--list-checks', '--check', 'nope', status=2)
+
+
+class TestWrongCommandLine(migrations.CommandTest):
+    """Nobody is asked, let alone that something is changed."""
+
+    def refused(self, *argv):
+        self.openstack('vm1', *argv, status=2)
+        self.assertEqual([], self.shell.http.request_history, argv)
+        return self.err
+
+    def test_one_thing_at_a_time(self):
+        modes = (
+            ('--preflight',),
+            ('--no-preflight',),
+            ('--explain', '5'),
+            ('--repair',),
+            ('--list-checks',),
+        )
+        for one, other in itertools.combinations(modes, 2):
+            for argv in ((*one, *other), (*other, *one)):
+                self.assertIn('not allowed with', self.refused(*argv), argv)
+
+    def test_what_would_have_no_effect(self):
+        checks = (
+            *(('--check', 'cpu'), ('--skip-check', 'cpu')),
+            *(('--ignore-check', 'all'), ('--strict',)),
+            *(('--forecast',), ('--forecast', '--bandwidth', '1')),
+        )
+        watch = (
+            *(('--wait',), ('--no-wait',)),
+            *(('--timeout', '9'), ('--on-stall', 'abort')),
+        )
+        where = (
+            *(('--host', 'host2'), ('--block-migration',)),
+            ('--shared-migration',),
+        )
+        for mode, others in (
+            (('--no-preflight',), checks),
+            (('--explain', '5'), (*checks, *watch)),
+            (('--repair',), (*checks, *watch, *where)),
+            (('--no-wait',), watch[2:]),
+        ):
+            for other in others:
+                self.assertIn(
+                    f'{other[0]} has no effect with {mode[0]}',
+                    self.refused(*mode, *other),
+                )
+
+    def test_bandwidth_of_no_forecast(self):
+        self.assertIn(
+            '--bandwidth has no effect without --forecast',
+            self.refused('--bandwidth', '100'),
+        )
+
+    def test_numbers(self):
+        for value in ('soon', '0', '-1', 'nan', '1e9', ''):
+            self.assertIn(
+                f'--timeout: "{value}" is not a number above 0',
+                self.refused(f'--timeout={value}'),
+            )
+            self.assertIn(
+                f'--bandwidth: "{value}" is not a number above 0',
+                self.refused('--forecast', f'--bandwidth={value}'),
+            )
+
+    def test_no_migration_to_explain(self):
+        """As from an empty variable of a script."""
+        self.assertIn('no migration was named', self.refused('--explain', ''))
+
+    def test_what_is_added_to_the_command_line_of_a_migration(self):
+        argv = ('--host', 'host2', '--wait', '--timeout', '9', '--on-stall')
+        self.openstack('vm1', *argv, 'abort', '--preflight')
+        self.assertEqual([], self.cloud.writes())
 
 
 class TestHook(migrations.CommandTest):

@@ -138,6 +138,11 @@ class TestMigrate(migrations.MoveTest):
         self.assertEqual('unknown', found['result'])
         self.assertIn('Nova accepted', self.err)
 
+    def test_who_says_how_to_follow_follows(self):
+        self.run_through('running', 'completed')
+        found = self.findings('vm1', '--host', 'host2', '--on-stall', 'abort')
+        self.assertEqual('ok', found[0]['result'])
+
     def test_moved_and_something_could_not_be_seen(self):
         self.run_through('completed')
         self.cloud.faults['placement', '/allocations/'] = 500
@@ -152,13 +157,7 @@ class TestMigrate(migrations.MoveTest):
     def test_time_limit_leaves_it_running(self):
         self.run_through(*['running'] * 50)
         found = self.findings(
-            'vm1',
-            '--host',
-            'host2',
-            '--wait',
-            '--timeout',
-            '0.0001',
-            status=4,
+            'vm1', '--host', 'host2', '--timeout', '0.0001', status=4
         )
         self.assertIn('goes on', found[0]['message'])
 
@@ -297,7 +296,3 @@ class TestMigrate(migrations.MoveTest):
         self.cloud.server['OS-EXT-STS:vm_state'] = 'error'
         self.findings('vm1', '--repair', status=3)
         self.assertEqual([], self.cloud.writes())
-
-    def test_bad_options(self):
-        self.openstack('vm1', '--timeout', 'soon', status=2)
-        self.openstack('vm1', '--preflight', '--no-preflight', status=2)
