@@ -32,12 +32,14 @@ class Sample:
     """One moment of a migration.
 
     :param elapsed: seconds since it was asked for
-    :param phase: for people
+    :param phase: for people, in their language
     :param processed: bytes, memory and disks
     :param remaining: bytes; None when nobody says
     :param bandwidth: bytes a second
     :param dirty_rate: bytes a second
     :param downtime_ms: that QEMU expects
+    :param kind: whose counters these are: of libvirt's "memory" or "disk",
+        or of "nova"; empty without any
     """
 
     elapsed: float
@@ -49,6 +51,7 @@ class Sample:
     dirty_rate: float | None = None
     downtime_ms: int | None = None
     iteration: int | None = None
+    kind: str = ''
 
     def line(
         self, timeout: float | None = None, width: int | None = None
@@ -121,6 +124,7 @@ def sample(
         processed=processed,
         remaining=remaining,
         total=total,
+        kind='nova',
     )
 
 
@@ -148,6 +152,7 @@ def _from_job(elapsed: float, job: Job, begun: bool) -> Sample:
         dirty_rate=float(rate) * page if rate else None,
         downtime_ms=int(job.get('downtime', 0)) or None,
         iteration=iteration or None,
+        kind=prefix,
     )
 
 
@@ -175,9 +180,8 @@ class Stall:
         left = sample.remaining
         if left is None:
             return False
-        kind = sample.phase.partition(' ')[0]
-        if kind != self._kind:
-            self._kind, self._least = kind, None
+        if sample.kind != self._kind:
+            self._kind, self._least = sample.kind, None
         # Nova does not number its rounds.
         begins = self._least is None or (
             sample.iteration != self._iteration
@@ -204,8 +208,9 @@ class Peak:
 
     def take(self, sample: Sample) -> None:
         if sample.processed:
-            kind = sample.phase.partition(' ')[0]
-            self.processed[kind] = max(self.processed[kind], sample.processed)
+            self.processed[sample.kind] = max(
+                self.processed[sample.kind], sample.processed
+            )
         self.iterations = max(self.iterations, sample.iteration or 0)
 
     @property

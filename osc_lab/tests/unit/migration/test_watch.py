@@ -12,6 +12,7 @@
 
 """What is shown of a migration under way, and when it stands still."""
 
+import fixtures
 import testtools
 
 from osc_lab.migration import record
@@ -81,15 +82,17 @@ class TestSample(testtools.TestCase):
             ({'memory_page_size': 8192}, 24576),
         ):
             self.assertEqual(
-                watch.Sample(1, phase, 4, 5, 9, 2.0, float(rate), 8, 3),
+                watch.Sample(
+                    1, phase, 4, 5, 9, 2.0, float(rate), 8, 3, 'memory'
+                ),
                 watch.sample(1, running(), {**job, **more}),
             )
         none = (None,) * 4
         for job, found in (
-            ({'disk_total': 9}, ('disk copy', 0, 0, 9, *none)),
+            ({'disk_total': 9}, ('disk copy', 0, 0, 9, *none, 'disk')),
             (
                 {'memory_total': 9, 'memory_iteration': 1},
-                ('memory iteration 1', 0, 0, 9, *none[1:], 1),
+                ('memory iteration 1', 0, 0, 9, *none[1:], 1, 'memory'),
             ),
             ({'memory_total': 9}, ('starting', *none, *none[1:])),
             ({'memory_iteration': 3}, ('starting', *none, *none[1:])),
@@ -114,7 +117,7 @@ class TestSample(testtools.TestCase):
         }
         found = record.record({'id': 1, 'status': 'running'}, memory)
         self.assertEqual(
-            watch.Sample(7, 'running', 4, 5, 9, *none[:4]),
+            watch.Sample(7, 'running', 4, 5, 9, *none[:4], 'nova'),
             watch.sample(7, found),
         )
 
@@ -167,22 +170,22 @@ class TestPeak(testtools.TestCase):
     def test_nothing_is_counted_twice(self):
         peak = watch.Peak()
         self.assertEqual((0, 0), (peak.bytes, peak.iterations))
-        for phase, sent in (
-            ('disk copy', 10),
-            ('memory iteration 1', 100),
-            ('memory iteration 2', 150),
-            ('running', 140),
+        for kind, sent in (
+            ('disk', 10),
+            ('memory', 100),
+            ('memory', 150),
+            ('nova', 140),
         ):
-            peak.take(watch.Sample(1, phase, processed=sent))
+            peak.take(watch.Sample(1, 'x', processed=sent, kind=kind))
         self.assertEqual((160, 0), (peak.bytes, peak.iterations))
-        peak.take(watch.Sample(2, 'running', processed=170))
+        peak.take(watch.Sample(2, 'x', processed=170, kind='nova'))
         self.assertEqual(170, peak.bytes)
 
 
 class TestStall(testtools.TestCase):
     """Of a window of ten seconds."""
 
-    def moment(self, samples, phase='memory', numbered=True):
+    def moment(self, samples, numbered=True):
         """Return when it was first said to stand still, None for never.
 
         :param samples: (seconds, round, what remains)
@@ -191,9 +194,10 @@ class TestStall(testtools.TestCase):
         for elapsed, iteration, left in samples:
             sample = watch.Sample(
                 elapsed,
-                phase,
+                'x',
                 remaining=left,
                 iteration=iteration if numbered else None,
+                kind='memory',
             )
             if stall.stands_still(sample):
                 return elapsed
@@ -232,7 +236,9 @@ class TestStall(testtools.TestCase):
         """Without another wish, forty seconds."""
         stall = watch.Stall()
         found = [
-            stall.stands_still(watch.Sample(at, 'memory', remaining=100))
+            stall.stands_still(
+                watch.Sample(at, 'x', remaining=100, kind='memory')
+            )
             for at in (0, 39.9, 40)
         ]
         self.assertEqual([False, False, True], found)
@@ -256,20 +262,51 @@ class TestStall(testtools.TestCase):
         stall = watch.Stall(10)
         found = [
             stall.stands_still(
-                watch.Sample(
-                    at, f'memory iteration {at}', remaining=9, iteration=at
-                )
+                watch.Sample(at, 'x', remaining=9, iteration=at, kind='memory')
             )
             for at in (1, 6, 11)
         ]
         self.assertEqual([False, False, True], found)
 
     def test_another_phase_begins_anew(self):
-        for first, then in (
-            ('disk copy', 'memory iteration 1'),
-            ('preparing', 'running'),
-        ):
+        for first, then in (('disk', 'memory'), ('nova', 'disk')):
             stall = watch.Stall(10)
-            for elapsed, phase in ((0, first), (9, then), (18, then)):
-                sample = watch.Sample(elapsed, phase, remaining=100)
+            for elapsed, kind in ((0, first), (9, then), (18, then)):
+                sample = watch.Sample(elapsed, 'x', remaining=100, kind=kind)
                 self.assertFalse(stall.stands_still(sample))
+
+
+class TestLanguage(testtools.TestCase):
+    """What is decided does not depend on the words that are shown."""
+
+    def setUp(self):
+        super().setUp()
+        words = {
+            'memory iteration %d': 'Durchgang %d des Speichers',
+            'disk copy': 'Durchgang der Platten',
+        }
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'osc_lab.migration.watch._', lambda text: words.get(text, text)
+            )
+        )
+        memory = {'memory_total': 9 * MIB, 'memory_iteration': 1}
+        self.jobs = [
+            {'disk_total': 9 * MIB, 'disk_remaining': MIB},
+            {**memory, 'memory_remaining': MIB},
+        ]
+
+    def test_another_phase_begins_anew(self):
+        stall = watch.Stall(10)
+        disk, memory = self.jobs
+        for elapsed, job in ((0, disk), (9, memory), (18, memory)):
+            sample = watch.sample(elapsed, running(), job)
+            self.assertIn('Durchgang', sample.line())
+            self.assertFalse(stall.stands_still(sample))
+
+    def test_what_was_sent(self):
+        peak = watch.Peak()
+        for job in self.jobs:
+            sent = {'disk_processed': 3, 'memory_processed': 4}
+            peak.take(watch.sample(1, running(), {**job, **sent}))
+        self.assertEqual(7, peak.bytes)
