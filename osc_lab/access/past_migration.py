@@ -295,7 +295,7 @@ def _unnamed(seen: outcome_.Outcome) -> finding.Finding:
             'Nova still asks both ends and names no destination: '
             'nova-compute, or libvirt, may not answer on one of them.'
         ),
-        _('openstack server migrate live %s --preflight') % seen.after.id,
+        f'openstack server migrate live {seen.after.id} --preflight',
     )
 
 

@@ -292,7 +292,7 @@ def how_many(
         finding.Result.WARNING,
         _('No valid host; now %(count)d of %(all)d hosts fail a check.')
         % {'count': len(failing), 'all': len(ranked.candidates)},
-        _('openstack server migrate live %s --preflight') % server.id,
+        f'openstack server migrate live {server.id} --preflight',
     )
 
 

@@ -69,16 +69,13 @@ def outcome(
                 'Migration %(id)s is %(status)s; what came of the server was '
                 'not seen.'
             ) % {'id': record.id, 'status': record.status}
+        what = record.id if record else seen.request_id
         return finding.Finding(
             explain.CHECK,
             seen.before.name,
             _R.UNKNOWN,
             message,
-            _('openstack server migrate live %(server)s --explain %(what)s')
-            % {
-                'server': seen.before.id,
-                'what': record.id if record else seen.request_id,
-            },
+            f'openstack server migrate live {seen.before.id} --explain {what}',
             evidence=evidence,
         )
     if seen.moved:
@@ -160,11 +157,8 @@ def telling(server: facts_.Server, request_id: str) -> str:
     :param request_id: empty when Nova's answer was lost
     """
     if not request_id:
-        return _('openstack server migration list --server %s') % server.id
-    return _('openstack server migrate live %(server)s --explain %(id)s') % {
-        'server': server.id,
-        'id': request_id,
-    }
+        return f'openstack server migration list --server {server.id}'
+    return f'openstack server migrate live {server.id} --explain {request_id}'
 
 
 def _broken(
@@ -209,7 +203,7 @@ def _failure(
     if alive:
         message += _(' Its guest runs on %s.') % ', '.join(alive)
     if seen.after.vm_state == 'error':
-        remedy = _('openstack server migrate live %s --repair') % seen.after.id
+        remedy = f'openstack server migrate live {seen.after.id} --repair'
         if not alive and _nowhere(running):
             message += _(' Its guest runs nowhere.')
             remedy = repair.lost(seen.after)

@@ -101,7 +101,7 @@ def _server(after: After) -> finding.Finding:
         server.name,
         problem,
         _('Nova says that it runs on %s.') % host,
-        _('openstack server migrate live %s --repair') % server.id,
+        f'openstack server migrate live {server.id} --repair',
     )
 
 
@@ -122,17 +122,13 @@ def _ports(after: After) -> collections.abc.Iterator[finding.Finding]:
                 problem = _('Its active binding is on %s.') % (
                     ', '.join(active) or '-'
                 )
-                remedy = _('openstack port set --host %(host)s %(port)s') % {
-                    'host': host,
-                    'port': port.id,
-                }
+                remedy = f'openstack port set --host {host} {port.id}'
             elif stale:
                 problem = _('An inactive binding is left on %s.') % (
                     ', '.join(stale)
                 )
                 remedy = (
-                    _('openstack server migrate live %s --repair')
-                    % after.server.id
+                    f'openstack server migrate live {after.server.id} --repair'
                 )
             yield _find(
                 'port-bindings',
@@ -192,7 +188,7 @@ def _volumes(after: After) -> collections.abc.Iterator[finding.Finding]:
             volume,
             problem,
             _('Attached once, on the new host.'),
-            _('openstack volume attachment list --volume-id %s') % volume,
+            f'openstack volume attachment list --volume-id {volume}',
         )
 
 
@@ -217,8 +213,8 @@ def _allocations(after: After) -> finding.Finding:
         name,
         problem,
         _('Placement holds its resources on the new host alone.'),
-        _('nova-manage placement heal_allocations --instance %s --force')
-        % after.server.id,
+        'nova-manage placement heal_allocations --instance '
+        f'{after.server.id} --force',
     )
 
 

@@ -55,8 +55,7 @@ class DestinationService(base.HostCheck):
                 host.name,
                 base.FAILED,
                 _('The host is forced down.'),
-                _('openstack compute service set --up %s nova-compute')
-                % host.name,
+                f'openstack compute service set --up {host.name} nova-compute',
             )
         elif not service.up:
             yield self.answer(
@@ -71,8 +70,8 @@ class DestinationService(base.HostCheck):
                 base.FAILED,
                 _('nova-compute is disabled (%s).')
                 % (service.disabled_reason or _('no reason given')),
-                _('openstack compute service set --enable %s nova-compute')
-                % host.name,
+                f'openstack compute service set --enable {host.name} '
+                'nova-compute',
                 disabled_reason=service.disabled_reason,
             )
         else:

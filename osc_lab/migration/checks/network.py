@@ -104,8 +104,8 @@ class PortBinding(base.HostCheck):
                         'there; Nova will say "No valid host".'
                     )
                     % port,
-                    _('openstack server migrate live %s --repair')
-                    % facts.server.id,
+                    f'openstack server migrate live {facts.server.id} '
+                    '--repair',
                     port=port,
                 )
 

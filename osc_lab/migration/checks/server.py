@@ -74,7 +74,7 @@ class ServerState(base.ServerCheck):
                 )
                 % {'state': state, 'power': server.power_state},
                 # To start it, Nova would have to hold it for stopped.
-                _('openstack server reboot --hard %s') % server.id,
+                f'openstack server reboot --hard {server.id}',
                 **evidence,
             )
         else:
@@ -324,7 +324,7 @@ class SourceService(base.ServerCheck):
                 host,
                 base.FAILED,
                 _('The source is forced down.'),
-                _('openstack compute service set --up %s nova-compute') % host,
+                f'openstack compute service set --up {host} nova-compute',
             )
         elif not service.up:
             yield self.answer(

@@ -62,8 +62,7 @@ class Volumes(base.ServerCheck):
                 name,
                 base.FAILED,
                 _('Nova says that it is attached, Cinder does not.'),
-                _('openstack volume attachment list --volume-id %s')
-                % volume.id,
+                f'openstack volume attachment list --volume-id {volume.id}',
                 volume=volume.id,
             )
         elif volume.multiattach and len(volume.attached_to) > 1:
