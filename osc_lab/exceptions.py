@@ -163,9 +163,11 @@ class UndoFailed(OperationFailed):
         self.left = tuple((printable(a), printable(b)) for a, b in left)
         super().__init__(
             message,
-            'May be left behind: '
-            + '; '.join(
-                f'{what}, remove it with: {cmd}' for what, cmd in left
+            _('May be left behind: %s')
+            % '; '.join(
+                _('%(what)s, remove it with: %(command)s')
+                % {'what': what, 'command': command}
+                for what, command in left
             ),
         )
 

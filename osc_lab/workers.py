@@ -25,6 +25,8 @@ import threading
 import time
 import typing
 
+from osc_lab.i18n import _
+
 Key = typing.TypeVar('Key', bound=collections.abc.Hashable)
 Value = typing.TypeVar('Value')
 
@@ -71,7 +73,7 @@ def run(
             limit = time.monotonic() - deadline
             for late in [k for k, at in started.items() if at <= limit]:
                 del started[late]
-                results[late] = Late(f'no answer within {deadline:g} s')
+                results[late] = Late(_('no answer within %g s') % deadline)
         else:
             if started.pop(key, None) is not None:
                 results[key] = value

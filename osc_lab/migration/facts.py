@@ -20,6 +20,8 @@ import collections.abc
 import dataclasses
 import enum
 
+from osc_lab.i18n import _
+
 
 @dataclasses.dataclass(frozen=True)
 class Gap:
@@ -606,14 +608,16 @@ class Host:
     hypervisor: Hypervisor | Gap
     provider: Provider | Gap | None = None
     libvirt: Libvirt | Gap = Gap(
-        'No libvirt channel is set.', 'Use --libvirt-uri.', asked=False
+        _('No libvirt channel is set.'), _('Use --libvirt-uri.'), asked=False
     )
     reach: Attempt | None = None
     shell: Shell | Gap = Gap(
-        'No shell channel is set.', 'Use --ssh.', asked=False
+        _('No shell channel is set.'), _('Use --ssh.'), asked=False
     )
     way: Way | Gap = Gap(
-        'No shell channel to the source is set.', 'Use --ssh.', asked=False
+        _('No shell channel to the source is set.'),
+        _('Use --ssh.'),
+        asked=False,
     )
 
     @property
@@ -627,7 +631,7 @@ class Host:
         known = self.libvirt
         if isinstance(known, Gap):
             return known
-        return known.domain or Gap('The guest was not looked at.')
+        return known.domain or Gap(_('The guest was not looked at.'))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -672,10 +676,12 @@ class Facts:
     network: Network | Gap
     volumes: tuple[Volume, ...] | Gap
     mirrors: tuple[Mirror, ...] | Gap = Gap(
-        'Port mirrors were not looked for.', asked=False
+        _('Port mirrors were not looked for.'), asked=False
     )
     measured: Measured | Gap = Gap(
-        'Dirty pages were not measured.', 'Use --forecast.', asked=False
+        _('Dirty pages were not measured.'),
+        _('Use --forecast.'),
+        asked=False,
     )
     fallback: frozenset[str] | Gap = frozenset()
     microversion: tuple[int, int] = (2, 1)

@@ -23,6 +23,7 @@ import re
 import struct
 
 from osc_lab import exceptions
+from osc_lab.i18n import _
 
 #: Seconds that the host may be late before it ends a capture itself, and
 #: before the guard takes the mirror away.
@@ -281,7 +282,7 @@ class Records(Stream):
         while len(data) - end >= RECORD_HEADER:
             (length,) = struct.unpack_from(f'{self._order}I', data, end + 8)
             if length > _LARGEST:
-                raise exceptions.OperationFailed('The capture is damaged')
+                raise exceptions.OperationFailed(_('The capture is damaged'))
             whole = RECORD_HEADER + length
             if len(data) - end < whole or not self._fits(whole):
                 break
@@ -295,7 +296,7 @@ def _order(data: bytes) -> str:
     order = MAGIC.get(data[:4], '')
     if not order:
         raise exceptions.OperationFailed(
-            'What arrived is no capture',
-            'The shell of the host must print nothing by itself.',
+            _('What arrived is no capture'),
+            _('The shell of the host must print nothing by itself.'),
         )
     return order
