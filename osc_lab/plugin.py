@@ -15,6 +15,10 @@
 import argparse
 import typing
 
+from osc_lib import utils
+
+from osc_lab.i18n import _
+
 API_NAME = 'lab'
 API_VERSION_OPTION = 'os_lab_api_version'
 API_VERSIONS = ('1',)
@@ -33,7 +37,10 @@ def build_option_parser(
     parser.add_argument(
         '--os-lab-api-version',
         metavar='<lab-api-version>',
-        default=DEFAULT_API_VERSION,
-        help='osc-lab command version, default: ' + DEFAULT_API_VERSION,
+        default=utils.env('OS_LAB_API_VERSION', default=DEFAULT_API_VERSION),
+        help=_(
+            'osc-lab command version, default: %s (Env: OS_LAB_API_VERSION)'
+        )
+        % DEFAULT_API_VERSION,
     )
     return parser

@@ -26,7 +26,7 @@ from osc_lab.mirroring import targets
 from osc_lab.tests.unit import test_documentation as documents
 from osc_lab.tests.unit import test_entry_points as points
 
-#: Options of other programs that documents name.
+#: Options of other programs and of the shell that documents name.
 FOREIGN = {
     '--config-dir',
     '--config-file',
@@ -36,6 +36,7 @@ FOREIGN = {
     '--live-migration',
     '--os-cacert',
     '--os-cloud',
+    '--os-lab-api-version',
     '--os-region-name',
     '--system-site-packages',
     '--version',

@@ -94,6 +94,15 @@ class TestEntryPoints(testtools.TestCase):
             mock.sentinel.sdk_connection, plugin.make_client(instance)
         )
 
+    def test_version_from_the_environment(self):
+        plugin = load('osc_lab.plugin')
+        for value, version in ((None, '1'), ('', '1'), ('2', '2')):
+            with fixtures.EnvironmentVariable('OS_LAB_API_VERSION', value):
+                parser = plugin.build_option_parser(argparse.ArgumentParser())
+            found = parser.parse_args([])
+            self.assertEqual(version, found.os_lab_api_version)
+            self.assertIn('OS_LAB_API_VERSION', parser.format_help())
+
 
 class TestCommands(testtools.TestCase):
     def parser(self, name, command):
