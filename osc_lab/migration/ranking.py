@@ -92,7 +92,8 @@ class Candidate:
             evidence={
                 'rank': place,
                 'findings': [
-                    list(finding.row(item)) for item in self.report.findings
+                    dict(zip(finding.COLUMNS, finding.row(item), strict=True))
+                    for item in self.report.findings
                 ],
             },
         )

@@ -17,6 +17,8 @@ import dataclasses
 import enum
 import typing
 
+from osc_lib.cli import format_columns
+
 from osc_lab import exceptions
 
 
@@ -69,6 +71,13 @@ class Finding:
         return dataclasses.replace(self, result=Result.WARNING)
 
 
+class EvidenceColumn(format_columns.DictColumn):
+    """Keys and values for people, safe for a terminal; else a mapping."""
+
+    def human_readable(self) -> str:
+        return exceptions.printable(super().human_readable())
+
+
 COLUMNS = ('Check', 'Subject', 'Result', 'Message', 'Remedy')
 LONG_COLUMNS = (*COLUMNS, 'Source', 'Evidence')
 
@@ -76,7 +85,7 @@ LONG_COLUMNS = (*COLUMNS, 'Source', 'Evidence')
 def row(finding: Finding, long: bool = False) -> tuple[typing.Any, ...]:
     """Return a finding's cells in the order of COLUMNS or LONG_COLUMNS.
 
-    Text is made safe for a terminal; evidence stays a mapping.
+    Text is made safe for a terminal; evidence is a column of cliff's.
     """
     cells: tuple[typing.Any, ...] = (
         finding.check,
@@ -87,7 +96,8 @@ def row(finding: Finding, long: bool = False) -> tuple[typing.Any, ...]:
     )
     if not long:
         return cells
-    return (*cells, finding.source.value, dict(finding.evidence))
+    evidence = EvidenceColumn(dict(finding.evidence))
+    return (*cells, finding.source.value, evidence)
 
 
 def of_api(

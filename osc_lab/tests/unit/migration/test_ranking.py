@@ -166,7 +166,18 @@ class TestRank(testtools.TestCase):
                 'rank 1, 512 MiB of RAM free',
                 '',
                 finding.Source.API,
-                {'rank': 1, 'findings': [['cpu', 'b', 'ok', 'says cpu', '']]},
+                {
+                    'rank': 1,
+                    'findings': [
+                        {
+                            'Check': 'cpu',
+                            'Subject': 'b',
+                            'Result': 'ok',
+                            'Message': 'says cpu',
+                            'Remedy': '',
+                        }
+                    ],
+                },
             ),
             good,
         )

@@ -107,7 +107,20 @@ class TestCheck(testtools.TestCase):
     def test_rows_are_safe(self):
         item = finding.Finding('c', 'a\x1b', Result.OK, 'b\n')
         self.assertEqual(('c', r'a\x1b', 'ok', r'b\n', ''), finding.row(item))
-        self.assertEqual(('api', {}), finding.row(item, long=True)[-2:])
+        source, evidence = finding.row(item, long=True)[-2:]
+        self.assertEqual('api', source)
+        self.assertEqual({}, evidence.machine_readable())
+
+    def test_evidence(self):
+        """A mapping for programs; people read no Python."""
+        facts = {'rank': 1, 'hosts': {'a\x1b[2J': True}, 'none': None}
+        item = finding.of_api('c', 's', Result.OK, 'm', '', **facts)
+        evidence = finding.row(item, long=True)[-1]
+        self.assertEqual(facts, evidence.machine_readable())
+        self.assertEqual(
+            r"hosts.a\x1b[2J='True', none=, rank='1'",
+            evidence.human_readable(),
+        )
 
 
 class TestReport(testtools.TestCase):
