@@ -168,7 +168,7 @@ class Aftermath:
             found = self._hosts.shell_of(end).ask(log=[server.id, request_id])
         except exceptions.LabError as error:
             return facts.Gap(error.message, error.remedy)
-        return [str(line) for line in found.get('log', ())]
+        return _lines(found.get('log'))
 
     def named(self, names: collections.abc.Iterable[str]) -> list[facts.Host]:
         """Return hosts with what a channel needs to know of them."""
@@ -327,6 +327,26 @@ class Aftermath:
             return facts.Gap(str(error))
         except exceptions.LabError as error:
             return facts.Gap(error.message, error.remedy)
+
+
+def _lines(found: typing.Any) -> list[str] | facts.Gap:
+    """Return the lines that a host has of a log, or why there are none."""
+    if not isinstance(found, dict) or not found.get('files'):
+        return facts.Gap(
+            _('No file was found there that nova-compute logs to.'),
+            _(
+                'It may log to the journal, or its user and root alone see '
+                'it: look there by hand.'
+            ),
+        )
+    lines = [str(line) for line in found.get('lines') or ()]
+    unread = ', '.join(map(str, found.get('unread') or ()))
+    if unread and not lines:
+        return facts.Gap(
+            _('This user may not read %s there.') % unread,
+            _('Let --ssh name another, or look there by hand.'),
+        )
+    return lines
 
 
 def _identity(shell: host_shell.HostShell, folder: str) -> typing.Any:

@@ -302,12 +302,20 @@ def _unnamed(seen: outcome_.Outcome) -> finding.Finding:
 def _unsaid(
     seen: outcome_.Outcome, source: facts_.Host, lines: list[str] | facts_.Gap
 ) -> finding.Finding:
-    remedy = lines.remedy if isinstance(lines, facts_.Gap) else ''
+    message = _(
+        'Nova keeps no reason, and the log of nova-compute on %s tells none, '
+        'as far as it was kept and read.'
+    )
+    why = remedy = ''
+    if isinstance(lines, facts_.Gap):
+        message = _(
+            'Nova keeps no reason; it stands in the log of nova-compute on %s.'
+        )
+        why, remedy = lines.message, lines.remedy
     return finding.Finding(
         'reason',
         seen.after.name,
         finding.Result.UNKNOWN,
-        _('Nova keeps no reason; it stands in the log of nova-compute on %s.')
-        % source.name,
-        remedy or _('Look there by hand.'),
+        f'{message % source.name} {why}'.rstrip(),
+        remedy or _('Look there by hand, in older logs, too.'),
     )

@@ -34,6 +34,7 @@ import re
 import select
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -463,32 +464,53 @@ def qemu(path: str, timeout: float) -> Json | None:
     }
 
 
-def log_lines(uuid: str, request_id: str) -> list[str]:
+def log_files() -> dict[str, str]:
+    """Return path -> name of the files that nova-compute logs to.
+
+    The path is that of an open file, which leads to it from anywhere: the
+    name is one of the service, and may lead to another file or to none
+    where the service is in a container.
+    """
+    found: dict[tuple[int, int], tuple[str, str]] = {}
+    for pid, _argv in processes('nova-compute'):
+        for path in glob.glob(f'/proc/{pid}/fd/*'):
+            try:
+                name, status = os.readlink(path), os.stat(path)
+            except OSError:
+                continue
+            if stat.S_ISREG(status.st_mode) and re.search(
+                r'\.(log|out)$', name
+            ):
+                place = (status.st_dev, status.st_ino)
+                found.setdefault(place, (path, name))
+    return dict(found.values())
+
+
+def log_lines(uuid: str, request_id: str) -> Json:
     """Return what nova-compute's log says about a migration.
+
+    That is the names of its files, those that this user may not read, and
+    lines.
 
     :param request_id: leaves out what is said of other migrations of the
         server; without one all of them are returned
     """
-    paths = set()
-    for pid, _argv in processes('nova-compute'):
-        for path in glob.glob(f'/proc/{pid}/fd/*'):
-            try:
-                target = os.readlink(path)
-            except OSError:
-                continue
-            if os.path.isfile(target) and re.search(r'\.(log|out)$', target):
-                paths.add(target)
-    found = []
-    for path in sorted(paths):
-        with open(path, 'rb') as stream:
-            stream.seek(max(0, os.path.getsize(path) - 4000000))
-            lines = stream.read().decode('utf-8', 'replace').splitlines()
+    names, unread, found = [], [], []
+    for path, name in sorted(log_files().items(), key=lambda item: item[1]):
+        names.append(name)
+        try:
+            with open(path, 'rb') as stream:
+                stream.seek(max(0, os.path.getsize(path) - 4000000))
+                lines = stream.read().decode('utf-8', 'replace').splitlines()
+        except OSError:
+            unread.append(name)
+            continue
         found += [
             str(without_password(line[:1000]))
             for line in about(lines, uuid, request_id)
             if re.search(r' (WARNING|ERROR|CRITICAL) |igration', line)
         ]
-    return found[-300:]
+    return {'files': names, 'unread': unread, 'lines': found[-300:]}
 
 
 def about(

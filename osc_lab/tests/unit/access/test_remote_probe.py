@@ -153,13 +153,86 @@ class TestLog(probing.ProbeTest):
         program = self.write('nova-compute', probing.WAITS)
         with open(log, 'a') as stream:
             # As packages of Fedora start it.
-            self.process('-s', program, stderr=stream)
+            self.alone(self.process('-s', program, stderr=stream))
         found = remote_probe.log_lines(server, request)
-        self.assertEqual(['1', '3'], [line[0] for line in found])
-        self.assertIn('to x://u@h begins', found[0])
-        self.assertEqual(1000, len(found[1]))
-        found = remote_probe.log_lines(server, '')
-        self.assertEqual(['1', '4'], [line[0] for line in found])
+        self.assertEqual(([log], []), (found['files'], found['unread']))
+        lines = found['lines']
+        self.assertEqual(['1', '3'], [line[0] for line in lines])
+        self.assertIn('to x://u@h begins', lines[0])
+        self.assertEqual(1000, len(lines[1]))
+        lines = remote_probe.log_lines(server, '')['lines']
+        self.assertEqual(['1', '4'], [line[0] for line in lines])
+
+    def log_to(self, *names):
+        """Let a nova-compute have files open, as it has its log."""
+        program = self.write('nova-compute', probing.WAITS)
+        with contextlib.ExitStack() as stack:
+            streams = [
+                stack.enter_context(open(self.folder / name, 'a'))
+                for name in names
+            ]
+            pass_fds = [stream.fileno() for stream in streams]
+            self.alone(self.process(program, pass_fds=pass_fds))
+
+    def alone(self, process):
+        """Hide what else this machine runs."""
+        look = glob.glob
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'glob.glob',
+                lambda pattern: look(
+                    pattern.replace('[0-9]*', str(process.pid))
+                ),
+            )
+        )
+
+    def test_log_in_a_container(self):
+        """Its name leads nowhere here, or to a file of the host."""
+        self.write('one.log', '1 ERROR s1 of the container\n')
+        name = self.write('host.log', '1 ERROR s1 of the host\n')
+        self.log_to('one.log')
+        seen = os.readlink
+        for target in ('/none/nova-compute.log', name):
+            with fixtures.MonkeyPatch(
+                'os.readlink',
+                lambda path, target=target: (
+                    target if seen(path).endswith('one.log') else seen(path)
+                ),
+            ):
+                found = remote_probe.log_lines('s1', '')
+            self.assertEqual([target], found['files'])
+            self.assertEqual(['1 ERROR s1 of the container'], found['lines'])
+
+    def test_log_of_two_names(self):
+        self.write('one.log', '1 ERROR s1 once\n')
+        os.link(self.folder / 'one.log', self.folder / 'two.log')
+        self.log_to('one.log', 'two.log', 'other.txt')
+        found = remote_probe.log_lines('s1', '')
+        self.assertEqual(['1 ERROR s1 once'], found['lines'])
+        self.assertEqual(1, len(found['files']))
+
+    def test_no_log(self):
+        self.only()
+        self.assertEqual(
+            {'files': [], 'unread': [], 'lines': []},
+            remote_probe.log_lines('s1', ''),
+        )
+
+    def test_log_that_may_not_be_read(self):
+        self.write('one.log', '1 ERROR s1 read\n')
+        self.write('two.log', '1 ERROR s1 unread\n')
+        self.log_to('one.log', 'two.log')
+        real = open
+
+        def refuse(path, *args, **kwargs):
+            if os.path.realpath(path).endswith('two.log'):
+                raise PermissionError(path)
+            return real(path, *args, **kwargs)
+
+        self.useFixture(fixtures.MonkeyPatch('builtins.open', refuse))
+        found = remote_probe.log_lines('s1', '')
+        self.assertEqual(['1 ERROR s1 read'], found['lines'])
+        self.assertEqual([str(self.folder / 'two.log')], found['unread'])
 
 
 def source():

@@ -12,6 +12,7 @@
 
 """A live migration with channels to its hosts: libvirt, and a shell."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -441,15 +442,54 @@ class TestAftermath(ShellTest):
         found = self.move('--no-preflight', status=4)
         self.assertEqual('skipped', found['left-overs', 'host1'])
 
-    def test_log_that_says_nothing(self):
+    def test_log_without_a_reason(self):
+        """Each says why there is none."""
         self.cloud.migrations = [fake_cloud.migration('error')]
-        found = self.findings(
-            *('vm1', '--explain', '5'), status=5, settings=self.settings
+        none = 'No file was found there that nova-compute logs to.'
+        for answer, text in (
+            ({}, none),
+            ({'log': {'files': [], 'unread': [], 'lines': []}}, none),
+            ({'log': {'files': ['/a.log'], 'lines': []}}, 'tells none'),
+            (
+                {'log': {'files': ['/a.log'], 'unread': ['/a.log']}},
+                'This user may not read /a.log there.',
+            ),
+        ):
+            self.ssh.write_text(
+                f"#!/bin/sh\ncat >/dev/null; echo '{json.dumps(answer)}'\n"
+            )
+            found = self.findings(
+                *('vm1', '--explain', '5'), status=5, settings=self.settings
+            )
+            (item,) = [item for item in found if item['check'] == 'reason']
+            self.assertIn('Nova keeps no reason', item['message'])
+            self.assertIn(text, item['message'])
+            self.assertIn('by hand', item['remedy'])
+
+    def test_log_of_this_machine(self):
+        """That of the process, for the host tells which it has open."""
+        self.cloud.migrations = [fake_cloud.migration('error')]
+        log = self.ssh.parent / 'nova-compute.log'
+        log.write_text(
+            f'1 ERROR {fake_cloud.SERVER} Live Migration failure: '
+            'libvirtError: so it was\n'
         )
-        self.assertIn(
-            'Nova keeps no reason',
-            ' '.join(item['message'] for item in found),
-        )
+        program = self.ssh.parent / 'nova-compute'
+        program.write_text('import sys; print(flush=True); sys.stdin.read()')
+        with (
+            open(log, 'a') as stream,
+            subprocess.Popen(
+                [sys.executable, program],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stream,
+            ) as process,
+        ):
+            process.stdout.readline()
+            found = self.findings(
+                *('vm1', '--explain', '5'), status=5, settings=self.settings
+            )
+        self.assertIn('so it was', ' '.join(item['message'] for item in found))
 
     def test_log_that_cannot_be_read(self):
         (self.ssh.parent / 'ssh.fails').write_text('host1')
