@@ -170,12 +170,15 @@ class Flow:
         if wait is None:
             wait = sys.stdout.isatty()
         job = self._aftermath.job(server, facts.source) if wait else None
-        progress = progress_.Progress(self._say, _timeout(facts))
+        progress = progress_.Progress(sys.stderr, self._say)
+        timeout = _timeout(facts)
         driver = drive.Driver(
             self._compute,
             progress.say,
             job=job or (lambda: None),
-            progress=progress.show,
+            progress=lambda sample: progress.show(
+                sample.line(timeout, progress.columns)
+            ),
             on_stall=self._options.on_stall,
         )
         begun = start.Begun('', 0)

@@ -10,47 +10,57 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""The line that tells how a migration goes on."""
+"""The line that tells how something goes on."""
 
 import collections.abc
 import contextlib
 import os
-import sys
+import typing
 
 from osc_lab import exceptions
-from osc_lab.migration import watch
 
 
 class Progress:
-    """One line on a terminal, written over and over.
+    """One line on a terminal, written over and over; nothing elsewhere.
 
+    :param stream: where the line is written, if that is a terminal
     :param say: tells the user something, on a line of its own
-    :param timeout: seconds after which Nova acts
+    :ivar terminal: whether anything is shown
     """
 
     def __init__(
         self,
+        stream: typing.TextIO,
         say: collections.abc.Callable[[str], None],
-        timeout: float | None,
     ) -> None:
+        self._stream = stream
         self._say = say
-        self._timeout = timeout
-        self._terminal = sys.stderr.isatty()
+        self.terminal = stream.isatty()
         self._width = 0
 
-    def show(self, sample: watch.Sample) -> None:
-        if not self._terminal:
-            return
+    @property
+    def columns(self) -> int:
+        """Return how long the line may be.
+
+        One that wraps could not be written over.
+        """
         try:
-            # A line that wraps could not be written over.
-            columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
-            line = sample.line(self._timeout, columns - 1)
-            # Its words are Nova's.
-            line = exceptions.printable(line)[: columns - 1]
-            sys.stderr.write('\r' + line.ljust(self._width))
-            sys.stderr.flush()
+            columns = os.get_terminal_size(self._stream.fileno()).columns
         except OSError:
-            # The migration goes on without the terminal, and so do we.
+            columns = 0
+        return (columns or 80) - 1
+
+    def show(self, text: str) -> None:
+        """Write the line anew; what does not fit is left out."""
+        if not self.terminal:
+            return
+        # Its words may be those of a service.
+        line = exceptions.printable(text)[: self.columns]
+        try:
+            self._stream.write('\r' + line.ljust(self._width))
+            self._stream.flush()
+        except OSError:
+            # The work goes on without the terminal, and so do we.
             return
         self._width = len(line)
 
@@ -59,7 +69,8 @@ class Progress:
         self._say(text)
 
     def end(self) -> None:
-        if self._terminal and self._width:
+        """Leave the line as it is, and begin another one."""
+        if self.terminal and self._width:
             self._width = 0
             with contextlib.suppress(OSError):
-                sys.stderr.write('\n')
+                self._stream.write('\n')

@@ -28,6 +28,7 @@ if typing.TYPE_CHECKING:
     import contextlib
 
     from osc_lab.access import capture as access
+    from osc_lab.access import progress
     from osc_lab.access import sinks
     from osc_lab.mirroring import capture
 
@@ -66,6 +67,7 @@ class CapturePortMirror(port_mirror.Base):
         import os
 
         from osc_lab.access import capture as access
+        from osc_lab.access import progress
         from osc_lab.access import sinks
         from osc_lab.commands import capture_source
         from osc_lab.commands import port_arguments
@@ -101,11 +103,12 @@ class CapturePortMirror(port_mirror.Base):
                     opened.append(end.open(wish))
                     stop.check()
                 self._begin(wish, ' and '.join(item.label for item in found))
+                line = progress.Progress(self.app.stderr, self.say)
                 outcome = access.run(
-                    opened, wish, sink, stop, self._progress()
+                    opened, wish, sink, stop, self._shown_by(line)
                 )
                 # Before the file ends, which may fail as well.
-                self._say_end(outcome)
+                line.say(self._end(outcome))
             where = ' and '.join(dict.fromkeys(item.host for item in found))
             self._report(outcome, where, sink.files)
 
@@ -137,10 +140,11 @@ class CapturePortMirror(port_mirror.Base):
             }
         )
 
-    def _progress(self) -> 'access.Progress | None':
+    def _shown_by(self, line: 'progress.Progress') -> 'access.Progress | None':
+        """Return what shows the state, once a second."""
         from osc_lab.mirroring import amounts
 
-        if not self.app.stderr.isatty():
+        if not line.terminal:
             return None
         shown = [-1]
 
@@ -150,7 +154,7 @@ class CapturePortMirror(port_mirror.Base):
             if int(seconds) == shown[0]:
                 return
             shown[0] = int(seconds)
-            self._write_over(
+            line.show(
                 _(
                     '%(packets)d packets, %(size)s, %(rate).1f packets/s, '
                     '%(dropped)s dropped'
@@ -165,20 +169,10 @@ class CapturePortMirror(port_mirror.Base):
 
         return show
 
-    def _write_over(self, line: str) -> None:
-        try:
-            self.app.stderr.write('\r\033[K' + line)
-            self.app.stderr.flush()
-        except OSError:
-            # The capture goes on without the terminal.
-            return
-
-    def _say_end(self, outcome: 'capture.Outcome') -> None:
+    def _end(self, outcome: 'capture.Outcome') -> str:
         from osc_lab.mirroring import amounts
         from osc_lab.mirroring import capture
 
-        if self.app.stderr.isatty():
-            self._write_over('')
         why = {
             capture.End.TIME: _('the time is over'),
             capture.End.SIZE: _('the size is reached'),
@@ -187,15 +181,12 @@ class CapturePortMirror(port_mirror.Base):
             capture.End.INTERRUPTED: _('interrupted'),
             capture.End.FAILED: _('failed'),
         }[outcome.end]
-        self.say(
-            _('%(packets)d packets, %(size)s in %(time)s: %(why)s.')
-            % {
-                'packets': outcome.packets,
-                'size': amounts.show_size(outcome.bytes),
-                'time': amounts.show_duration(outcome.seconds),
-                'why': why,
-            }
-        )
+        return _('%(packets)d packets, %(size)s in %(time)s: %(why)s.') % {
+            'packets': outcome.packets,
+            'size': amounts.show_size(outcome.bytes),
+            'time': amounts.show_duration(outcome.seconds),
+            'why': why,
+        }
 
     def _report(
         self,

@@ -105,6 +105,6 @@ class TestBothEnds(pair.PairTest):
         self.assertEqual(0, process.wait(30), shown)
         self.assertRegex(
             shown.decode(),
-            r'\r\x1b\[K\d+ packets, [\d.]+ K?i?B, [\d.]+ packets/s, '
+            r'\r\d+ packets, [\d.]+ K?i?B, [\d.]+ packets/s, '
             r'0 dropped',
         )

@@ -12,25 +12,15 @@
 
 """The line of progress on a terminal, and on one that is gone."""
 
-import errno
+import fcntl
+import io
 import os
 import pty
-
-import fixtures
+import struct
+import termios
 
 from osc_lab.access import progress
-from osc_lab.migration import watch
 from osc_lab.tests import bounded
-
-
-class Gone:
-    """A terminal whose other end is closed."""
-
-    def fileno(self):
-        raise OSError(errno.EIO, 'gone')
-
-    def write(self, text):
-        raise OSError(errno.EIO, 'gone')
 
 
 class TestProgress(bounded.TestCase):
@@ -43,8 +33,7 @@ class TestProgress(bounded.TestCase):
         self.said = []
 
     def progress(self, stream):
-        self.useFixture(fixtures.MonkeyPatch('sys.stderr', stream))
-        return progress.Progress(self.said.append, None)
+        return progress.Progress(stream, self.said.append)
 
     def shown(self):
         found = b''
@@ -54,30 +43,46 @@ class TestProgress(bounded.TestCase):
 
     def test_written_over(self):
         line = self.progress(self.terminal)
-        line.show(watch.Sample(1.0, 'disk copy'))
-        line.show(watch.Sample(2.0, 'post'))
+        line.show('1 s, disk copy')
+        line.show('2 s, post')
         line.say('text')
         line.end()
         self.assertEqual('\r1 s, disk copy\r2 s, post     \r\n', self.shown())
         self.assertEqual(['text'], self.said)
 
-    def test_status_that_moves_the_terminal(self):
+    def test_text_that_moves_the_terminal(self):
         line = self.progress(self.terminal)
-        line.show(watch.Sample(1.0, 'x\x1b[2J'))
+        line.show('x\x1b[2J')
         line.end()
-        self.assertEqual('\r1 s, x\\x1b[2J\r\n', self.shown())
+        self.assertEqual('\rx\\x1b[2J\r\n', self.shown())
+
+    def test_width_of_the_terminal(self):
+        """As long as it is; one that does not know is taken for usual."""
+        line = self.progress(self.terminal)
+        for columns, expected in ((20, 19), (0, 79)):
+            size = struct.pack('HHHH', 24, columns, 0, 0)
+            fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, size)
+            self.assertEqual(expected, line.columns)
+            line.show('x' * 200)
+            line.end()
+            self.assertEqual('\r' + 'x' * expected + '\r\n', self.shown())
 
     def test_nothing_on_what_is_no_terminal(self):
         with open(os.devnull, 'w+') as stream:
             line = self.progress(stream)
-            line.show(watch.Sample(1.0, 'post'))
+            line.show('post')
             line.end()
             self.assertEqual(0, stream.tell())
+            self.assertFalse(line.terminal)
 
     def test_terminal_that_is_gone(self):
-        line = self.progress(self.terminal)
-        line.show(watch.Sample(1.0, 'post'))
-        self.useFixture(fixtures.MonkeyPatch('sys.stderr', Gone()))
-        line.show(watch.Sample(2.0, 'post'))
-        line.say('text')
+        ours, theirs = pty.openpty()
+        with io.TextIOWrapper(
+            io.FileIO(theirs, 'w'), write_through=True
+        ) as stream:
+            line = self.progress(stream)
+            line.show('1 s, post')
+            os.close(ours)
+            line.show('2 s, post')
+            line.say('text')
         self.assertEqual(['text'], self.said)

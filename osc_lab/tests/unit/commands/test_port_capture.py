@@ -10,11 +10,14 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+import fcntl
 import io
 import os
 import pty
 import resource
 import signal
+import struct
+import termios
 
 import fixtures
 
@@ -104,6 +107,33 @@ class TestCapture(mirrors.MirrorTest):
                 self.capture('one', '--force', status=status)
             self.assertEqual(self.data, self.file.read_bytes())
             self.assert_none()
+
+    def test_narrow_terminal(self):
+        """A line that wraps could not be written over."""
+        action = port_capture.CapturePortMirror.take_action
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        size = struct.pack('HHHH', 24, 20, 0, 0)
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, size)
+        terminal = io.TextIOWrapper(io.FileIO(theirs, 'w'), write_through=True)
+
+        def watched(command, arguments):
+            command.app.stderr = terminal
+            action(command, arguments)
+
+        with (
+            terminal,
+            fixtures.MonkeyPatch(
+                'osc_lab.commands.port_capture.CapturePortMirror.take_action',
+                watched,
+            ),
+        ):
+            self.capture('one')
+            shown = os.read(ours, 10000).decode().splitlines()
+        (line,) = [item for item in shown if 'packets, ' in item][:1]
+        self.assertRegex(line, '^[0-3] packets, ')
+        self.assertEqual(19, len(line))
+        self.assertRegex(shown[-1], '^3 packets, 84 B in ')
 
     def test_file_that_cannot_take_its_place(self):
         write = sinks.File.write

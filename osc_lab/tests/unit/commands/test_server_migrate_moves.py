@@ -12,6 +12,9 @@
 
 """A live migration from the request to the truth about it."""
 
+import io
+import types
+
 import fixtures
 
 from osc_lab.tests.unit.commands import migrations
@@ -137,6 +140,28 @@ class TestMigrate(migrations.MoveTest):
         [found] = self.findings('vm1', '--host', 'host2', status=4)
         self.assertEqual('unknown', found['result'])
         self.assertIn('Nova accepted', self.err)
+
+    def test_on_a_terminal(self):
+        """It follows unasked, and shows a line that is written over."""
+
+        class Terminal(io.BytesIO):
+            def isatty(self):
+                return True
+
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'osc_lab.tests.inside.io',
+                types.SimpleNamespace(
+                    BytesIO=Terminal, TextIOWrapper=io.TextIOWrapper
+                ),
+            )
+        )
+        self.run_through('preparing', 'running', 'completed')
+        self.openstack('vm1', '--host', 'host2')
+        self.assertRegex(
+            self.err,
+            r'^\r\d+ s, preparing *\r\d+ s, running *\r\d+ s, completed *\n',
+        )
 
     def test_who_says_how_to_follow_follows(self):
         self.run_through('running', 'completed')
