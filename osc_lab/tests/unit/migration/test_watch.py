@@ -153,7 +153,9 @@ class TestSample(testtools.TestCase):
         )
 
     def test_what_nova_alone_tells(self):
-        self.assertEqual('1 s, requested', watch.sample(1, None).line())
+        found = watch.sample(1, None)
+        self.assertEqual('1 s, requested', found.line())
+        self.assertEqual('', found.kind)
         line = watch.sample(7, running()).line()
         self.assertEqual(
             '7 s, running, 200 of 600 MiB left, 400 MiB sent', line
