@@ -44,6 +44,7 @@ from osc_lab.migration import result
 from osc_lab.migration import start
 from osc_lab.migration import storage
 from osc_lab.migration import verify
+from osc_lab.migration import wish
 from osc_lab.preflight import finding
 from osc_lab.preflight import registry
 from osc_lab.preflight import report as report_
@@ -51,31 +52,6 @@ from osc_lab.preflight import report as report_
 LOG = logging.getLogger(__name__)
 
 Answer = tuple[report_.Report, exceptions.ExitCode]
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What the user asked for.
-
-    :param server: name or ID; empty where none was given
-    :param bandwidth: MiB a second
-    :param ignored: checks whose failures are warnings
-    :param unchecked: to migrate without any check
-    :param wait: None where nothing was said
-    :param timeout: seconds to follow a migration for
-    """
-
-    server: str = ''
-    host: str | None = None
-    storage: facts_.Storage = facts_.Storage.AUTO
-    ignored: tuple[str, ...] = ()
-    strict: bool = False
-    forecast: bool = False
-    bandwidth: float | None = None
-    unchecked: bool = False
-    wait: bool | None = None
-    timeout: float | None = None
-    on_stall: drive.OnStall = drive.OnStall.REPORT
 
 
 class Flow:
@@ -91,7 +67,7 @@ class Flow:
     def __init__(
         self,
         connection: typing.Any,
-        options: Options,
+        options: wish.Options,
         reach: channels.Channels,
         checks: registry.Registry,
         say: collections.abc.Callable[[str], None],

@@ -20,6 +20,7 @@ from osc_lab.i18n import _
 
 if typing.TYPE_CHECKING:
     from osc_lab.access import live_migration
+    from osc_lab.migration import wish
     from osc_lab.preflight import registry
     from osc_lab.preflight import report as report_
 
@@ -107,10 +108,10 @@ class LiveMigrate(command.Lister):
         return report
 
 
-def _options(parsed_args: argparse.Namespace) -> 'live_migration.Options':
-    from osc_lab.access import live_migration
+def _options(parsed_args: argparse.Namespace) -> 'wish.Options':
     from osc_lab.migration import drive
     from osc_lab.migration import facts
+    from osc_lab.migration import wish
 
     storage = facts.Storage.AUTO
     if parsed_args.block_migration:
@@ -122,7 +123,7 @@ def _options(parsed_args: argparse.Namespace) -> 'live_migration.Options':
         wait = False
     elif parsed_args.wait or parsed_args.timeout or parsed_args.on_stall:
         wait = True
-    return live_migration.Options(
+    return wish.Options(
         server=parsed_args.server or '',
         host=parsed_args.host,
         storage=storage,
