@@ -17,8 +17,6 @@ import typing
 
 from osc_lib import utils
 
-from osc_lab.i18n import _
-
 API_NAME = 'lab'
 API_VERSION_OPTION = 'os_lab_api_version'
 API_VERSIONS = ('1',)
@@ -38,9 +36,9 @@ def build_option_parser(
         '--os-lab-api-version',
         metavar='<lab-api-version>',
         default=utils.env('OS_LAB_API_VERSION', default=DEFAULT_API_VERSION),
-        help=_(
-            'osc-lab command version, default: %s (Env: OS_LAB_API_VERSION)'
-        )
-        % DEFAULT_API_VERSION,
+        # Not translated, as in other plugins: what this module imports costs
+        # each call of the shell.
+        help=f'osc-lab command version, default: {DEFAULT_API_VERSION} '
+        '(Env: OS_LAB_API_VERSION)',
     )
     return parser
