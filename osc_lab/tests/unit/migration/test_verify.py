@@ -276,6 +276,10 @@ class TestVerify(VerifyTest):
             'The port is DOWN, for it is disabled.',
             [item.message for item in self.verify(found)],
         )
+        self.assertIn(
+            'The port is ACTIVE.',
+            [item.message for item in self.verify(after())],
+        )
 
     def test_volumes(self):
         row = ('volume-attachments', 'v', 'failed', 'api')
