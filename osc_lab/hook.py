@@ -73,7 +73,7 @@ class ServerMigrate(hooks.CommandHook):
     def _check(self, parsed_args: argparse.Namespace) -> None:
         from osc_lab.commands import server_migrate
 
-        command = server_migrate.LiveMigrate(self.cmd.app, None)
+        command = server_migrate.LiveMigrateServer(self.cmd.app, None)
         parser = command.get_parser('openstack server migrate live')
         argv = ['--preflight', '--fit-width']
         if parsed_args.host:

@@ -27,7 +27,7 @@ if typing.TYPE_CHECKING:
 Table = tuple[tuple[str, ...], typing.Iterable[tuple[typing.Any, ...]]]
 
 
-class LiveMigrate(command.Lister):
+class LiveMigrateServer(command.Lister):
     _description = _(
         'Move a running server to another host: know before, watch during, '
         'verify after.\n\n'

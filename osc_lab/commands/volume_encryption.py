@@ -226,7 +226,7 @@ class _Preset(command.ShowOne):
         ]
 
 
-class PresetLuks(_Preset):
+class ApplyLuksPreset(_Preset):
     _description = _described('LUKS')
     examples = (
         'openstack volume encryption preset luks --dry-run',
@@ -238,7 +238,7 @@ class PresetLuks(_Preset):
     preset = 'luks'
 
 
-class PresetLuksAes256(_Preset):
+class ApplyLuksAes256Preset(_Preset):
     _description = _described('LUKS and AES-256')
     examples = (
         'openstack volume encryption preset luks-aes256 --dry-run',
@@ -248,7 +248,7 @@ class PresetLuksAes256(_Preset):
     preset = 'luks-aes256'
 
 
-class PresetLuks2(_Preset):
+class ApplyLuks2Preset(_Preset):
     _description = _described('LUKS2')
     examples = (
         'openstack volume encryption preset luks2 --dry-run',
@@ -258,7 +258,7 @@ class PresetLuks2(_Preset):
     preset = 'luks2'
 
 
-class PresetList(command.Lister):
+class ListVolumeEncryptionPreset(command.Lister):
     _description = _('List the presets for encrypted volume types')
     examples = ('openstack volume encryption preset list',)
     cloud_required = False
@@ -290,7 +290,7 @@ class PresetList(command.Lister):
         )
 
 
-class PresetShow(command.ShowOne):
+class ShowVolumeEncryptionPreset(command.ShowOne):
     _description = _('Show one preset for encrypted volume types')
     examples = ('openstack volume encryption preset show luks',)
     cloud_required = False

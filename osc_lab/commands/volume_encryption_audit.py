@@ -28,7 +28,7 @@ if typing.TYPE_CHECKING:
     from osc_lab.preflight import finding
 
 
-class Audit(command.Lister):
+class AuditVolumeEncryption(command.Lister):
     _description = _(
         'List every volume type, volume and backup whose data may not be '
         'encrypted, or not be readable.\n\n'

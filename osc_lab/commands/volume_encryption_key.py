@@ -35,7 +35,7 @@ def _key_size(text: str | None) -> int | None:
     return int(text)
 
 
-class KeyCheck(command.Lister):
+class CheckVolumeEncryptionKey(command.Lister):
     _description = _(
         'Check that nova and cinder have the same sound key on all hosts; '
         'no key is ever shown.\n\n'
@@ -154,7 +154,7 @@ class KeyCheck(command.Lister):
         return found, unknown
 
 
-class KeyGenerate(command.ShowOne):
+class GenerateVolumeEncryptionKey(command.ShowOne):
     _description = _(
         'Write a new random key into two files, one for nova and one for '
         'cinder, to be put into their configuration folders on all hosts'

@@ -51,7 +51,7 @@ class TestSaying(testtools.TestCase):
         stream = mock.Mock()
         stream.write.side_effect = error
         app = mock.Mock(stderr=stream)
-        server_migrate.LiveMigrate(app, None).say('what was done')
+        server_migrate.LiveMigrateServer(app, None).say('what was done')
         stream.write.assert_called_once_with('what was done\n')
 
     def test_what_nobody_can_read(self):
