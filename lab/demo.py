@@ -68,7 +68,7 @@ class Operator:
             'OS_CLIENT_CONFIG_FILE': str(state / 'clouds.yaml'),
             'OS_CLOUD': 'lab',
             # The services of all hosts share this machine, which may be busy.
-            'OS_LAB_HOST_TIMEOUT': '60',
+            'OSC_LAB_HOST_TIMEOUT': '60',
         }
         self._folder = None
         if installed:

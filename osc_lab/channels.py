@@ -49,7 +49,9 @@ class Option(typing.NamedTuple):
 
     @property
     def variable(self) -> str:
-        return 'OS_LAB_' + self.key.upper()
+        # Not OS_: the SDK takes each of these for a setting of the cloud
+        # and fills in what stands in braces.
+        return 'OSC_LAB_' + self.key.upper()
 
 
 SSH = (
@@ -189,7 +191,7 @@ def add_arguments(
         _('access to hosts'),
         _(
             'Each option can also be set by an environment variable '
-            '(OS_LAB_...) or by a key of the same name under "osc_lab" in '
+            '(OSC_LAB_...) or by a key of the same name under "osc_lab" in '
             'clouds.yaml.'
         ),
     )
@@ -249,7 +251,7 @@ def resolve(
     }
     values['deadline'] = _deadline(
         getattr(parsed_args, 'host_timeout', None)
-        or environ.get('OS_LAB_HOST_TIMEOUT')
+        or environ.get('OSC_LAB_HOST_TIMEOUT')
         or cloud.get('host_timeout')
     )
     return Channels(**values)

@@ -155,7 +155,7 @@ class PairTest(base.CloudTest):
         super().setUp()
         # Hosts of a lab share one machine, which may be busy.
         self.useFixture(
-            fixtures.EnvironmentVariable('OS_LAB_HOST_TIMEOUT', '60')
+            fixtures.EnvironmentVariable('OSC_LAB_HOST_TIMEOUT', '60')
         )
 
     def ssh(self, host, *argv):

@@ -107,7 +107,7 @@ class TestBroken(capturing.CaptureTest):
         """Only the guard is left to end what is on the host."""
         layout = up.layout_of(self.state, allot.load(self.state))
         self.useFixture(
-            fixtures.EnvironmentVariable('OS_LAB_HOST_TIMEOUT', '5')
+            fixtures.EnvironmentVariable('OSC_LAB_HOST_TIMEOUT', '5')
         )
         process = self.running('--duration', '40s', '--file', str(self.file))
         self.wait_for_packet(process)

@@ -97,7 +97,7 @@ class Cloud(fixtures.Fixture):
 
     def _setUp(self):
         for name in list(os.environ):
-            if name.startswith('OS_'):
+            if name.startswith(('OS_', 'OSC_LAB_')):
                 self.useFixture(fixtures.EnvironmentVariable(name))
         folder = self.useFixture(fixtures.TempDir()).path
         path = os.path.join(folder, 'clouds.yaml')

@@ -455,7 +455,10 @@ class Mocked(fixtures.Fixture):
 
     def _setUp(self):
         for name in list(os.environ):
-            if name.startswith('OS_') and name != 'OS_TEST_TIMEOUT':
+            if (
+                name.startswith(('OS_', 'OSC_LAB_'))
+                and name != 'OS_TEST_TIMEOUT'
+            ):
                 self.useFixture(fixtures.EnvironmentVariable(name))
         path = os.path.join(
             self.useFixture(fixtures.TempDir()).path, 'clouds.yaml'

@@ -33,7 +33,7 @@ class TestResolve(testtools.TestCase):
 
     def test_option_wins_over_environment_over_cloud(self):
         cloud = {'ssh': 'c', 'libvirt_uri': 'c', 'ovsdb': 'c'}
-        environ = {'OS_LAB_SSH': 'e', 'OS_LAB_LIBVIRT_URI': 'e'}
+        environ = {'OSC_LAB_SSH': 'e', 'OSC_LAB_LIBVIRT_URI': 'e'}
         found = channels.resolve(parse('--ssh', 'o'), environ, cloud)
         self.assertEqual(
             ('o', 'e', 'c'), (found.ssh, found.libvirt_uri, found.ovsdb)
@@ -54,12 +54,12 @@ class TestResolve(testtools.TestCase):
 
     def test_judged_without_a_cloud(self):
         """What stands in clouds.yaml is not known before the log-in."""
-        channels.judge(argparse.Namespace(), {'OS_LAB_HOST_TIMEOUT': 'x'})
+        channels.judge(argparse.Namespace(), {'OSC_LAB_HOST_TIMEOUT': 'x'})
         channels.judge(parse('--ssh', 'o'), {})
         for argv, environ in (
             (['--host-timeout', 'x'], {}),
-            ([], {'OS_LAB_HOST_TIMEOUT': 'x'}),
-            ([], {'OS_LAB_SSH': '-x'}),
+            ([], {'OSC_LAB_HOST_TIMEOUT': 'x'}),
+            ([], {'OSC_LAB_SSH': '-x'}),
         ):
             self.assertRaises(
                 exceptions.InvalidInput, channels.judge, parse(*argv), environ

@@ -259,7 +259,7 @@ class TestSettings(testtools.TestCase):
         ),
         st.dictionaries(
             st.sampled_from(
-                [f'OS_LAB_{key.upper()}' for key in (*KEYS, 'HOST_TIMEOUT')]
+                [f'OSC_LAB_{key.upper()}' for key in (*KEYS, 'HOST_TIMEOUT')]
             ),
             strings.HOSTILE,
             max_size=3,

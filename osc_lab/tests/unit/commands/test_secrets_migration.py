@@ -121,6 +121,6 @@ class TestMigration(migrations.CommandTest):
             self.assertEqual(2, status)
             self.assertIn('a password has no place', err)
         self.useFixture(
-            fixtures.EnvironmentVariable('OS_LAB_LIBVIRT_URI', address)
+            fixtures.EnvironmentVariable('OSC_LAB_LIBVIRT_URI', address)
         )
         self.assertEqual(2, self.secrecy.look(*live)[0])

@@ -1,0 +1,85 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""What the SDK makes of the user's environment and clouds.yaml."""
+
+import fixtures
+import testtools
+
+from osc_lab import channels
+from osc_lab.tests.unit import fake_cloud
+
+TEMPLATE = 'root@{host}:{host_ip}'
+
+
+class ConfigurationTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.shell = self.useFixture(
+            fake_cloud.Mocked(fake_cloud.Cloud(), None)
+        )
+
+    def environ(self, name, value=None):
+        self.useFixture(fixtures.EnvironmentVariable(name, value))
+
+
+class TestEnvironment(ConfigurationTest):
+    """Our variables do not keep the shell from the cloud."""
+
+    #: One command of the shell, and one of ours that takes the variables.
+    COMMANDS = (
+        ('catalog', 'list'),
+        ('server', 'migrate', 'live', 'vm1', '--preflight'),
+    )
+
+    VARIABLES = (
+        *(option.variable for option in channels.ALL),
+        'OSC_LAB_HOST_TIMEOUT',
+    )
+
+    def reaches_keystone(self):
+        for argv in self.COMMANDS:
+            sent = len(self.shell.http.request_history)
+            _status, _out, err = self.shell.run(*argv)
+            urls = [
+                request.url
+                for request in self.shell.http.request_history[sent:]
+            ]
+            self.assertIn(f'{self.shell.AUTH}/auth/tokens', urls, err)
+
+    def value(self, name):
+        return '7' if name.endswith('TIMEOUT') else TEMPLATE
+
+    def test_log_in_by_the_environment(self):
+        for name in ('OS_CLOUD', 'OS_CLIENT_CONFIG_FILE'):
+            self.environ(name)
+        self.environ('HOME', self.useFixture(fixtures.TempDir()).path)
+        for name, value in (
+            ('OS_AUTH_URL', self.shell.AUTH),
+            ('OS_USERNAME', 'admin'),
+            ('OS_PASSWORD', 'canary-password'),
+            ('OS_PROJECT_NAME', 'admin'),
+            ('OS_USER_DOMAIN_ID', 'default'),
+            ('OS_PROJECT_DOMAIN_ID', 'default'),
+            ('OS_IDENTITY_API_VERSION', '3'),
+        ):
+            self.environ(name, value)
+        for name in self.VARIABLES:
+            with fixtures.EnvironmentVariable(name, self.value(name)):
+                self.reaches_keystone()
+
+    def test_only_cloud_of_the_file(self):
+        """It is taken without OS_CLOUD, whatever of ours is set."""
+        self.environ('OS_CLOUD')
+        for name in self.VARIABLES:
+            self.environ(name, self.value(name))
+        self.reaches_keystone()
