@@ -27,6 +27,8 @@ import urllib.parse
 from osc_lab import exceptions
 from osc_lab.i18n import _
 
+Found = typing.TypeVar('Found')
+
 #: Seconds that one host may take to answer before it counts as dead.
 DEADLINE = 5.0
 
@@ -145,7 +147,7 @@ class Channels:
         :raises AccessError: when what a template asks for could not stand
             in an address
         """
-        address = self.host_addresses.get(name, address or name)
+        address = of_host(self.host_addresses, name) or address or name
         ovsdb = self.ovsdb or ('ssh' if self.ssh else None)
         # OpenSSH takes brackets in a URI alone.
         bare = self.ssh is not None and not self.ssh.startswith('ssh://')
@@ -156,6 +158,18 @@ class Channels:
             _fill(self.libvirt_uri, name, address),
             _fill(ovsdb, name, address),
         )
+
+
+def of_host(
+    found: collections.abc.Mapping[str, Found], name: str
+) -> Found | None:
+    """Return what a mapping in clouds.yaml has for a host.
+
+    The SDK writes "_" for each "-" in its keys.
+
+    :param name: compute service host
+    """
+    return found.get(name, found.get(name.replace('-', '_')))
 
 
 def _fill(

@@ -181,8 +181,9 @@ def _host(
     host = channels.Host(name, name, 'local') if local else settings.host(name)
     there = shell.Shell(host, settings)
     processes = _processes(there)
+    own = channels.of_host(files, name)
     return [
-        _service(name, service, there, processes, files.get(name))
+        _service(name, service, there, processes, own)
         for service in sorted(services)
     ]
 

@@ -273,7 +273,9 @@ class Hosts:
 
     def shell_of(self, end: channels.Host) -> host_shell.HostShell:
         return host_shell.HostShell(
-            end, self._settings, self._files.get(end.name, ())
+            end,
+            self._settings,
+            channels.of_host(self._files, end.name) or (),
         )
 
     def with_libvirt(

@@ -64,7 +64,10 @@ def addressed(
     """
     if '{host_ip}' not in (reach.ssh or ''):
         return reach
-    if hosts <= reach.host_addresses.keys():
+    given = {
+        host: channels.of_host(reach.host_addresses, host) for host in hosts
+    }
+    if all(given.values()):
         return reach
     nova = compute.Compute(sdk.compute, settings.api_timeout(sdk))
     found = {
@@ -73,5 +76,9 @@ def addressed(
         if item.address
     }
     return dataclasses.replace(
-        reach, host_addresses={**found, **reach.host_addresses}
+        reach,
+        host_addresses={
+            host: address or found.get(host, host)
+            for host, address in given.items()
+        },
     )

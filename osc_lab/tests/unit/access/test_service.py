@@ -12,6 +12,7 @@
 
 """Services at their microversions, and what is told when they fail."""
 
+import argparse
 import re
 from unittest import mock
 import urllib.parse
@@ -28,9 +29,11 @@ import testtools
 
 from osc_lab.access import caller
 from osc_lab.access import cloud
+from osc_lab.access import hosts
 from osc_lab.access import identity
 from osc_lab.access import service
 from osc_lab.access import settings
+from osc_lab import channels
 from osc_lab import exceptions
 from osc_lab.tests.unit import cinder
 
@@ -197,6 +200,23 @@ class TestSettings(ServiceTest):
                 kind=exceptions.InvalidInput,
             )
             self.assertIn('between 0 and 3600', text)
+
+    def test_host_with_a_hyphen(self):
+        """The SDK changes the keys of clouds.yaml."""
+        name = 'cmp-1.my-cloud'
+        found = settings.cloud(
+            self.with_settings(
+                ovsdb='tcp:{host_ip}:6640',
+                host_addresses={name: '192.0.2.8', 'cmp': 'no'},
+                config_files={name: ['/a', '/b'], 'cmp': ['no']},
+            )
+        )
+        reach = channels.resolve(argparse.Namespace(), {}, found)
+        self.assertEqual('tcp:192.0.2.8:6640', reach.host(name).ovsdb)
+        shell = hosts.Hosts(reach, settings.config_files(found)).shell_of(
+            channels.Host(name, name, 'local')
+        )
+        self.assertEqual(['/a', '/b'], shell.configuration()['files'])
 
     def test_no_mapping(self):
         sdk = self.connect()

@@ -123,16 +123,18 @@ class CheckTest(testtools.TestCase):
         self.cloud = self.useFixture(cinder.Cloud(services=self.services))
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
 
-    def check(self, nova, cinder_, mode=0o640, status=3, argv=()):
+    def check(
+        self, nova, cinder_, mode=0o640, status=3, argv=(), host='local'
+    ):
         paths = []
         for name, text in (('nova', nova), ('cinder', cinder_)):
             path = self.folder / f'{name}.conf'
             path.write_text(text)
             path.chmod(mode)
             paths.append(str(path))
-        self.cloud.settings(config_files={'local': paths})
+        self.cloud.settings(config_files={host: paths}, local_hosts=[host])
         run = cinder.Run(
-            *(*CHECK, '--host', 'local', '--long', '-f', 'json', *argv)
+            *(*CHECK, '--host', host, '--long', '-f', 'json', *argv)
         )
         self.assertNotIn('Traceback', str(run))
         self.assertNotIn(KEY, str(run))
@@ -244,12 +246,12 @@ class TestCheck(CheckTest):
         self.assertEqual(4, run.status, str(run))
         self.assertIn('--ssh', run.stdout)
 
-    def addressed(self, host, **settings):
+    def addressed(self, host, known='a', **settings):
         cloud = self.useFixture(
             cinder.Cloud(services=('block-storage', 'compute'))
         )
         cloud.settings(ssh='root@{host_ip}', **settings)
-        cloud.hypervisor('a', '192.0.2.7')
+        cloud.hypervisor(known, '192.0.2.7')
         program = self.folder / 'ssh'
         program.write_text('#!/bin/sh\nexit 255\n')
         program.chmod(0o755)
@@ -271,6 +273,19 @@ class TestCheck(CheckTest):
     def test_address_that_is_configured(self):
         there = {'host_addresses': {'a': '192.0.2.8'}}
         self.assertIn('root@192.0.2.8 -- true', self.addressed('a', **there))
+
+    def test_address_of_a_host_with_a_hyphen(self):
+        """The SDK changes the keys of clouds.yaml."""
+        name = 'cmp-1.my-cloud'
+        there = {'host_addresses': {name: '192.0.2.8', 'cmp-1': 'no'}}
+        for known in ('a', name):
+            found = self.addressed(name, known=known, **there)
+            self.assertIn('root@192.0.2.8 -- true', found)
+
+    def test_files_of_a_host_with_a_hyphen(self):
+        name = 'cmp-1.my-cloud'
+        rows = self.check(self.conf(), self.conf(), status=4, host=name)
+        self.assertEqual('ok', rows['key-same', f'{name} nova']['Result'])
 
 
 class TestBarbican(CheckTest):
