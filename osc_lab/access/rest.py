@@ -212,6 +212,8 @@ class Rest:
                 url,
                 method,
                 connect_retries=0,
+                # What is asked again may have changed, and may be secret.
+                skip_cache=True,
                 microversion=microversion,
                 timeout=self._timeout,
                 headers={'Accept': 'application/json'},

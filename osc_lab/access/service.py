@@ -157,6 +157,8 @@ class Service(rest.Rest):
                 timeout=self._timeout,
                 headers={'Accept': accept},
                 stream=True,
+                # A cache reads the body, and keeps it.
+                skip_cache=True,
                 # It would read the body, which may be a key, and log it.
                 log=False,
                 raise_exc=False,

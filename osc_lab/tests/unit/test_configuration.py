@@ -12,9 +12,16 @@
 
 """What the SDK makes of the user's environment and clouds.yaml."""
 
+import json
+import os
+import pathlib
+
 import fixtures
+import openstack
 import testtools
 
+from osc_lab.access import compute
+from osc_lab.access import volumes
 from osc_lab import channels
 from osc_lab.tests.unit import fake_cloud
 
@@ -30,6 +37,19 @@ class ConfigurationTest(testtools.TestCase):
 
     def environ(self, name, value=None):
         self.useFixture(fixtures.EnvironmentVariable(name, value))
+
+    def connect(self, entry=(), **sections):
+        """Return a connection by a clouds.yaml with more in it.
+
+        :param entry: pairs for the entry of the cloud
+        """
+        path = pathlib.Path(os.environ['OS_CLIENT_CONFIG_FILE'])
+        found = json.loads(path.read_text())
+        found['clouds']['test'].update(entry)
+        path.write_text(json.dumps({**found, **sections}))
+        sdk = openstack.connect(cloud='test')
+        self.addCleanup(sdk.close)
+        return sdk
 
 
 class TestEnvironment(ConfigurationTest):
@@ -83,3 +103,43 @@ class TestEnvironment(ConfigurationTest):
         for name in self.VARIABLES:
             self.environ(name, self.value(name))
         self.reaches_keystone()
+
+
+class TestCache(ConfigurationTest):
+    """Nothing of ours is in the cache of the SDK, nor taken from it."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.sdk = self.connect(
+            cache={
+                'class': 'dogpile.cache.dbm',
+                'expiration_time': 3600,
+                'arguments': {'filename': str(self.folder / 'cache')},
+                'expiration': {'compute.server': 3600},
+            }
+        )
+        self.assertTrue(self.sdk.cache_enabled)
+
+    def kept(self):
+        return b''.join(
+            path.read_bytes() for path in sorted(self.folder.iterdir())
+        )
+
+    def test_payload_of_a_secret(self):
+        self.shell.http.get(
+            'http://key-manager.test/v1/secrets/k/payload',
+            content=b'canary-key',
+        )
+        manager = self.sdk.key_manager
+        found = volumes.Volumes(manager, lambda: manager)._secret('k')
+        self.assertEqual('ALLOWED', found.access.name)
+        self.assertNotIn(b'canary-key', self.kept())
+
+    def test_answers_are_new(self):
+        nova = compute.Compute(self.sdk.compute).rest
+        url = f'/servers/{fake_cloud.SERVER}'
+        for status in ('MIGRATING', 'ACTIVE'):
+            self.shell.cloud.server['status'] = status
+            self.assertEqual(status, nova.value(url, 'server')['status'])
+        self.assertNotIn(b'ACTIVE', self.kept())
