@@ -190,6 +190,14 @@ class Compute:
             )
         }
 
+    def addresses(self) -> dict[str, str]:
+        """Return the addresses of compute hosts, where Nova knows them."""
+        return {
+            host: item.address
+            for host, item in self.hypervisors().items()
+            if item.address
+        }
+
     def aggregates(self) -> tuple[facts.Aggregate, ...]:
         items = self.rest.value('/os-aggregates', 'aggregates', (2, 1))
         return tuple(

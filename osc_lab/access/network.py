@@ -24,6 +24,7 @@ import uuid
 
 import openstack.connection
 
+from osc_lab.access import compute
 from osc_lab.access import service
 from osc_lab.access import settings
 from osc_lab import exceptions
@@ -174,15 +175,9 @@ class Network:
 
     def addresses(self) -> dict[str, str]:
         """Return the address of each compute host, as Nova knows it."""
-        return {
-            str(item.service_details['host'])
-            if item.service_details
-            else str(item.name): str(item.host_ip)
-            for item in self._connection.compute.hypervisors(
-                details=True, microversion='2.53'
-            )
-            if item.host_ip
-        }
+        return compute.Compute(
+            self._connection.compute, settings.api_timeout(self._connection)
+        ).addresses()
 
     def _ports(self, query: _Json) -> list[_Json]:
         return self._list(

@@ -70,11 +70,7 @@ def addressed(
     if all(given.values()):
         return reach
     nova = compute.Compute(sdk.compute, settings.api_timeout(sdk))
-    found = {
-        host: item.address
-        for host, item in nova.hypervisors().items()
-        if item.address
-    }
+    found = nova.addresses()
     return dataclasses.replace(
         reach,
         host_addresses={

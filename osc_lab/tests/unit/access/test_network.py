@@ -19,6 +19,7 @@ import openstack
 import testtools
 
 from osc_lab.access import network
+from osc_lab.access import rest
 from osc_lab import exceptions
 from osc_lab.tests.unit import fake_cloud
 
@@ -394,6 +395,8 @@ class TestMany(NetworkTest):
             {f'host{number}': f'192.0.2.{number}' for number in (1, 2, 3)},
             self.network.addresses(),
         )
+        # As for every request of ours.
+        self.assertEqual(rest.TIMEOUT, self.http.last_request.timeout)
 
     def test_creator(self):
         self.assertRegex(
