@@ -62,7 +62,9 @@ _PATTERNS = (
     (
         re.compile(
             rf'(?i)\b({_HEADERS})(\\*["\']): ?(\\*["\'])'
-            r'(?:(?!\3)(?:\\.|.))*\3'
+            # A backslash goes with the next character and has no other way
+            # to be taken, for all ways would be tried.
+            r'(?:(?!\3)(?:\\.|[^\\\n]))*\\?\3'
         ),
         rf'\1\2: \3{_MASK}\3',
     ),

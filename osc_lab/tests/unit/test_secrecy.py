@@ -42,6 +42,8 @@ class TestHidden(testtools.TestCase):
             "{'X-Auth-Token': 'CANARY'}",
             '{"e": "{\\"Cookie\\": \\"CANARY\\", \\"a\\": 1}"}',
             '{"e": "{\\"Authorization\\": \\"Basic CANARY\\"}"}',
+            '{"e": "{\\"Cookie\\": \\"CANARY\\\\\\\\\\"}"}',
+            'as \\"Cookie\\": \\"CANARY\\\\" of a tenant',
             'X-Subject-Token: CANARY',
             "{'Authorization': 'Basic CANARY=='}",
             'Authorization: Bearer CANARY.a-b_c',
@@ -62,6 +64,25 @@ class TestHidden(testtools.TestCase):
             'a cookie:jar',
         ):
             self.assertEqual(text, secrecy.hidden(text))
+
+    def test_no_text_takes_long(self):
+        """Tenants give names, and services repeat what they get."""
+        self.useFixture(fixtures.Timeout(10, gentle=True))
+        for begin, part, end in (
+            ('X-Auth-Token": "', '\\', 'x'),
+            ('X-Auth-Token": \\"', '\\\\', 'x'),
+            ('X-Auth-Token": "', '\\a', ''),
+            ('', 'Cookie": "', ''),
+            ('Cookie: ', ' a', '\n'),
+            ('Cookie: ', 'a', '\n'),
+            ('', 'Cookie: ', ''),
+            ('authorization', '\\', ''),
+            ('', 'authorization: a', ''),
+            ('a://', ':', ''),
+            ('', 'a://:', ''),
+        ):
+            for times in (60, 5000):
+                secrecy.hidden(begin + part * times + end)
 
     def test_other_headers_stay(self):
         found = secrecy.hidden('Cookie: a X-Trace: 1 Set-Cookie: b Z: 2')
