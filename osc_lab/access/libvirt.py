@@ -31,6 +31,10 @@ from osc_lab.migration import facts
 from osc_lab.migration import nova_options
 from osc_lab.migration import reach
 
+#: Transports to a port of libvirt's own.  What a name means to OpenSSH, and
+#: how it gets there, is in the user's configuration.
+_OWN = ('tcp', 'tls')
+
 #: Seconds that a host may take to confirm that a connection is closed.
 GOODBYE = 0.5
 
@@ -77,7 +81,7 @@ def probe(uri: str, deadline: float) -> facts.Attempt:
     transport = parts.scheme.partition('+')[2]
     started = time.monotonic()
     outcome, text = facts.Reach.OPEN, ''
-    if parts.hostname and transport in nova_options.PORTS:
+    if parts.hostname and transport in _OWN:
         try:
             socket.create_connection(
                 (parts.hostname, port or nova_options.PORTS[transport]),

@@ -26,6 +26,7 @@ import testtools
 
 from osc_lab.access import aftermath
 from osc_lab.access import libvirt
+from osc_lab.access import libvirt_channel
 from osc_lab import exceptions
 from osc_lab.migration import domain_xml
 from osc_lab.migration import facts
@@ -365,6 +366,24 @@ class TestProbe(testtools.TestCase):
     def test_what_has_no_socket_is_left_to_libvirt(self):
         for uri in ('test:///default', 'qemu+unix:///system', 'qemu+x://h/'):
             self.assertIs(facts.Reach.OPEN, self.reach(uri))
+
+    def test_ssh_is_left_to_openssh(self):
+        """An alias, a jump host or a port is known to it alone."""
+        uri = 'qemu+ssh://root@no.such.invalid/system'
+        library = self.useFixture(fake_libvirt.Library())
+        host = fake_libvirt.Host('cmp1')
+        library.hosts = {f'{uri}?no_tty=1': host}
+        found = libvirt_channel.ask(uri, lambda other: other.host(), 5)
+        self.assertEqual('cmp1', found.hostname)
+        for text, expected in (
+            ('connect to host h port 22: Connection refused', 'REFUSED'),
+            ('connect to host h port 22: Connection timed out', 'TIMEOUT'),
+            ('connect to host h port 22: No route to host', 'UNREACHABLE'),
+            ('Could not resolve hostname h: x', 'UNRESOLVED'),
+        ):
+            host.refuses = fake_libvirt.Error(f'Cannot recv data: ssh: {text}')
+            found = libvirt_channel.ask(uri, lambda other: other.host(), 5)
+            self.assertEqual(expected, found.reach.name)
 
     def test_socket(self):
         with socket.create_server(('127.0.0.1', 0)) as listener:
