@@ -212,6 +212,9 @@ class Rest:
                 url,
                 method,
                 connect_retries=0,
+                # What may be sent again is decided here, and not by what
+                # clouds.yaml says for all requests.
+                status_code_retries=0,
                 # What is asked again may have changed, and may be secret.
                 skip_cache=True,
                 microversion=microversion,

@@ -155,6 +155,7 @@ class Service(rest.Rest):
                 path,
                 'GET',
                 timeout=self._timeout,
+                status_code_retries=0,
                 headers={'Accept': accept},
                 stream=True,
                 # A cache reads the body, and keeps it.

@@ -23,6 +23,8 @@ import testtools
 from osc_lab.access import compute
 from osc_lab.access import volumes
 from osc_lab import channels
+from osc_lab import exceptions
+from osc_lab.migration import facts
 from osc_lab.tests.unit import fake_cloud
 
 TEMPLATE = 'root@{host}:{host_ip}'
@@ -143,3 +145,23 @@ class TestCache(ConfigurationTest):
             self.shell.cloud.server['status'] = status
             self.assertEqual(status, nova.value(url, 'server')['status'])
         self.assertNotIn(b'ACTIVE', self.kept())
+
+
+class TestRetries(ConfigurationTest):
+    """What clouds.yaml says of retries is not for requests of ours."""
+
+    def test_migration_is_asked_for_once(self):
+        for name in ('status_code_retries', 'compute_status_code_retries'):
+            nova = compute.Compute(self.connect({name: 2}).compute)
+            sent = self.shell.http.post(
+                f'http://compute.test/v2.1/servers/{fake_cloud.SERVER}/action',
+                [{'status_code': 503}, {'status_code': 202}],
+            )
+            error = self.assertRaises(
+                exceptions.ServiceError,
+                nova.live_migrate,
+                fake_cloud.SERVER,
+                None,
+                facts.Storage.AUTO,
+            )
+            self.assertEqual((503, 1), (error.status, sent.call_count))
