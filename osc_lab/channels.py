@@ -272,7 +272,8 @@ def resolve(
 
 
 def _text(option: Option, value: object) -> str:
-    text = str(value)
+    # An address of IPv6 gets brackets where they are needed.
+    text = str(value).replace('[{host_ip}]', '{host_ip}')
     if text.startswith('-') or exceptions.printable(text) != text:
         raise exceptions.InvalidInput(
             _('%(flag)s: "%(value)s" cannot be used')
@@ -295,7 +296,14 @@ def _verified(option: Option, uri: str) -> None:
     libvirt reads parameters as src/util/viruri.c does, without regard to
     case, and takes any number but 0 for true.
     """
-    query = urllib.parse.urlsplit(uri).query.replace(';', '&')
+    try:
+        query = urllib.parse.urlsplit(uri).query.replace(';', '&')
+    except ValueError as error:
+        raise exceptions.InvalidInput(
+            _('%(flag)s: "%(uri)s" cannot be used: %(why)s')
+            % {'flag': option.flag, 'uri': uri, 'why': error},
+            _('Write it like qemu+tls://{host}/system.'),
+        ) from error
     for name, value in urllib.parse.parse_qsl(query, keep_blank_values=True):
         if (name.lower() == 'no_verify' and value.strip() != '0') or (
             name.lower() == 'known_hosts_verify' and value != 'normal'

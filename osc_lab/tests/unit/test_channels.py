@@ -121,6 +121,11 @@ class TestResolve(testtools.TestCase):
         ):
             channels.resolve(parse(option, value), {}, {})
 
+    def test_refuses_what_is_no_uri(self):
+        for uri in ('qemu+tls://[{host}/system', 'qemu+tls://[{host_ip}/x'):
+            text = self.refused('--libvirt-uri', uri)
+            self.assertIn(f'--libvirt-uri: "{uri}" cannot be used', text)
+
     def test_host_addresses_must_be_a_mapping(self):
         self.assertRaises(
             exceptions.InvalidInput,
@@ -148,6 +153,23 @@ class TestHost(testtools.TestCase):
         self.assertEqual(
             'ssl:[2001:db8::1]:6640', settings.host('a', '192.0.2.1').ovsdb
         )
+
+    def test_brackets_that_the_user_gives(self):
+        given = parse(
+            *('--ssh', 'root@[{host_ip}]'),
+            *('--libvirt-uri', 'qemu+tls://[{host_ip}]/system'),
+            *('--ovsdb', 'ssl:[{host_ip}]:6640'),
+        )
+        settings = channels.resolve(given, {}, {})
+        for address, shown in (
+            ('2001:db8::1', '[2001:db8::1]'),
+            ('192.0.2.1', '192.0.2.1'),
+            ('cmp1', 'cmp1'),
+        ):
+            host = settings.host('a', address)
+            self.assertEqual(f'root@{address}', host.ssh)
+            self.assertEqual(f'qemu+tls://{shown}/system', host.libvirt_uri)
+            self.assertEqual(f'ssl:{shown}:6640', host.ovsdb)
 
     def test_without_channels(self):
         host = channels.Channels().host('a')
