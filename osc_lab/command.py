@@ -20,6 +20,9 @@ talks to the cloud, so bad input costs no request.
 
 import argparse
 import collections.abc
+import contextlib
+import io
+import os
 import re
 import typing
 
@@ -98,12 +101,14 @@ class Command(command.Command):
         from osc_lab import secrecy
 
         self.exit_code = exceptions.ExitCode.DONE
+        if isinstance(self.app.stdout, io.TextIOWrapper):
+            # A tenant's name for which the locale has no characters is no
+            # reason to lose the result.
+            self.app.stdout.reconfigure(errors='backslashreplace')
         with secrecy.kept(), i18n.libraries_in_english():
             return self._guarded(parsed_args)
 
     def _guarded(self, parsed_args: argparse.Namespace) -> int:
-        import os
-
         from osc_lab import channels
         from osc_lab import plan
 
@@ -201,13 +206,29 @@ class _Formatted(Command):
     ) -> int:
         """Print the result.
 
-        :raises LabError: when no column has a name that -c asks for
+        :raises LabError: when no column has a name that -c asks for, or
+            the output takes nothing; with the exit code of the result,
+            unless that is 0
         """
         names = tuple(column_names)
         # The formatters are mixed in behind this class.
         formatted = typing.cast(typing.Any, super())
         try:
-            return int(formatted.produce_output(parsed_args, names, data) or 0)
+            code = int(formatted.produce_output(parsed_args, names, data) or 0)
+            # What is told at the end of the process nobody can act on.
+            self.app.stdout.flush()
+            return code
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            _discard(self.app.stdout)
+            lost = exceptions.LabError(
+                _('The result cannot be written: %s')
+                % (error.strerror or error),
+                _('The command is done; look before you repeat it.'),
+            )
+            lost.exit_code = self.exit_code or lost.exit_code
+            raise lost from error
         except ValueError as error:
             if 'No recognized column' not in str(error):
                 raise
@@ -216,6 +237,15 @@ class _Formatted(Command):
                 % ', '.join(parsed_args.columns),
                 _('Use one of these: %s.') % ', '.join(names),
             ) from error
+
+
+def _discard(stream: typing.TextIO) -> None:
+    """Forget what a stream could not write.
+
+    Python tries again at the end, and then ends with a code of its own.
+    """
+    with contextlib.suppress(OSError), open(os.devnull, 'wb') as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 class Lister(_Formatted, command.Lister):

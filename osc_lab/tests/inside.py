@@ -20,15 +20,18 @@ import logging
 from openstackclient import shell
 
 
-def openstack(*argv):
+def openstack(*argv, encoding='utf-8'):
     """Run the whole shell; return (status, stdout, stderr).
+
+    :param encoding: of the user's locale
 
     A shell adds its handlers to those of the log, for its process ends with
     it; here they go when it has run.
     """
     out, err = (
-        io.TextIOWrapper(io.BytesIO(), 'utf-8', write_through=True)
-        for _stream in range(2)
+        io.TextIOWrapper(io.BytesIO(), encoding, errors, write_through=True)
+        # As Python opens them.
+        for errors in ('strict', 'backslashreplace')
     )
     root = logging.getLogger()
     handlers = list(root.handlers)

@@ -15,12 +15,16 @@
 import errno
 import locale
 import shlex
+import subprocess
+import sys
 from unittest import mock
 
 import fixtures
 import testtools
 
+from osc_lab import command
 from osc_lab.commands import server_migrate
+from osc_lab import exceptions
 from osc_lab.tests import inside
 
 OFFLINE = 'volume encryption preset list'
@@ -44,6 +48,42 @@ class TestColumns(testtools.TestCase):
         self.assertEqual(1, err.count('\n'), err)
         self.assertIn('-c: there is no column "nonsense"', err)
         self.assertIn('Key Size', err)
+
+
+class TestOutput(testtools.TestCase):
+    """Where the output goes takes nothing, in a process of its own."""
+
+    def full(self, *argv):
+        with open('/dev/full', 'wb') as full:
+            return subprocess.run(
+                [sys.executable, '-m', 'openstackclient.shell', *argv],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+
+    def test_full_disk(self):
+        done = self.full(*shlex.split(OFFLINE))
+        self.assertEqual(1, done.returncode, done.stderr)
+        self.assertEqual(1, done.stderr.count('\n'), done.stderr)
+        self.assertIn('cannot be written: No space left', done.stderr)
+        self.assertIn('look before you repeat it', done.stderr)
+
+    def test_code_of_the_result(self):
+        class Found(command.Lister):
+            cloud_required = False
+
+            def take_action(self, parsed_args):
+                self.exit_code = exceptions.ExitCode.CHECK_FAILED
+                return ('Name',), [('x',)]
+
+        with open('/dev/full', 'w') as full:
+            app = mock.Mock(stdout=full)
+            found = Found(app, None)
+            found.log = mock.Mock()
+            status = found.run(found.get_parser('x').parse_args([]))
+        self.assertEqual(3, status)
+        found.log.error.assert_called_once()
 
 
 class TestSaying(testtools.TestCase):

@@ -17,7 +17,9 @@ import types
 
 import fixtures
 
+from osc_lab.tests import inside
 from osc_lab.tests.unit.commands import migrations
+from osc_lab.tests.unit import fake_cloud
 
 
 class TestMigrate(migrations.MoveTest):
@@ -32,6 +34,20 @@ class TestMigrate(migrations.MoveTest):
             {'os-migrateLive': {'host': 'host2', 'block_migration': 'auto'}},
             write[4],
         )
+
+    def test_name_that_the_locale_cannot_write(self):
+        """The result of what is done is shown all the same."""
+        self.run_through('completed')
+        self.cloud.server['name'] = 'web-\u30b5'
+        self.useFixture(fake_cloud.Mocked(self.cloud))
+        status, out, err = inside.openstack(
+            *(*migrations.LIVE, fake_cloud.SERVER, '--host', 'host2'),
+            *('--wait', '-f', 'value'),
+            encoding='latin-1',
+        )
+        self.assertEqual(0, status, err)
+        self.assertIn('Moved from host1 to host2', out)
+        self.assertIn('web-\\u30b5', out)
 
     def test_nothing_is_done_when_a_check_fails(self):
         self.cloud.server['locked'] = True
