@@ -23,6 +23,10 @@ from osc_lab.i18n import _
 
 _REQUEST_ID = re.compile(r'\s*\(Request-ID: [^)]*\)')
 
+#: As OpenSSL says it, in what requests makes of it.
+_CERTIFICATE = re.compile(r'certificate verify failed: ([^()]*)')
+_URL = re.compile(r'https://[^\s/]+')
+
 
 def explain_login(error: Exception) -> exceptions.LabError:
     """Return what to tell a user whose login failed."""
@@ -31,6 +35,8 @@ def explain_login(error: Exception) -> exceptions.LabError:
             _('Keystone refused the user name or the password'),
             _('Check OS_CLOUD and the "auth" section of clouds.yaml.'),
         )
+    if untrusted(error):
+        return _not_trusted(error)
     if isinstance(error, ksa.ConnectionError | ksa.DiscoveryFailure):
         return exceptions.AccessError(
             _('Keystone does not answer: %s') % _first_line(error),
@@ -81,6 +87,8 @@ def explain(error: Exception) -> exceptions.LabError:
             _('The token was refused: %s') % _first_line(error),
             _('Log in anew; the password or the role may have changed.'),
         )
+    if untrusted(error):
+        return _not_trusted(error)
     if isinstance(error, ksa.ConnectionError | ksa.RetriableConnectionFailure):
         return exceptions.AccessError(
             _('A service does not answer: %s') % _first_line(error),
@@ -111,6 +119,26 @@ def explain(error: Exception) -> exceptions.LabError:
         _('Unexpected %(type)s: %(error)s')
         % {'type': type(error).__name__, 'error': _first_line(error)},
         _('Run it again with --debug and report this as a bug.'),
+    )
+
+
+def untrusted(error: BaseException | None) -> bool:
+    """Return whether a certificate was refused: nothing was sent then."""
+    return isinstance(error, ksa.SSLError) and bool(
+        _CERTIFICATE.search(str(error))
+    )
+
+
+def _not_trusted(error: Exception) -> exceptions.AccessError:
+    text = str(error)
+    found, where = _CERTIFICATE.search(text), _URL.search(text)
+    return exceptions.AccessError(
+        _('The certificate of %(service)s is not trusted: %(why)s')
+        % {
+            'service': where[0] if where else _('a service'),
+            'why': found[1].strip() if found else _first_line(error),
+        },
+        _('Give the CA with --os-cacert, or as cacert in clouds.yaml.'),
     )
 
 

@@ -296,6 +296,8 @@ def patiently(
 def _again(method: str, error: exceptions.ServiceError) -> bool:
     if error.status in _NOT_NOW:
         return True
+    if cloud.untrusted(error.__cause__):
+        return False
     return method == 'GET' and (
         error.status is None or error.status in _PASSING
     )

@@ -60,6 +60,7 @@ class Service(rest.Rest):
             if data is not None and data.status:
                 found = data.max_microversion
                 return (found[0], found[1]) if found else (0, 0)
+            self._see_certificate()
             if pause is None or time.monotonic() + pause > limit:
                 break
             time.sleep(pause)
@@ -68,6 +69,14 @@ class Service(rest.Rest):
             % self._proxy.service_type,
             _('Try again, or read its log.'),
         )
+
+    def _see_certificate(self) -> None:
+        """Say it when that is why: keystoneauth keeps it to itself."""
+        try:
+            self._send('GET', '/', None)
+        except exceptions.ServiceError as error:
+            if cloud.untrusted(error.__cause__):
+                raise
 
     def at(self, wanted: Version) -> Version:
         """Return the wanted microversion, or the highest there is."""

@@ -26,6 +26,7 @@ from osc_lab import channels
 from osc_lab import exceptions
 from osc_lab.migration import facts
 from osc_lab.tests.unit import fake_cloud
+from osc_lab.tests.unit import web
 
 TEMPLATE = 'root@{host}:{host_ip}'
 
@@ -165,3 +166,30 @@ class TestRetries(ConfigurationTest):
                 facts.Storage.AUTO,
             )
             self.assertEqual((503, 1), (error.status, sent.call_count))
+
+
+class TestCertificate(ConfigurationTest):
+    """What is said of a service whose certificate nobody trusts."""
+
+    def setUp(self):
+        super().setUp()
+        self.web = self.useFixture(web.Web(self.shell.http, 1.0))
+
+    def refused(self, *options):
+        argv = ('server', 'migrate', 'live', 'vm1', '--preflight')
+        status, _out, err = self.shell.run(*argv, *options)
+        self.assertEqual(1, status, err)
+        said = err.splitlines()[-1]
+        where, _colon, why = said.partition(' is not trusted: ')
+        self.assertEqual(f'The certificate of {self.web.impostor.url}', where)
+        self.assertRegex(why, '^[^()]*certificate')
+        self.assertTrue(
+            why.endswith('--os-cacert, or as cacert in clouds.yaml.')
+        )
+
+    def test_keystone(self):
+        self.refused('--os-auth-url', f'{self.web.impostor.url}/v3')
+
+    def test_service(self):
+        self.connect({'compute_endpoint_override': self.web.impostor.url})
+        self.refused()

@@ -78,6 +78,17 @@ class TestOne(RestTest):
             self.assertEqual(status, error.status)
         self.assertEqual([], self.paused())
 
+    def test_certificate_is_not_tried_again(self):
+        for why, calls in (
+            ('certificate verify failed: self-signed certificate', 1),
+            ('EOF occurred in violation of protocol', 4),
+        ):
+            error = requests.exceptions.SSLError(f'[SSL] {why} (_ssl.c:1)')
+            sent = self.http.get(URL + '/x', exc=error)
+            found = self.refused(self.rest.get, '/x')
+            self.assertEqual((None, calls), (found.status, sent.call_count))
+            self.assertIn(why.rpartition(': ')[2], str(found))
+
     def test_redirected_for_ever(self):
         """The last redirection is no answer, and nothing was deleted."""
         there = {'status_code': 302, 'headers': {'Location': URL + '/x'}}
