@@ -17,6 +17,7 @@ query, which the client encodes.
 """
 
 import collections.abc
+import ipaddress
 import re
 import socket
 import typing
@@ -114,9 +115,12 @@ class Network:
     def address_port(self, address: str) -> model.NeutronPort:
         """Return the port with this fixed or floating IP address.
 
+        :param address: in any spelling; Neutron compares texts
+        :raises ValueError: when it is none
         :raises NotFound: when there is none
         :raises NoUniqueMatch: when there is more than one
         """
+        address = str(ipaddress.ip_address(address))
         found = self._ports({'fixed_ips': f'ip_address={address}'})
         if not found:
             floating = self._list(

@@ -16,6 +16,7 @@ Imported when a command runs.
 """
 
 import argparse
+import ipaddress
 
 from osc_lab import exceptions
 from osc_lab.i18n import _
@@ -32,9 +33,10 @@ _LONGEST_TIMEOUT = 600
 
 
 def judge_port(parsed_args: argparse.Namespace) -> None:
-    """Refuse a choice of a port that would be ignored.
+    """Refuse a choice of a port that would be ignored, or find nothing.
 
-    :raises InvalidInput: when an option has nothing to choose from
+    :raises InvalidInput: when an option has nothing to choose from, or
+        is not what it should be
     """
     if parsed_args.network is not None and parsed_args.server is None:
         raise exceptions.InvalidInput(
@@ -50,6 +52,14 @@ def judge_port(parsed_args: argparse.Namespace) -> None:
                 else _('--%s: it is empty') % option.replace('_', '-'),
                 _('Give a name or an ID.'),
             )
+    if parsed_args.address is not None:
+        try:
+            ipaddress.ip_address(parsed_args.address)
+        except ValueError as error:
+            raise exceptions.InvalidInput(
+                _('--address: "%s" is no IP address') % parsed_args.address,
+                _('Write it like 192.0.2.1 or 2001:db8::1.'),
+            ) from error
 
 
 def judge_timeout(seconds: float) -> None:

@@ -327,6 +327,12 @@ class TestAddressPort(NetworkTest):
             '192.0.2.9',
         )
 
+    def test_in_any_spelling(self):
+        self.ports[1]['fixed_ips'] = [{'ip_address': '2001:db8::a'}]
+        for text in ('2001:db8::a', '2001:DB8::A', '2001:db8:0:0::000a'):
+            self.assertEqual('port2', self.network.address_port(text).name)
+        self.assertRaises(ValueError, self.network.address_port, 'web')
+
     def test_two_networks_have_it(self):
         self.ports[1]['fixed_ips'] = self.ports[0]['fixed_ips']
         self.not_found('There are 2', self.network.address_port, '10.0.0.1')

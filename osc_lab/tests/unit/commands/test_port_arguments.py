@@ -76,6 +76,16 @@ class TestArguments(testtools.TestCase):
             self.assertEqual((2, ''), (status, out), err)
             self.assertIn('--network: ', err)
 
+    def test_what_is_no_address(self):
+        for line in (
+            'port mirror create --address web',
+            'port mirror capture --file f.pcap --address 192.0.2.256',
+            'port topology show --address 2001:db8::/64',
+        ):
+            status, out, err = test_command.openstack(line)
+            self.assertEqual((2, ''), (status, out), err)
+            self.assertIn('--address: "', err)
+
     def test_nothing_is_no_name(self):
         for words, option in (
             ("''", '<port>'),
