@@ -55,7 +55,9 @@ class KeyManager:
         return rest.Rest(self._sdk.key_manager, self._timeout)
 
     def available(self) -> bool:
-        """Return whether the catalog has a key manager."""
+        """Return whether the catalog or clouds.yaml has a key manager."""
+        if self._sdk.config.get_endpoint('key-manager'):
+            return True
         try:
             return bool(
                 self._sdk.session.get_endpoint(

@@ -11,6 +11,9 @@
 # under the License.
 
 import dataclasses
+import json
+import os
+import pathlib
 from unittest import mock
 
 import fixtures
@@ -56,6 +59,21 @@ class TestKeyManager(testtools.TestCase):
     def test_not_in_the_catalog(self):
         self.useFixture(cinder.Cloud())
         self.assertFalse(self.connect().available())
+
+    def test_of_clouds_yaml_alone(self):
+        cloud = self.useFixture(cinder.Cloud())
+        path = pathlib.Path(os.environ['OS_CLIENT_CONFIG_FILE'])
+        found = json.loads(path.read_text())
+        url = 'http://elsewhere.test/v1'
+        found['clouds']['test']['key_manager_endpoint_override'] = url
+        path.write_text(json.dumps(found))
+        cloud.http.get(url, json={})
+        cloud.http.get(
+            f'{url}/secrets', json={'secrets': [{'secret_ref': 'x/1'}]}
+        )
+        manager = self.connect()
+        self.assertTrue(manager.available())
+        self.assertEqual(['1'], list(manager.secrets()))
 
     def test_order_as_cinder_sends_it(self):
         orders = {}
