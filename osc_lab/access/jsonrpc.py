@@ -227,9 +227,8 @@ def _connect(
         if kind == 'unix' and rest:
             return _unix(rest, deadline)
         if kind == 'tcp':
-            return socket.create_connection(
-                address(remote, rest), timeout=deadline
-            )
+            limit = time.monotonic() + deadline
+            return _reached(address(remote, rest), limit)
         if kind == 'ssl':
             return _tls(address(remote, rest), name, files, deadline)
     except ssl.SSLCertVerificationError as error:
@@ -280,6 +279,34 @@ def _unix(path: str, deadline: float) -> socket.socket:
     return connection
 
 
+def _reached(where: tuple[str, int], limit: float) -> socket.socket:
+    """Connect to one of the addresses of a name.
+
+    Each has an equal share of the time that is left.
+
+    :param limit: of time.monotonic(), for all of them
+    :raises OSError: of the last one
+    """
+    found = socket.getaddrinfo(*where, type=socket.SOCK_STREAM)
+    for number, (family, kind, protocol, _name, place) in enumerate(found):
+        left = max(0.001, limit - time.monotonic())
+        try:
+            connection = socket.socket(family, kind, protocol)
+            try:
+                connection.settimeout(left / (len(found) - number))
+                connection.connect(place)
+            except OSError:
+                connection.close()
+                raise
+        except OSError:
+            if number + 1 == len(found):
+                raise
+        else:
+            connection.settimeout(max(0.001, limit - time.monotonic()))
+            return connection
+    raise OSError('no address')
+
+
 def _tls(
     where: tuple[str, int], name: str, files: Files, deadline: float
 ) -> socket.socket:
@@ -289,9 +316,10 @@ def _tls(
     the host and not the address costs a second connection.
     """
     context = _context(files)
+    limit = time.monotonic() + deadline
     names = list(dict.fromkeys((where[0], name)))
     for number, wanted in enumerate(names, 1):
-        plain = socket.create_connection(where, timeout=deadline)
+        plain = _reached(where, limit)
         try:
             return context.wrap_socket(plain, server_hostname=wanted)
         except ssl.SSLCertVerificationError as error:

@@ -16,6 +16,7 @@ import pathlib
 import socket
 import ssl
 import threading
+import time
 
 import fixtures
 import testtools
@@ -112,6 +113,49 @@ class TestServers(testtools.TestCase):
         with jsonrpc.Connection(remote, HOST, jsonrpc.Files(), 5) as server:
             self.assertEqual('}', server.call('one', []))
             self.assertEqual('}', server.call('two', []))
+
+    def addresses(self, *places):
+        """Let any name have these addresses."""
+        real = socket.getaddrinfo
+
+        def found(host, port, *args, **kwargs):
+            return [
+                item
+                for place in places
+                for item in real(*place, type=socket.SOCK_STREAM)
+            ]
+
+        self.useFixture(fixtures.MonkeyPatch('socket.getaddrinfo', found))
+
+    def silent(self):
+        """Return where nobody takes a connection, and nobody refuses it."""
+        listener = socket.create_server(('127.0.0.1', 0), backlog=0)
+        self.addCleanup(listener.close)
+        for _number in range(3):
+            waiting = socket.socket()
+            self.addCleanup(waiting.close)
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        return listener.getsockname()
+
+    def test_time_counts_once_for_all_addresses(self):
+        self.addresses(*(self.silent() for _number in range(3)))
+        began = time.monotonic()
+        error = self.assertRaises(
+            exceptions.AccessError,
+            jsonrpc.Connection,
+            *('tcp:cmp1:1', HOST, jsonrpc.Files(), 1),
+        )
+        self.assertIn('no answer in time', str(error))
+        self.assertLess(time.monotonic() - began, 1.9)
+
+    def test_next_address(self):
+        """One that is silent leaves time for the others."""
+        port = self.serve(b'{"id": 1, "error": null, "result": ["x"]}')
+        self.addresses(self.silent(), ('127.0.0.1', port))
+        files = jsonrpc.Files()
+        with jsonrpc.Connection('tcp:cmp1:1', HOST, files, 2) as server:
+            self.assertEqual(['x'], server.call('list_dbs', []))
 
     def test_another_connection_after_a_failure(self):
         def work(listener):

@@ -142,7 +142,7 @@ class TestMessages(testtools.TestCase):
             good, found = strings.attempt(jsonrpc.address, remote, text)
             if good:
                 self.assertTrue(0 <= found[1] <= 65535)
-        with mock.patch('socket.create_connection', side_effect=OSError('x')):
+        with mock.patch('socket.getaddrinfo', side_effect=OSError('x')):
             strings.attempt(
                 jsonrpc.Connection, text, text, jsonrpc.Files(), 1.0
             )
