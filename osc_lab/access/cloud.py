@@ -23,6 +23,9 @@ from osc_lab.i18n import _
 
 _REQUEST_ID = re.compile(r'\s*\(Request-ID: [^)]*\)')
 
+#: Characters of an error that are shown.
+_LONGEST = 1000
+
 #: As OpenSSL says it, in what requests makes of it.
 _CERTIFICATE = re.compile(r'certificate verify failed: ([^()]*)')
 _URL = re.compile(r'https://[^\s/]+')
@@ -143,9 +146,19 @@ def _not_trusted(error: Exception) -> exceptions.AccessError:
 
 
 def _details(error: sdk.HttpException) -> str:
-    return _REQUEST_ID.sub('', str(error.details or error.message or ''))
+    return _cut(str(error.details or error.message or ''))
 
 
 def _first_line(error: Exception) -> str:
-    lines = _REQUEST_ID.sub('', str(error)).strip().splitlines()
+    lines = _cut(str(error)).strip().splitlines()
     return lines[0].strip() if lines else type(error).__name__
+
+
+def _cut(text: str) -> str:
+    """Return what a user may want to read of a text.
+
+    A proxy may answer with a page, and the pattern takes longer with the
+    square of a text.
+    """
+    shown = _REQUEST_ID.sub('', text[: 2 * _LONGEST])
+    return shown if len(shown) <= _LONGEST else f'{shown[:_LONGEST]}...'

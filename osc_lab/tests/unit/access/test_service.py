@@ -367,6 +367,18 @@ class TestExplain(testtools.TestCase):
         ):
             self.assertIn(text, str(cloud.explain(error)))
 
+    def test_no_whole_pages(self):
+        """Nor does it take long to look at one."""
+        self.useFixture(fixtures.Timeout(10, gentle=True))
+        for text in ('x' * 300000, ' ' * 300000 + 'x', '<p>\n' * 100000):
+            for error in (
+                sdk_errors.HttpException(text, http_status=502),
+                sdk_errors.ForbiddenException(text, http_status=403),
+                ksa.ConnectFailure(text),
+                ValueError(text),
+            ):
+                self.assertLess(len(str(cloud.explain(error))), 1500)
+
     def test_our_own_stay(self):
         error = exceptions.NotFound('x')
         self.assertIs(error, cloud.explain(error))
