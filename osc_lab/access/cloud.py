@@ -111,6 +111,12 @@ def explain(error: Exception) -> exceptions.LabError:
             },
             _('Try again, or read the log of the service.'),
         )
+    if isinstance(error, OSError) and 'invalid path: ' in str(error):
+        # So requests says it.
+        return exceptions.AccessError(
+            _first_line(error),
+            _('Check --os-cacert, --os-cert and --os-key, or clouds.yaml.'),
+        )
     if isinstance(
         error, sdk.SDKException | ksa.ClientException | osc.CommandError
     ):

@@ -190,6 +190,15 @@ class TestCertificate(ConfigurationTest):
     def test_keystone(self):
         self.refused('--os-auth-url', f'{self.web.impostor.url}/v3')
 
+    def test_file_of_the_ca(self):
+        status, _out, err = self.shell.run(
+            *('server', 'migrate', 'live', 'vm1', '--preflight'),
+            *('--os-auth-url', f'{self.web.impostor.url}/v3'),
+            *('--os-cacert', '/none/ca.pem'),
+        )
+        self.assertEqual(1, status, err)
+        self.assertIn('invalid path: /none/ca.pem. Check --os-cacert', err)
+
     def test_service(self):
         self.connect({'compute_endpoint_override': self.web.impostor.url})
         self.refused()
