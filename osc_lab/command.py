@@ -190,6 +190,29 @@ class Command(command.Command):
         except OSError:
             return
 
+    @contextlib.contextmanager
+    def printing(self) -> collections.abc.Iterator[None]:
+        """Print a result in here.
+
+        :raises LabError: when the output takes nothing; with the exit code
+            of the result, unless that is 0
+        """
+        try:
+            yield
+            # What is told at the end of the process nobody can act on.
+            self.app.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            _discard(self.app.stdout)
+            lost = exceptions.LabError(
+                _('The result cannot be written: %s')
+                % (error.strerror or error),
+                _('The command is done; look before you repeat it.'),
+            )
+            lost.exit_code = self.exit_code or lost.exit_code
+            raise lost from error
+
     def _failed(self, error: exceptions.LabError) -> int:
         self.log.error('%s', error)
         return error.exit_code
@@ -206,29 +229,15 @@ class _Formatted(Command):
     ) -> int:
         """Print the result.
 
-        :raises LabError: when no column has a name that -c asks for, or
-            the output takes nothing; with the exit code of the result,
-            unless that is 0
+        :raises LabError: when no column has a name that -c asks for
         """
         names = tuple(column_names)
         # The formatters are mixed in behind this class.
         formatted = typing.cast(typing.Any, super())
         try:
-            code = int(formatted.produce_output(parsed_args, names, data) or 0)
-            # What is told at the end of the process nobody can act on.
-            self.app.stdout.flush()
-            return code
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            _discard(self.app.stdout)
-            lost = exceptions.LabError(
-                _('The result cannot be written: %s')
-                % (error.strerror or error),
-                _('The command is done; look before you repeat it.'),
-            )
-            lost.exit_code = self.exit_code or lost.exit_code
-            raise lost from error
+            with self.printing():
+                code = formatted.produce_output(parsed_args, names, data)
+            return int(code or 0)
         except ValueError as error:
             if 'No recognized column' not in str(error):
                 raise

@@ -294,4 +294,5 @@ class ShowPortTopology(port_mirror.Base):
             text = topology.dot(graph)
             if parsed_args.graph_format == 'svg':
                 text = access.picture(text)
-        self.app.stdout.write(text)
+        with self.printing():
+            self.app.stdout.write(text)

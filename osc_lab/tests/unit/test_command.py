@@ -69,6 +69,21 @@ class TestOutput(testtools.TestCase):
         self.assertIn('cannot be written: No space left', done.stderr)
         self.assertIn('look before you repeat it', done.stderr)
 
+    def test_what_is_no_table(self):
+        class Drawn(command.Command):
+            cloud_required = False
+
+            def take_action(self, parsed_args):
+                with self.printing():
+                    self.app.stdout.write('x')
+
+        with open('/dev/full', 'w') as full:
+            drawn = Drawn(mock.Mock(stdout=full), None)
+            drawn.log = mock.Mock()
+            status = drawn.run(drawn.get_parser('x').parse_args([]))
+        self.assertEqual(1, status)
+        self.assertIn('cannot be written', str(drawn.log.error.call_args))
+
     def test_code_of_the_result(self):
         class Found(command.Lister):
             cloud_required = False
