@@ -172,7 +172,9 @@ class TestLog(probing.ProbeTest):
                 for name in names
             ]
             pass_fds = [stream.fileno() for stream in streams]
-            self.alone(self.process(program, pass_fds=pass_fds))
+            # Our own may go to a log as well.
+            own = {'stderr': subprocess.DEVNULL, 'pass_fds': pass_fds}
+            self.alone(self.process(program, **own))
 
     def alone(self, process):
         """Hide what else this machine runs."""

@@ -370,7 +370,7 @@ class TestToldByNova(check_cases.CasesTest):
             (
                 *(told(type='LXC', version=9000000), ['failed']),
                 'The hypervisor there is LXC, at the source QEMU.',
-                *({'source': 'QEMU', 'destination': 'LXC'}, 'another host.'),
+                *({'source': 'QEMU', 'destination': 'LXC'}, 'Choose another'),
             ),
             *(
                 (facts, ['unknown'], 'does not answer', {}, '')

@@ -75,8 +75,9 @@ POST_COPY = tuple(
         (post_copy(), [], 'POSTCOPY.', WITH),
         (
             *(post_copy(values=TUNNEL), ['warning', 'failed']),
-            *('refuses post-copy through its tunnel.', TUNNELLED),
+            'refuses post-copy through its tunnel. Set '
             'live_migration_tunnelled=false on the source.',
+            *(TUNNELLED, 'live_migration_tunnelled=false on the source.'),
         ),
         (
             *(post_copy(hostdevs=('mdev', 'usb', 'mdev')), ['failed']),

@@ -177,7 +177,7 @@ CA, CLIENT, SERVER = (
     for role in ('ca', 'client', 'server')
 )
 OLD = dataclasses.replace(CA, key_id='old')
-HERE = (CA, CLIENT, SERVER)
+HERE = (SERVER, CA, CLIENT)
 OTHER = 'If that one has expired or is not trusted any more, stop the server'
 
 CASES += tuple(

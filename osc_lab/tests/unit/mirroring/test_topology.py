@@ -413,3 +413,13 @@ fa:16 (port, p, host host1, moving to host2)
             )
             self.assertIn(f'host1 has the port {shown}', str(error))
             self.assertIn('openstack port show', str(error))
+
+    def test_subport_that_is_not_there(self):
+        error = self.assertRaises(
+            exceptions.NotFound,
+            topology.graph,
+            model.NeutronPort(ID, 'web', subport=True),
+            'host1',
+            topology.Facts((), (), ()),
+        )
+        self.assertIn('show its parent', str(error))

@@ -62,6 +62,12 @@ def findings(*results):
 
 
 class TestCheck(testtools.TestCase):
+    def test_check_that_needs_no_channel(self):
+        class Plain(check.Check):
+            pass
+
+        self.assertEqual(('', 'api'), (Plain.channel, Plain.source))
+
     def test_remedy_only_where_needed(self):
         (ok,) = Even().judge(2)
         (failed,) = Even().judge(1)
