@@ -12,7 +12,12 @@
 
 """Time that a test moves on."""
 
+import threading
+import time
+
 import fixtures
+
+SLEEP, MONOTONIC = time.sleep, time.monotonic
 
 
 class Instead(fixtures.Fixture):
@@ -47,12 +52,22 @@ class Clock(Instead):
     def __init__(self):
         super().__init__(lambda: self)
         self.now = 0.0
+        self.earlier = {*threading.enumerate()} - {threading.current_thread()}
+
+    def _left_behind(self):
+        """Whether an earlier test has left the thread that asks."""
+        return threading.current_thread() in self.earlier
 
     def sleep(self, seconds):
+        if self._left_behind():
+            SLEEP(seconds)
+            return
         self.now += seconds
         # What would wait for ever fails.
         assert self.now < self.longest, self.now
 
     def monotonic(self):
+        if self._left_behind():
+            return MONOTONIC()
         # Clocks of this kind begin anywhere.
         return 1000.0 + self.now
