@@ -37,6 +37,20 @@ _FUSE_EXPORT = """\
 exec bindfs -o nonempty,subtype=glusterfs,fsname="$1" {export} "$2"
 """
 
+# OPERATION is the second argument, the domain comes on standard input.  The
+# switch of user space sets PROMISC on a new tap by reading its flags and
+# writing them: what libvirt has set up in between is down from then on, and
+# nobody looks again.
+_QEMU_HOOK = """\
+#!/bin/sh
+if [ "$2" = started ]; then
+    sed -n "s/.*<target dev='\\(tap[^']*\\)'.*/\\1/p" |
+        while read -r tap; do ip link set dev "$tap" up; done
+else
+    cat > /dev/null
+fi
+"""
+
 _SHARE = (
     'bindfs',
     '--multithreaded',
@@ -173,6 +187,7 @@ def machine_of(layout: model.Layout, host: str) -> machine.Machine:
         folder / 'sbin' / 'mount.nfs',
         _FUSE_EXPORT.format(export=shlex.quote(str(export))),
     )
+    machine.write_helper(folder / 'libvirt' / 'hooks' / 'qemu', _QEMU_HOOK)
     return machine.Machine(
         host,
         machine.NAMESPACES,

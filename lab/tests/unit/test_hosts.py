@@ -13,7 +13,9 @@
 """What the forwarder is told, and what hosts know of each other."""
 
 import dataclasses
+import os
 import pathlib
+import subprocess
 import tempfile
 import unittest
 
@@ -21,6 +23,7 @@ from lab import dataplane
 from lab import forward
 from lab import graph
 from lab import hosts
+from lab import machine
 from lab import model
 from lab import network
 from lab import passwords
@@ -177,6 +180,55 @@ class HostsTest(unittest.TestCase):
         for target in targets - {hosts.state_path(place)}:
             self.assertTrue(covered & {target, *target.parents}, target)
         self.assertLessEqual(covered, targets)
+
+
+class HookTest(unittest.TestCase):
+    """What libvirt runs for each guest, with a program in place of ip."""
+
+    def setUp(self) -> None:
+        holder = tempfile.TemporaryDirectory()
+        self.addCleanup(holder.cleanup)
+        place = dataclasses.replace(layout(), state=pathlib.Path(holder.name))
+        hosts.machine_of(place, 'hosta')
+        self.hook = place.host_dir('hosta') / 'libvirt' / 'hooks' / 'qemu'
+        self.calls = pathlib.Path(holder.name, 'calls')
+        machine.write_helper(
+            pathlib.Path(holder.name, 'bin', 'ip'),
+            f'#!/bin/sh\necho "$@" >> {self.calls}\n',
+        )
+        self.path = f'{holder.name}/bin:{os.environ["PATH"]}'
+
+    def run_for(self, operation: str) -> list[str]:
+        domain = """<domain>
+          <target dev='vda' bus='virtio'/>
+          <target dev='tapc7632cce-2e'/>
+          <target dev='tapb5b2acb5-47'/>
+        </domain>"""
+        run = subprocess.run(
+            [self.hook, 'instance-00000001', operation, 'begin', '-'],
+            input=domain,
+            text=True,
+            capture_output=True,
+            check=True,
+            env={'PATH': self.path},
+        )
+        # libvirt would take what it prints for the domain to start.
+        self.assertEqual('', run.stdout + run.stderr)
+        self.calls.touch()
+        return self.calls.read_text().splitlines()
+
+    def test_the_devices_of_a_guest_that_has_started_are_up(self) -> None:
+        self.assertEqual(
+            [
+                'link set dev tapc7632cce-2e up',
+                'link set dev tapb5b2acb5-47 up',
+            ],
+            self.run_for('started'),
+        )
+
+    def test_nothing_else_touches_them(self) -> None:
+        for operation in ('prepare', 'start', 'migrate', 'stopped'):
+            self.assertEqual([], self.run_for(operation))
 
 
 class ComputeTest(unittest.TestCase):
