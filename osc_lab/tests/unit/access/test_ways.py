@@ -19,6 +19,7 @@ import testtools
 from osc_lab.access import ways
 from osc_lab import exceptions
 from osc_lab.migration import facts
+from osc_lab.migration import nova_options
 from osc_lab.tests.unit.migration import host_samples
 from osc_lab.tests.unit.migration import samples
 
@@ -130,3 +131,30 @@ class TestMany(testtools.TestCase):
         self.assertEqual(
             ['h2'], [name for name, way in found.items() if not way.listening]
         )
+
+
+class TestRoute(testtools.TestCase):
+    """Where the source goes, by what the destination says of itself."""
+
+    def route(self, inbound, **default):
+        values = {'DEFAULT': default, **host_samples.conf()}
+        values['libvirt']['live_migration_inbound_addr'] = inbound
+        host = host_samples.pair(
+            there={'shell': host_samples.shell(options=values)}
+        )
+        (host,) = host.destinations
+        return ways._route(host, nova_options.Options())
+
+    def test_address_that_nova_tells(self):
+        self.assertEqual(
+            ('qemu+tcp://192.0.2.1/system', '192.0.2.1'), self.route('$my_ip')
+        )
+
+    def test_address_in_the_file(self):
+        self.assertEqual(
+            ('qemu+tcp://192.0.2.7/system', '192.0.2.7'),
+            self.route('$my_ip', my_ip='192.0.2.7'),
+        )
+
+    def test_without_an_address(self):
+        self.assertEqual(('qemu+tcp://b/system', 'b.test'), self.route(''))

@@ -14,11 +14,7 @@
 
 import dataclasses
 
-import testtools
-
-from osc_lab.access import ways
 from osc_lab.migration.checks import options
-from osc_lab.migration import nova_options
 from osc_lab.tests.unit.migration import check_cases
 from osc_lab.tests.unit.migration import host_samples as hosts
 from osc_lab.tests.unit.migration import samples
@@ -683,82 +679,3 @@ ALL = (options.MigrationPorts, options.MigrationOptions)
 class TestChecks(check_cases.HostCasesTest):
     CASES = CASES
     ALL = ALL
-
-
-class TestSubstitution(testtools.TestCase):
-    """As oslo.config puts options into others."""
-
-    def inbound(self, value, **default):
-        return nova_options.read(
-            {
-                'DEFAULT': default,
-                'libvirt': {
-                    'live_migration_inbound_addr': value,
-                    'live_migration_scheme': 'tls',
-                },
-            }
-        ).inbound
-
-    def test_names(self):
-        for value in (
-            '$my_ip',
-            '${my_ip}',
-            '$DEFAULT.my_ip',
-            '${DEFAULT.my_ip}',
-        ):
-            self.assertEqual(
-                '192.0.2.9', self.inbound(value, my_ip='192.0.2.9')
-            )
-        self.assertEqual(
-            'mig-h1.test', self.inbound('mig-${host}.test', host='h1')
-        )
-        self.assertEqual('tls', self.inbound('$live_migration_scheme'))
-        self.assertEqual(
-            'h2', self.inbound('$my_ip', my_ip='$host', host='h2')
-        )
-
-    def test_what_is_not_known_stays(self):
-        for value in ('$my_ip', '${my_ip}', '$other.my_ip', 'a$', '$1'):
-            self.assertEqual(value, self.inbound(value))
-        self.assertEqual('$my_ip', self.inbound('$$my_ip', my_ip='x'))
-        self.assertEqual('$my_ip', self.inbound(r'\$my_ip', my_ip='x'))
-
-    def test_that_name_each_other(self):
-        found = self.inbound('$host', host='$my_ip' * 999, my_ip='$host' * 999)
-        self.assertGreaterEqual(4096, len(found))
-
-    def test_paths(self):
-        for expected, default in (
-            ('/var/lib/nova/instances', {}),
-            ('/s/instances', {'state_path': '/s'}),
-            ('/s/i', {'state_path': '/s', 'instances_path': '$state_path/i'}),
-            ('/var/lib/nova/i', {'instances_path': '${state_path}/i'}),
-            ('/i', {'instances_path': '/i'}),
-        ):
-            found = nova_options.read({'DEFAULT': default})
-            self.assertEqual(expected, found.instances_path)
-
-
-class TestRoute(testtools.TestCase):
-    """Where the source goes, by what the destination says of itself."""
-
-    def route(self, inbound, **default):
-        values = {'DEFAULT': default, **hosts.conf()}
-        values['libvirt']['live_migration_inbound_addr'] = inbound
-        host = hosts.pair(there={'shell': hosts.shell(options=values)})
-        (host,) = host.destinations
-        return ways._route(host, nova_options.Options())
-
-    def test_address_that_nova_tells(self):
-        self.assertEqual(
-            ('qemu+tcp://192.0.2.1/system', '192.0.2.1'), self.route('$my_ip')
-        )
-
-    def test_address_in_the_file(self):
-        self.assertEqual(
-            ('qemu+tcp://192.0.2.7/system', '192.0.2.7'),
-            self.route('$my_ip', my_ip='192.0.2.7'),
-        )
-
-    def test_without_an_address(self):
-        self.assertEqual(('qemu+tcp://b/system', 'b.test'), self.route(''))

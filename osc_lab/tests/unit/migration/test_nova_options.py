@@ -69,3 +69,57 @@ class TestRead(testtools.TestCase):
     def test_memory_in_files(self):
         for value, expected in (('0', False), ('x', False), ('1024', True)):
             self.assertIs(expected, self.read(file_backed_memory=value).files)
+
+
+class TestSubstitution(testtools.TestCase):
+    """As oslo.config puts options into others."""
+
+    def inbound(self, value, **default):
+        return nova_options.read(
+            {
+                'DEFAULT': default,
+                'libvirt': {
+                    'live_migration_inbound_addr': value,
+                    'live_migration_scheme': 'tls',
+                },
+            }
+        ).inbound
+
+    def test_names(self):
+        for value in (
+            '$my_ip',
+            '${my_ip}',
+            '$DEFAULT.my_ip',
+            '${DEFAULT.my_ip}',
+        ):
+            self.assertEqual(
+                '192.0.2.9', self.inbound(value, my_ip='192.0.2.9')
+            )
+        self.assertEqual(
+            'mig-h1.test', self.inbound('mig-${host}.test', host='h1')
+        )
+        self.assertEqual('tls', self.inbound('$live_migration_scheme'))
+        self.assertEqual(
+            'h2', self.inbound('$my_ip', my_ip='$host', host='h2')
+        )
+
+    def test_what_is_not_known_stays(self):
+        for value in ('$my_ip', '${my_ip}', '$other.my_ip', 'a$', '$1'):
+            self.assertEqual(value, self.inbound(value))
+        self.assertEqual('$my_ip', self.inbound('$$my_ip', my_ip='x'))
+        self.assertEqual('$my_ip', self.inbound(r'\$my_ip', my_ip='x'))
+
+    def test_that_name_each_other(self):
+        found = self.inbound('$host', host='$my_ip' * 999, my_ip='$host' * 999)
+        self.assertGreaterEqual(4096, len(found))
+
+    def test_paths(self):
+        for expected, default in (
+            ('/var/lib/nova/instances', {}),
+            ('/s/instances', {'state_path': '/s'}),
+            ('/s/i', {'state_path': '/s', 'instances_path': '$state_path/i'}),
+            ('/var/lib/nova/i', {'instances_path': '${state_path}/i'}),
+            ('/i', {'instances_path': '/i'}),
+        ):
+            found = nova_options.read({'DEFAULT': default})
+            self.assertEqual(expected, found.instances_path)
