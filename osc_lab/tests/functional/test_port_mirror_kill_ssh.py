@@ -46,6 +46,7 @@ then
                 kill -9 "$(printf %s "$check" | tr -cd 0-9)";;
         esac
     } </dev/null >/dev/null 2>&1 &
+    echo "$!" >"$SSH_KILLER"
 fi
 exec PROGRAM "$@"
 """
@@ -74,6 +75,7 @@ class TestKillSsh(pair.PairTest):
         self.addCleanup(self.delete_mirrors, 'hosta')
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         self.calls = self.folder / 'calls'
+        self.killer = self.folder / 'killer'
         self.config = self.ssh_config
         program = self.folder / 'bin' / 'ssh'
         program.parent.mkdir()
@@ -90,6 +92,7 @@ class TestKillSsh(pair.PairTest):
     def killed(self, at, after, whom, *argv):
         """Run a command; return how it ended and how often it used SSH."""
         self.calls.write_text('')
+        self.killer.unlink(missing_ok=True)
         if self.config != self.ssh_config:
             self.on_master('-n', 'hosta', 'true')
         run = base.openstack(
@@ -98,13 +101,29 @@ class TestKillSsh(pair.PairTest):
             PATH=f'{self.folder}/bin:{os.environ["PATH"]}',
             TMPDIR=str(self.folder),
             SSH_CALLS=str(self.calls),
+            SSH_KILLER=str(self.killer),
             SSH_AT=str(at),
             SSH_AFTER=after,
             SSH_WHOM=whom,
             SSH_CONFIG=str(self.config),
         )
         self.assertNotIn('Traceback', run.stderr, str(run))
+        # A run may end sooner than that, and the next one is not meant.
+        pair.wait_until('what kills', self.has_killed)
         return run, len(self.calls.read_text().splitlines())
+
+    def has_killed(self):
+        """Return whether nothing of the run is about to be killed."""
+        if not self.killer.exists():
+            return True
+        try:
+            status = pathlib.Path(
+                '/proc', self.killer.read_text().strip(), 'stat'
+            ).read_text()
+        except FileNotFoundError:
+            return True
+        # Of a program that ended, whose parent does not ask for it.
+        return status.rpartition(') ')[2].startswith('Z')
 
     def series(self, whom, *argv, moments=MOMENTS):
         """Kill at one call after the other; yield each run."""
