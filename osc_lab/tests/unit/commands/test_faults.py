@@ -22,38 +22,29 @@ import copy
 import itertools
 import json
 import time
-import types
 import zlib
 
 import fixtures
 import testscenarios
 import testtools
 
-from osc_lab.access import rest
 from osc_lab.encryption import mark
-from osc_lab.tests import bounded
 from osc_lab.tests.functional import faulty
-from osc_lab.tests import inside
 from osc_lab.tests import thorough
-from osc_lab.tests.unit import cinder
+from osc_lab.tests.unit.commands import listening
 from osc_lab.tests.unit.commands import mirrors
 from osc_lab.tests.unit import fake_cloud
-from osc_lab.tests.unit import web
 
-#: Seconds that a service may take, and that a run may take: a fault costs
-#: one time-out or one Retry-After, and the machine may be busy.
-TIMEOUT = 1.0
+#: Seconds that a run may take: a fault costs one time-out or one Retry-After,
+#: and the machine may be busy.
 LIMIT = 20.0
-
-#: What a run always spends the time of a user on.
-SETTINGS = {'api_timeout': TIMEOUT}
 
 
 #: A test of each fault: most of the time is waited, so they run at once.
 SCENARIOS = [(str(fault), {'faults': [fault]}) for fault in faulty.ALL]
 
 
-class Faults(testscenarios.WithScenarios):
+class Faults(testscenarios.WithScenarios, listening.Listening):
     """What the commands of all clouds have in common."""
 
     scenarios = SCENARIOS if thorough.THOROUGH else []
@@ -61,17 +52,6 @@ class Faults(testscenarios.WithScenarios):
     #: By default each request meets one fault; where a test begins follows
     #: from its name, and so not from what ran before.
     faults = None
-
-    def listen(self, http):
-        """Put the cloud on a socket, before a proxy."""
-        self.useFixture(
-            fixtures.MonkeyPatch(f'{rest.__name__}.PAUSES', (0.01, 0.1))
-        )
-        self.web = self.useFixture(web.Web(http, 1.5 * TIMEOUT))
-        self.proxy = self.web.proxy
-
-    def prepare(self):
-        """Bring the cloud into the state that every run finds."""
 
     def judge(self, status, text):
         """Look at what a run has left."""
@@ -85,9 +65,8 @@ class Faults(testscenarios.WithScenarios):
         self.proxy.log.clear()
         self.proxy.struck = False
         self.proxy.loop, self.proxy.faults = ['', 0], faults
-        auth = ('--os-auth-url', self.web.url(fake_cloud.Mocked.AUTH))
         began = time.monotonic()
-        found = inside.openstack(*auth, *argv)
+        found = self.run_shell(*argv)
         return (*found, time.monotonic() - began)
 
     def every(self, *argv, status=0):
@@ -140,7 +119,7 @@ class Faults(testscenarios.WithScenarios):
 
 
 class MirrorFaults(Faults, mirrors.MirrorTest):
-    SETTINGS = SETTINGS
+    SETTINGS = listening.SETTINGS
 
     def setUp(self):
         super().setUp()
@@ -222,37 +201,8 @@ class TestMirrorsThatAreThere(MirrorFaults):
         )
 
 
-class TestMigrations(Faults, bounded.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.cloud = fake_cloud.Cloud()
-        self.saved = copy.deepcopy(vars(self.cloud))
-        shell = self.useFixture(fake_cloud.Mocked(self.cloud, SETTINGS))
-        # What the watch waits between two looks is not the point here; what
-        # a fault lasts is.
-        clock = types.SimpleNamespace(
-            sleep=lambda seconds: time.sleep(min(seconds, 0.01)),
-            monotonic=time.monotonic,
-        )
-        for name in ('drive', 'start'):
-            for what, value in (('time', clock), ('PATIENCE', 0.0)):
-                self.useFixture(
-                    fixtures.MonkeyPatch(
-                        f'osc_lab.migration.{name}.{what}', value
-                    )
-                )
-        self.listen(shell.http)
-
-    def prepare(self):
-        vars(self.cloud).update(copy.deepcopy(self.saved))
-
-    def judge(self, status, text):
-        actions = [
-            next(iter(item[4]))
-            for item in self.cloud.writes()
-            if item[2].endswith('/action')
-        ]
-        self.assertEqual(len(set(actions)), len(actions), text)
+class Rows(Faults):
+    """A result that tells of what could not be asked."""
 
     def same(self, expected, out):
         """Each row is there, or one that says what could not be asked."""
@@ -269,6 +219,16 @@ class TestMigrations(Faults, bounded.TestCase):
             row['Result'] == 'skipped'
             and row['Check'] in ('port-binding', 'port-bindings')
         )
+
+
+class TestMigrations(Rows, listening.MigrationTest):
+    def judge(self, status, text):
+        actions = [
+            next(iter(item[4]))
+            for item in self.cloud.writes()
+            if item[2].endswith('/action')
+        ]
+        self.assertEqual(len(set(actions)), len(actions), text)
 
     def live(self, *argv, status=0):
         self.every('server', 'migrate', 'live', *argv, status=status)
@@ -300,24 +260,25 @@ class TestMigrations(Faults, bounded.TestCase):
         self.live('vm1', '--explain', '5', '-f', 'json', status=5)
 
 
-class EncryptionFaults(Faults, bounded.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.cloud = self.useFixture(
-            cinder.Cloud(services=('block-storage', 'compute', 'key-manager'))
+class TestRepairs(Rows, listening.RepairTest):
+    def judge(self, status, text):
+        done = [(item[1], item[2]) for item in self.cloud.writes()]
+        self.assertEqual(len(set(done)), len(done), text)
+        if status == 0:
+            self.assertEqual('ACTIVE', self.cloud.server['status'], text)
+        # A 404 says that there is no such binding, or no such extension.
+        if status == 0 and 404 not in self.proxy.faults.values():
+            bound = self.cloud.bindings['port-1']
+            self.assertEqual(['host1'], [i['host'] for i in bound], text)
+
+    def test_repair(self):
+        self.every(
+            *('server', 'migrate', 'live', 'vm1', '--repair', '-f', 'json'),
+            *('-c', 'Check', '-c', 'Result'),
         )
-        self.cloud.settings(**SETTINGS)
-        self.listen(self.cloud.http)
-
-    def prepare(self):
-        for kept in (
-            *(self.cloud.types, self.cloud.encryptions, self.cloud.volumes),
-            self.cloud.access,
-        ):
-            kept.clear()
 
 
-class TestPresets(EncryptionFaults):
+class TestPresets(Faults, listening.EncryptionTest):
     def judge(self, status, text):
         self.assertEqual([], self.cloud.dangerous(), text)
         types = list(self.cloud.types.values())
@@ -345,7 +306,7 @@ class TestPresets(EncryptionFaults):
         self.luks('--private', '--project', 'two', '--no-verify')
 
 
-class TestAudits(EncryptionFaults):
+class TestAudits(Faults, listening.EncryptionTest):
     def prepare(self):
         super().prepare()
         self.cloud.log.clear()
@@ -362,7 +323,9 @@ class TestAudits(EncryptionFaults):
         for number, path in enumerate(files, 1):
             with open(path, 'w') as stream:
                 stream.write(f'[key_manager]\nfixed_key = {number:064x}\n')
-        self.cloud.settings(**SETTINGS, config_files={'local': files})
+        self.cloud.settings(
+            **listening.SETTINGS, config_files={'local': files}
+        )
         self.every(
             *('volume', 'encryption', 'key', 'check', '--host', 'local'),
             *('-f', 'json', '-c', 'Check'),
