@@ -15,7 +15,8 @@
 Each run is a process of its own that ends itself by SIGKILL: before a
 message to the database, when it is sent and not answered, and when the
 answer is there; the same around every command on the host.  The points
-are counted, not chosen: a run that survives ends the series.
+are counted, not chosen: a run that survives ends the series.  At the same
+points a run is interrupted, and its connection breaks.
 """
 
 import contextlib
@@ -37,6 +38,7 @@ from osc_lab.mirroring import inventory
 from osc_lab.mirroring import maker as making
 from osc_lab.mirroring import model
 from osc_lab.mirroring import targets
+from osc_lab import plan
 from osc_lab.tests.functional import test_port_mirror_ovsdb as base
 from osc_lab.tests.functional import vswitch
 from osc_lab.tests import thorough
@@ -316,3 +318,41 @@ class TestBrokenConnection(KillTest):
             self.fail('The series does not end.')
         self.assertGreater(at, 20)
         vswitch.ready('the end of the guards', lambda: not self.guards())
+
+
+class TestInterrupted(KillTest):
+    """Ctrl-C and its like at each point: all of it is undone at once."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def test_create(self):
+        pairs = thorough.Pairs(self)
+        for at in range(1, _POINTS):
+            # By default another one at each point.
+            turn = self.SIGNALS[at % len(self.SIGNALS)]
+            ended = False
+            for number in self.SIGNALS if thorough.THOROUGH else (turn,):
+                with pairs.one():
+                    ended = self.interrupted(at, number)
+            if ended:
+                break
+        else:
+            self.fail('The series does not end.')
+        self.assertGreater(at, 20)
+        vswitch.ready('the end of the guards', lambda: not self.guards())
+
+    def interrupted(self, at, number):
+        """Interrupt a run; return whether it had ended before."""
+        killer = Killer(at, lambda: os.kill(os.getpid(), number))
+        try:
+            with killer.installed(), plan.interruptible():
+                # A guard that cannot be told to end ends in time.
+                self.make(30)
+        except KeyboardInterrupt:
+            where = f'{number.name} at point {at}'
+            self.assertEqual(self.before, self.switch.rows(), where)
+            return False
+        # Nobody is told of an end that came too late.
+        self.assertLess(killer.passed, at)
+        self.remove_all()
+        return True
