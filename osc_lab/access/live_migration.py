@@ -37,6 +37,7 @@ from osc_lab.migration import drive
 from osc_lab.migration import examine
 from osc_lab.migration import explain
 from osc_lab.migration import facts as facts_
+from osc_lab.migration import gather
 from osc_lab.migration import nova_options
 from osc_lab.migration import outcome as outcome_
 from osc_lab.migration import ranking
@@ -340,6 +341,26 @@ class Flow:
         )
 
     def _examine(self) -> tuple[facts_.Facts, ranking.Ranking]:
+        """Look and judge.
+
+        What a migration that begins meanwhile makes at the destination is
+        no left-over: then the server itself speaks against another one.
+        """
+        facts, ranked = self._examined()
+        if ranked.verdict(
+            self._options.strict
+        ) is exceptions.ExitCode.CHECK_FAILED and self._changed(facts.server):
+            return self._examined()
+        return facts, ranked
+
+    def _changed(self, server: facts_.Server) -> bool:
+        """Return whether something has begun, or ended, since then."""
+        now = gather.attempt(lambda: self._compute.server(server.id))
+        return not isinstance(now, facts_.Gap) and (
+            (now.task_state, now.host) != (server.task_state, server.host)
+        )
+
+    def _examined(self) -> tuple[facts_.Facts, ranking.Ranking]:
         facts = self._look()
         # Hosts that the APIs rule out are not worth a connection each.
         names = examine.promising(facts, self._checks)

@@ -129,7 +129,10 @@ class TestAtOnce(compute.ComputeTest):
         for run in runs:
             if run.status:
                 self.assertIn(run.status, (1, 3), str(run))
-                self.assertIn('server-state', run.stdout + run.stderr)
+                self.assertRegex(
+                    run.stdout + run.stderr,
+                    'server-state|The server runs there already',
+                )
         shown = self.show()
         self.assertEqual('ACTIVE', shown['status'], text)
         self.assertEqual(self.other, shown['OS-EXT-SRV-ATTR:host'], text)

@@ -12,6 +12,7 @@
 
 """Live migration in clouds that are older, or that tell less."""
 
+import copy
 import re
 
 import fixtures
@@ -192,3 +193,45 @@ class TestManager(migrations.CommandTest):
         self.cloud.faults = {('compute', '/servers/detail'): 500}
         self.openstack('vm1', '--preflight', status=1)
         self.assertIn('500', self.err)
+
+
+class TestMeanwhile(migrations.CommandTest):
+    """Something happens to the server while it is looked at."""
+
+    def happens(self, **fields):
+        """Let it be so, and host2 bad, when the server has been read."""
+        answer = self.cloud._one_server
+        self.looks = 0
+
+        def read(*request):
+            found = copy.deepcopy(answer(*request))
+            self.looks += 1
+            self.cloud.server.update(fields)
+            self.cloud.services[1]['status'] = 'disabled'
+            return found
+
+        self.cloud._one_server = read
+
+    def found(self):
+        found = self.findings(
+            *(fake_cloud.SERVER, '--host', 'host2', '--wait'), status=3
+        )
+        self.assertEqual([], self.cloud.writes())
+        return found
+
+    def test_migration_that_begins(self):
+        """What it does on host2 is not what stands in the way."""
+        self.happens(**{'OS-EXT-STS:task_state': 'migrating'})
+        self.assertIn(('server-state', 'vm1'), self.by_result(self.found()))
+
+    def test_migration_that_ends(self):
+        self.happens(**{'OS-EXT-SRV-ATTR:host': 'host2'})
+        self.assertIn('runs there already', str(self.found()))
+
+    def test_nothing(self):
+        """It is looked at once more, and no more."""
+        self.happens()
+        self.assertEqual(
+            {('destination-service', 'host2')}, self.by_result(self.found())
+        )
+        self.assertEqual(2, self.looks)
