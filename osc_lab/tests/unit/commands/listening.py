@@ -26,15 +26,17 @@ from osc_lab.tests.unit import fake_cloud
 from osc_lab.tests.unit import fake_libvirt
 from osc_lab.tests.unit import web
 
-#: Seconds that a service may take.
+#: Seconds that a service may take, where it is to be late.
 TIMEOUT = 1.0
-
-#: What a run always spends the time of a user on.
-SETTINGS = {'api_timeout': TIMEOUT}
 
 
 class Listening:
-    """A cloud on a socket, behind a proxy that disturbs requests."""
+    """A cloud on a socket, behind a proxy that disturbs requests.
+
+    :cvar SETTINGS: what clouds.yaml has for the commands
+    """
+
+    SETTINGS = types.MappingProxyType({'api_timeout': TIMEOUT})
 
     def listen(self, http):
         self.useFixture(
@@ -59,7 +61,6 @@ class MigrationTest(Listening, bounded.TestCase):
     """
 
     CLOUD = fake_cloud.Cloud
-    SETTINGS = SETTINGS
 
     def setUp(self):
         super().setUp()
@@ -90,11 +91,12 @@ class MigrationTest(Listening, bounded.TestCase):
 class RepairTest(MigrationTest):
     """A migration that broke: a server in ERROR, and a binding left."""
 
-    SETTINGS = types.MappingProxyType(
-        {**SETTINGS, 'libvirt_uri': 'test:///{host}', 'host_timeout': 10}
-    )
-
     def setUp(self):
+        self.SETTINGS = {
+            **self.SETTINGS,
+            'libvirt_uri': 'test:///{host}',
+            'host_timeout': 10,
+        }
         super().setUp()
         guest = fake_libvirt.Guest(fake_cloud.SERVER)
         self.useFixture(
@@ -121,7 +123,7 @@ class EncryptionTest(Listening, bounded.TestCase):
         self.cloud = self.useFixture(
             cinder.Cloud(services=('block-storage', 'compute', 'key-manager'))
         )
-        self.cloud.settings(**SETTINGS)
+        self.cloud.settings(**self.SETTINGS)
         self.listen(self.cloud.http)
 
     def prepare(self):

@@ -21,6 +21,7 @@ import os
 import signal
 import threading
 import time
+import types
 
 import fixtures
 
@@ -35,6 +36,9 @@ PATIENCE = 10.0
 
 
 class Killed(listening.Listening):
+    # Nobody is late here.
+    SETTINGS = types.MappingProxyType({'api_timeout': 60})
+
     def setUp(self):
         super().setUp()
         self.threads = {*threading.enumerate()}
