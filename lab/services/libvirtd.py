@@ -60,6 +60,10 @@ TCP, TLS = 16509, 16514
 
 _PID_FILE = '/run/libvirtd.pid'
 
+#: Has a program, and what that starts, see nothing in a folder.
+_HIDING = ('unshare', '--mount', 'sh', '-c')
+_HIDE = 'mount -t tmpfs none "$1" && shift && exec "$@"'
+
 #: Seconds that the forwarder may take to follow.
 _FORWARD_TIME = 5.0
 
@@ -93,10 +97,13 @@ def service(
     listen: bool = True,
     auth_tcp: str = 'none',
     uuid: str | None = None,
+    unseen: str | None = None,
 ) -> model.Service:
     """libvirtd of a host.
 
     :param listen: whether it listens on TCP and TLS at all
+    :param unseen: a folder that neither it nor a QEMU that it starts sees,
+        as in a container that was not given it
     """
 
     def ready() -> bool:
@@ -107,9 +114,16 @@ def service(
         return machine.run(layout, host, argv, check=False).returncode == 0
 
     options = ('--listen',) if listen else ()
+    hiding = (*_HIDING, _HIDE, 'sh', unseen) if unseen else ()
     return model.Service(
         name=f'libvirtd-{host}',
-        argv=('/usr/sbin/libvirtd', *options, '--pid-file', _PID_FILE),
+        argv=(
+            *hiding,
+            '/usr/sbin/libvirtd',
+            *options,
+            '--pid-file',
+            _PID_FILE,
+        ),
         machine=host,
         files=configuration(layout, host, auth_tcp, uuid),
         ready=ready,
@@ -123,6 +137,7 @@ def reconfigure(
     listen: bool = True,
     auth_tcp: str = 'none',
     uuid: str | None = None,
+    unseen: str | None = None,
 ) -> None:
     """Start a host's libvirtd anew, with other settings if wanted.
 
@@ -131,7 +146,7 @@ def reconfigure(
     :raises errors.StepError: it does not start, as with a certificate that
         has expired
     """
-    new = service(layout, host, listen, auth_tcp, uuid)
+    new = service(layout, host, listen, auth_tcp, uuid, unseen)
     restart.restart(layout, new)
     _wait_forwarded(layout, host, listen)
 

@@ -149,3 +149,31 @@ class TestCertificates(through.ThroughTest):
         self.expire(pair, datetime.datetime.now(datetime.UTC) + LIFE)
         # Making the cause takes longer than the certificate lives.
         self.through(self.tls(pair), 'libvirt-tls')
+
+    def test_qemu_is_older_than_its_certificates(self):
+        with self.nova_options(
+            self.source,
+            live_migration_scheme='tls',
+            live_migration_with_native_tls=True,
+        ):
+            with self.libvirtd(self.source, unseen='/etc/pki/qemu'):
+                self.started_anew()
+            found = self.preflight(status=3)
+            self.assertEqual(
+                {('qemu-processes', self.source)}, self.failed(found), found
+            )
+            for item in self.results(found, 'failed'):
+                self.assertIn('stop SERVER, then start', item['Remedy'])
+            self.forced({'qemu-processes'})
+            self.mended()
+            # What the remedy says.
+            self.started_anew()
+            found = self.preflight(status=0)
+            self.assertEqual([], self.results(found, 'warning'), found)
+            self.live(self.server, '--host', self.other, '--wait')
+
+    def started_anew(self):
+        """Stop the server and start it, as a user does."""
+        for verb, status in (('stop', 'SHUTOFF'), ('start', 'ACTIVE')):
+            self.openstack('server', verb, self.server, cloud=self.ADMIN)
+            self.wait_for(lambda s=status: self.show()['status'] == s, status)
