@@ -135,12 +135,15 @@ class Shell:
 
 def check_help(shell: Shell, command: str) -> None:
     text = shell.run(f'help {command}')
-    # argparse does not break what is in brackets; these are not ours.
-    stock = re.compile(r' +\[(-f|--quote|--sort-ascending) .*\]')
+    # argparse breaks neither an option nor those that exclude each other: the
+    # modes of "server migrate live", and what is not ours.
+    unbroken = re.compile(
+        r' +\[(-f|--quote|--sort-ascending|--preflight|--project-domain) .*\]'
+    )
     wide = [
         line
         for line in text.splitlines()
-        if len(line) > 80 and not stock.fullmatch(line)
+        if len(line) > 80 and not unbroken.fullmatch(line)
     ]
     if wide:
         sys.exit(f'openstack help {command} is too wide: {wide}')
