@@ -103,13 +103,15 @@ class Killed(listening.Listening):
         ]
         self.assertTrue(numbers)
         moments = ('before', 'after') if thorough.THOROUGH else ('after',)
-        pairs = thorough.Pairs(self)
+        pairs, struck = thorough.Pairs(self), 0
         for number, when in itertools.product(numbers, moments):
             at = f'killed {when} {number}, {requests[number - 1]}'
             with pairs.one():
                 # One that asks more than once may ask less the next time.
                 if self.killed_run(argv, number, when):
+                    struck += 1
                     self.judge(argv, at)
+        self.assertGreater(struck, 0)
 
     def judge(self, argv, at):
         """See that nothing bad is there, and that the next run mends it."""
