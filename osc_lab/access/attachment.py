@@ -51,8 +51,8 @@ class Attachments:
 
     def __init__(self, sdk: connection.Connection) -> None:
         timeout = settings.api_timeout(sdk)
-        self._rest = rest.Rest(sdk.compute, timeout)
-        self._compute = compute.Compute(sdk.compute, timeout)
+        self._rest = rest.Rest(rest.proxy(sdk, 'compute'), timeout)
+        self._compute = compute.Compute(rest.proxy(sdk, 'compute'), timeout)
         self._volumes = block_storage.BlockStorage(sdk, timeout)
 
     def server(self, reference: str) -> facts.Server:

@@ -47,7 +47,7 @@ class BlockStorage:
     def __init__(
         self, sdk: connection.Connection, timeout: float = rest.TIMEOUT
     ) -> None:
-        self._rest = rest.Rest(sdk.block_storage, timeout)
+        self._rest = rest.Rest(rest.proxy(sdk, 'block_storage'), timeout)
 
     def types(self) -> collections.abc.Iterator[model.VolumeType]:
         for item in self._rest.pages(

@@ -33,7 +33,9 @@ def project_id(
         None: in all of them
     :raises NotFound: when there is none, or the name stands for several
     """
-    keystone = rest.Rest(sdk.identity, settings.api_timeout(sdk))
+    keystone = rest.Rest(
+        rest.proxy(sdk, 'identity'), settings.api_timeout(sdk)
+    )
     if _is_id(keystone, 'project', name):
         return name
     filters = (

@@ -52,7 +52,7 @@ class KeyManager:
 
     @property
     def _rest(self) -> rest.Rest:
-        return rest.Rest(self._sdk.key_manager, self._timeout)
+        return rest.Rest(rest.proxy(self._sdk, 'key_manager'), self._timeout)
 
     def available(self) -> bool:
         """Return whether the catalog or clouds.yaml has a key manager."""

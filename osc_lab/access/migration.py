@@ -19,6 +19,7 @@ from osc_lab.access import caller
 from osc_lab.access import compute
 from osc_lab.access import placement
 from osc_lab.access import port_binding
+from osc_lab.access import rest
 from osc_lab.access import settings
 from osc_lab.access import volumes
 from osc_lab.migration import facts
@@ -41,12 +42,16 @@ def services(connection: typing.Any) -> Services:
     """
     timeout = settings.api_timeout(connection)
     return Services(
-        compute=compute.Compute(connection.compute, timeout),
-        placement=placement.Placement(connection.placement, timeout),
-        network=port_binding.PortBindings(connection.network, timeout),
+        compute=compute.Compute(rest.proxy(connection, 'compute'), timeout),
+        placement=placement.Placement(
+            rest.proxy(connection, 'placement'), timeout
+        ),
+        network=port_binding.PortBindings(
+            rest.proxy(connection, 'network'), timeout
+        ),
         volumes=volumes.Volumes(
-            connection.block_storage,
-            lambda: connection.key_manager,
+            rest.proxy(connection, 'block_storage'),
+            lambda: rest.proxy(connection, 'key_manager'),
             timeout,
         ),
     )

@@ -26,6 +26,7 @@ import uuid
 import openstack.connection
 
 from osc_lab.access import compute
+from osc_lab.access import rest
 from osc_lab.access import service
 from osc_lab.access import settings
 from osc_lab import exceptions
@@ -180,7 +181,8 @@ class Network:
     def addresses(self) -> dict[str, str]:
         """Return the address of each compute host, as Nova knows it."""
         return compute.Compute(
-            self._connection.compute, settings.api_timeout(self._connection)
+            rest.proxy(self._connection, 'compute'),
+            settings.api_timeout(self._connection),
         ).addresses()
 
     def _ports(self, query: _Json) -> list[_Json]:
@@ -236,7 +238,7 @@ class Network:
 
     def _rest(self, name: str) -> service.Service:
         return service.Service(
-            getattr(self._connection, name),
+            rest.proxy(self._connection, name),
             settings.api_timeout(self._connection),
         )
 

@@ -24,6 +24,7 @@ import logging
 import time
 import typing
 
+from openstack import connection
 from openstack import exceptions as sdk
 from openstack import proxy as sdk_proxy
 
@@ -52,6 +53,24 @@ _PASSING = frozenset({502, 504})
 
 #: Seconds before it is sent again each time.
 PAUSES = (0.5, 1.0, 2.0)
+
+
+def proxy(connected: connection.Connection, name: str) -> sdk_proxy.Proxy:
+    """Return the SDK's proxy of a service, such as ``block_storage``.
+
+    The SDK makes none for an endpoint of clouds.yaml that tells no versions;
+    before 4.11 it ends in an AttributeError. The endpoint may work all the
+    same, and a request tells why it does not.
+    """
+    try:
+        found = getattr(connected, name)
+    except (AttributeError, sdk.ServiceDiscoveryException):
+        found = connected.config.get_session_client(
+            name.replace('_', '-'), constructor=sdk_proxy.Proxy
+        )
+        # As the SDK does it: it asks its connection who counts requests.
+        found._connection = connected
+    return typing.cast(sdk_proxy.Proxy, found)
 
 
 class Rest:

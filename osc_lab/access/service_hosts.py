@@ -20,6 +20,7 @@ from openstack import connection
 from osc_lab.access import block_storage
 from osc_lab.access import cloud
 from osc_lab.access import compute
+from osc_lab.access import rest
 from osc_lab.access import settings
 from osc_lab import channels
 from osc_lab import exceptions
@@ -33,7 +34,12 @@ def find(
     found: dict[str, set[str]] = {}
     unknown = {}
     for service, ask in (
-        ('nova', lambda: compute.Compute(sdk.compute, timeout).services()),
+        (
+            'nova',
+            lambda: compute.Compute(
+                rest.proxy(sdk, 'compute'), timeout
+            ).services(),
+        ),
         (
             'cinder',
             lambda: block_storage.BlockStorage(sdk, timeout).volume_hosts(),
@@ -69,7 +75,9 @@ def addressed(
     }
     if all(given.values()):
         return reach
-    nova = compute.Compute(sdk.compute, settings.api_timeout(sdk))
+    nova = compute.Compute(
+        rest.proxy(sdk, 'compute'), settings.api_timeout(sdk)
+    )
     found = nova.addresses()
     return dataclasses.replace(
         reach,

@@ -29,6 +29,7 @@ from osc_lab.tests.unit import fake_cloud
 from osc_lab.tests.unit import web
 
 TEMPLATE = 'root@{host}:{host_ip}'
+PREFLIGHT = ('server', 'migrate', 'live', 'vm1', '--preflight')
 
 
 class ConfigurationTest(testtools.TestCase):
@@ -175,8 +176,7 @@ class TestCertificate(ConfigurationTest):
         super().setUp()
         self.web = self.useFixture(web.Web(self.shell.http, 1.0))
 
-    def refused(self, *options):
-        argv = ('server', 'migrate', 'live', 'vm1', '--preflight')
+    def refused(self, *options, argv=PREFLIGHT):
         status, _out, err = self.shell.run(*argv, *options)
         self.assertEqual(1, status, err)
         said = err.splitlines()[-1]
@@ -192,7 +192,7 @@ class TestCertificate(ConfigurationTest):
 
     def test_file_of_the_ca(self):
         status, _out, err = self.shell.run(
-            *('server', 'migrate', 'live', 'vm1', '--preflight'),
+            *PREFLIGHT,
             *('--os-auth-url', f'{self.web.impostor.url}/v3'),
             *('--os-cacert', '/none/ca.pem'),
         )
@@ -202,3 +202,8 @@ class TestCertificate(ConfigurationTest):
     def test_service(self):
         self.connect({'compute_endpoint_override': self.web.impostor.url})
         self.refused()
+
+    def test_service_of_several_versions(self):
+        url = self.web.impostor.url
+        self.connect({'block_storage_endpoint_override': url})
+        self.refused(argv=('volume', 'encryption', 'audit'))
