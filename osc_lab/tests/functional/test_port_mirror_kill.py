@@ -105,14 +105,16 @@ def kill_me():
 
 
 def forked(work):
-    """Run in a process of its own; return how it ended, as waitpid does."""
+    """Run in a process of its own; return how it ended, as waitpid does.
+
+    :param work: returns the exit code; None for 0
+    """
     pid = os.fork()
     if pid:
         return os.waitpid(pid, 0)[1]
     status = 1
     try:
-        work()
-        status = 0
+        status = work() or 0
     except BaseException:
         traceback.print_exc()
     finally:

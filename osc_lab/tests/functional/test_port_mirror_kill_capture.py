@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""Kill a capture of a real server, at every message that it sends."""
+"""Kill and interrupt a capture of a real server, at every message."""
 
 import os
 import pathlib
@@ -27,6 +27,11 @@ from osc_lab.tests import thorough
 #: More than a capture needs; a series that gets there does not end.
 MOST = 100
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+#: What is added to the exit code of a run that no signal came to.
+UNTOUCHED = 100
+
 
 class TestKillCapture(pair.PairTest):
     def setUp(self):
@@ -39,14 +44,13 @@ class TestKillCapture(pair.PairTest):
         """Run the command in this process."""
         null = open(os.devnull, 'w')
         sys.stdout = sys.stderr = null
-        status = shell.OpenStackShell().run(
+        return shell.OpenStackShell().run(
             [
                 *('--os-cloud', self.ADMIN, *pair.MIRROR, 'capture'),
                 *(self.ports['hosta'], '--file', str(path)),
                 *('--duration', '1s'),
             ]
         )
-        assert status == 0, status
 
     def test_each_message(self):
         pairs = thorough.Pairs(self)
@@ -56,7 +60,7 @@ class TestKillCapture(pair.PairTest):
 
             def run(killer=killer, path=path):
                 with killer.installed():
-                    self.capture(path)
+                    return self.capture(path)
 
             status = kill.forked(run)
             with pairs.one():
@@ -76,3 +80,37 @@ class TestKillCapture(pair.PairTest):
         rows = self.before['hosta'][0]
         pair.wait_until('the guards', lambda: self.rows('hosta') == rows, 90)
         self.assert_same(self.before, 90)
+
+    def test_interrupted_at_each_message(self):
+        """All of it is undone at once, and what arrived is there."""
+        pairs = thorough.Pairs(self)
+        codes = set()
+        for at in range(1, MOST):
+            with pairs.one():
+                codes.add(self.interrupted(at, SIGNALS[at % len(SIGNALS)]))
+            if UNTOUCHED in codes:
+                break
+        else:
+            self.fail('The series does not end.')
+        self.assertGreater(at, 20)
+        # What comes while the mirror is removed takes nothing from the file.
+        self.assertEqual({130, 0, UNTOUCHED}, codes)
+
+    def interrupted(self, at, number):
+        """Interrupt a capture at a point; return its exit code."""
+        path = self.folder / f'{at}-{number.name}.pcap'
+        killer = kill.Killer(at, lambda: os.kill(os.getpid(), number))
+
+        def run():
+            with killer.installed():
+                status = self.capture(path)
+            return status if killer.passed >= at else UNTOUCHED + status
+
+        status = kill.forked(run)
+        where = f'{number.name} at point {at}'
+        self.assertTrue(os.WIFEXITED(status), where)
+        self.assertIn(os.WEXITSTATUS(status), (0, 130, UNTOUCHED), where)
+        self.assert_same(self.before)
+        if path.exists() and path.stat().st_size:
+            pair.pairs(path)
+        return os.WEXITSTATUS(status)
