@@ -88,10 +88,11 @@ class HostShell:
     def listen(
         self, ports: collections.abc.Sequence[int], seconds: float
     ) -> 'Listener':
-        """Begin to listen on ports of the host, for a moment.
+        """Begin to listen on a port of the host, for a moment.
 
-        The sockets close with the connection, and after ``seconds`` in any
-        case.
+        It closes with the connection, and after ``seconds`` in any case.
+
+        :param ports: the first that is free is taken
 
         :raises AccessError: when nothing can be run here
         """
@@ -103,10 +104,10 @@ class HostShell:
 
 
 class Listener:
-    """Sockets that listen on a host until they are closed.
+    """A socket that listens on a host until it is closed.
 
     :param host: its name
-    :param argv: what opens them and says which
+    :param argv: what opens it and says where
     :param request: of the probe
     """
 
@@ -128,8 +129,8 @@ class Listener:
         with contextlib.suppress(OSError):
             self._process.stdin.write(request)
 
-    def ports(self) -> list[int]:
-        """Return the ports that were free.  May hang.
+    def port(self) -> int | None:
+        """Return where it listens, None when no port was free.  May hang.
 
         :raises AccessError: when the host does not say
         """
@@ -138,7 +139,7 @@ class Listener:
             found = json.loads(self._process.stdout.readline(_LINE))[
                 'listening'
             ]
-            return [int(port) for port in found]
+            return None if found is None else int(found)
         except (ValueError, KeyError, TypeError) as error:
             raise exceptions.AccessError(
                 _('Nothing could listen on %s') % self._host

@@ -15,7 +15,7 @@
 Sent through OpenSSH as an argument of ``python3``, so it uses the standard
 library of Python 3.9 alone and nothing of this package.  The request is
 a line of JSON on standard input, the answer one on standard output.  It
-reads; the one thing it makes, listening sockets to try the way between two
+reads; the one thing it makes, a listening socket to try the way between two
 hosts, ends by itself.  Values of options that are not asked for never
 leave the host, nor does a password in one; of the message queue only a
 digest does.
@@ -392,30 +392,29 @@ def _last(data: bytes) -> str:
 
 
 def listen(ports: list[int], seconds: float) -> None:
-    """Listen on ports until the input closes or the time is over."""
+    """Listen on the first free port until the input or the time ends."""
     dual = socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if dual else socket.AF_INET
-    sockets: list[socket.socket] = []
-    opened: list[int] = []
     for port in ports:
         try:
-            item = socket.create_server(
+            server = socket.create_server(
                 ('', port), family=family, dualstack_ipv6=dual
             )
         except OSError:
             continue
-        sockets.append(item)
-        opened.append(port)
-    print(json.dumps({'listening': opened}), flush=True)
+        break
+    else:
+        print(json.dumps({'listening': None}), flush=True)
+        return
+    print(json.dumps({'listening': port}), flush=True)
+    watched: list[typing.Any] = [server, 0]
     limit = time.time() + seconds
     while time.time() < limit:
-        watched: list[typing.Any] = [*sockets, 0]
         ready = select.select(watched, [], [], 0.5)[0]
         if 0 in ready and not os.read(0, 64):
             break
-        for item in sockets:
-            if item in ready:
-                item.accept()[0].close()
+        if server in ready:
+            server.accept()[0].close()
 
 
 def qemu(path: str, timeout: float) -> Json | None:

@@ -23,13 +23,16 @@ from osc_lab.migration import nova_options
 from osc_lab.migration import reach
 from osc_lab import workers
 
-#: The first and the last port of QEMU's migrations (qemu.conf,
-#: migration_port_min and migration_port_max); NBD takes one of them, too.
-DATA_PORTS = tuple(range(49152, 49216))
+#: The last ports of QEMU's migrations (qemu.conf, migration_port_max), the
+#: best first.  libvirt takes the lowest that is free, a while before QEMU
+#: listens there, and QEMU takes its first caller for the source: who holds
+#: or calls a low port breaks a migration of somebody else.
+PROBED_PORTS = tuple(range(49215, 49207, -1))
 
-#: Destinations that are tried at once.  Each takes four connections of the
-#: source, to libvirt and to three ports that listen; the probe makes 64 at
-#: once, and where a firewall drops packets each lasts a whole deadline.
+#: Destinations that are tried at once.  Each takes two runs of virsh and two
+#: connections of the source, to libvirt and to a port that listens; the probe
+#: makes 64 of a kind at once, and where a firewall drops packets each lasts a
+#: whole deadline.
 WIDTH = 16
 
 ShellOf = collections.abc.Callable[[facts.Host], host_shell.HostShell | None]
@@ -81,7 +84,7 @@ def _ask(
     shell: host_shell.HostShell,
     origin: str,
     routes: dict[str, tuple[str, str]],
-    listening: dict[str, list[int]],
+    listening: dict[str, int],
     deadline: float,
 ) -> dict[str, facts.Way]:
     request: dict[str, typing.Any] = {
@@ -93,35 +96,26 @@ def _ask(
         'resolved': [address for _u, address in routes.values()],
         'connect': [],
     }
-    wanted: list[tuple[str, int]] = []
-    for name, (uri, address) in routes.items():
-        host, port = _socket(uri)
-        wanted.append((name, 0))
-        request['connect'].append([host, port, deadline])
-        for data in listening.get(name) or DATA_PORTS[:1]:
-            wanted.append((name, data))
-            request['connect'].append([address, data, deadline])
+    ports = [listening.get(name) or PROBED_PORTS[0] for name in routes]
+    for port, (uri, address) in zip(ports, routes.values(), strict=True):
+        request['connect'].append([*_socket(uri), deadline])
+        request['connect'].append([address, port, deadline])
     answer = shell.ask(**request)
-    attempts: dict[tuple[str, int], typing.Any] = dict(
-        zip(wanted, answer['connect'], strict=True)
-    )
     found = {}
     for index, (name, (uri, address)) in enumerate(routes.items()):
-        spoken, bare = answer['virsh'][2 * index : 2 * index + 2]
+        both = slice(2 * index, 2 * index + 2)
+        spoken, bare = answer['virsh'][both]
+        socket, data = answer['connect'][both]
         found[name] = facts.Way(
             uri=uri,
-            libvirt=_attempt(origin, uri, spoken or attempts[name, 0]),
+            libvirt=_attempt(origin, uri, spoken or socket),
             complete=spoken is not None,
             unguarded=bool(bare) and bare['text'] == 'open',
             host=_socket(uri)[0],
             data_address=address,
             data_resolved=answer['resolved'].get(address, ''),
-            data=tuple(
-                _attempt(origin, f'{address}:{port}', item)
-                for (where, port), item in attempts.items()
-                if where == name and port
-            ),
-            listening=bool(listening.get(name)),
+            data=_attempt(origin, f'{address}:{ports[index]}', data),
+            listening=name in listening,
         )
     return found
 
@@ -131,26 +125,22 @@ def _listeners(
     shell_of: ShellOf,
     deadline: float,
     stack: contextlib.ExitStack,
-) -> dict[str, list[int]]:
-    """Listen for a moment on the first and last free data port."""
+) -> dict[str, int]:
+    """Listen on a port of each for a moment; return where that is done."""
     tasks = {}
     for host in targets:
         shell = shell_of(host)
         if shell is None or not isinstance(host.shell, facts.Shell):
             continue
         try:
-            listener = shell.listen(
-                (DATA_PORTS[0], DATA_PORTS[1], DATA_PORTS[-1]), deadline * 3
-            )
+            listener = shell.listen(PROBED_PORTS, deadline * 3)
         except exceptions.AccessError:
             continue
         stack.callback(listener.close)
-        tasks[host.name] = listener.ports
+        tasks[host.name] = listener.port
     results = workers.run(tasks, deadline + 1)
     return {
-        name: ports
-        for name, ports in results.items()
-        if isinstance(ports, list) and ports
+        name: port for name, port in results.items() if isinstance(port, int)
     }
 
 

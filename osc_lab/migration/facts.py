@@ -579,7 +579,7 @@ class Way:
     :param data_address: where QEMU connects to; a name is as libvirt there
         calls itself
     :param data_resolved: its address at the source, empty when unknown
-    :param data: attempts at ports of the migration
+    :param data: attempt at a port of QEMU's migrations
     :param listening: whether something listened there for the attempt
     :param host: name or address in the URI
     """
@@ -590,7 +590,7 @@ class Way:
     unguarded: bool
     data_address: str
     data_resolved: str
-    data: tuple[Attempt, ...]
+    data: Attempt
     listening: bool
     host: str = ''
 

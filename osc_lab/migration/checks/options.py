@@ -22,6 +22,18 @@ from osc_lab.preflight import finding
 _NO_POST_COPY = _('Set live_migration_permit_post_copy=false on the source.')
 
 
+#: Of an attempt, where reach.classify() knows more than its text.
+_FAILURES = {
+    facts_.Reach.TIMEOUT: _(
+        '%(target)s is dropped on the way from %(origin)s.'
+    ),
+    facts_.Reach.REFUSED: _(
+        '%(target)s is rejected on the way from %(origin)s.'
+    ),
+}
+_FAILURE = _('%(target)s from %(origin)s: %(text)s.')
+
+
 class MigrationPorts(base.HostCheck):
     id = 'migration-ports'
     question = _(
@@ -42,63 +54,41 @@ class MigrationPorts(base.HostCheck):
         if isinstance(host.way, facts_.Gap):
             yield self.missing(host.name, host.way)
             return
-        for attempt in host.way.data:
-            if attempt.reach is facts_.Reach.UNRESOLVED:
-                yield self.answer(
-                    host.name,
-                    base.UNKNOWN,
-                    _('%(origin)s does not know the name of %(target)s.')
-                    % {'origin': attempt.origin, 'target': attempt.target},
-                    _('See libvirt-identity.'),
-                )
-                return
-        failed = False
-        for attempt in host.way.data:
-            message = self._message(attempt, host.way)
-            if message:
-                failed = True
-                yield self.answer(
-                    host.name,
-                    base.FAILED,
-                    message,
-                    target=attempt.target,
-                    reach=attempt.reach.value,
-                    seconds=round(attempt.seconds, 3),
-                )
-        if failed:
-            return
-        if host.way.listening:
+        attempt = host.way.data
+        values = {
+            'target': attempt.target,
+            'origin': attempt.origin,
+            'text': attempt.text,
+        }
+        if attempt.reach is facts_.Reach.OPEN:
             yield self.answer(
                 host.name,
                 base.OK,
-                _('The source reaches %s.')
-                % ', '.join(item.target for item in host.way.data),
+                _('The source reaches %(target)s.') % values,
             )
-        else:
+        elif attempt.reach is facts_.Reach.UNRESOLVED:
+            yield self.answer(
+                host.name,
+                base.UNKNOWN,
+                _('%(origin)s does not know the name of %(target)s.') % values,
+                _('See libvirt-identity.'),
+            )
+        elif attempt.reach is facts_.Reach.REFUSED and not host.way.listening:
             yield self.answer(
                 host.name,
                 base.UNKNOWN,
                 _('Nothing could listen there, and a refusal says nothing.'),
                 _('Use --ssh for the destination, too.'),
             )
-
-    def _message(self, attempt: facts_.Attempt, way: facts_.Way) -> str:
-        values = {'target': attempt.target, 'origin': attempt.origin}
-        if attempt.reach is facts_.Reach.OPEN:
-            return ''
-        if attempt.reach is facts_.Reach.TIMEOUT:
-            return (
-                _('%(target)s is dropped on the way from %(origin)s.') % values
+        else:
+            yield self.answer(
+                host.name,
+                base.FAILED,
+                _FAILURES.get(attempt.reach, _FAILURE) % values,
+                target=attempt.target,
+                reach=attempt.reach.value,
+                seconds=round(attempt.seconds, 3),
             )
-        if attempt.reach is facts_.Reach.REFUSED:
-            if not way.listening:
-                return ''
-            return (
-                _('%(target)s is rejected on the way from %(origin)s.')
-                % values
-            )
-        values['text'] = attempt.text
-        return _('%(target)s from %(origin)s: %(text)s.') % values
 
 
 class MigrationOptions(base.HostCheck):

@@ -15,14 +15,36 @@
 
 import contextlib
 import datetime
+import pathlib
 import signal
+import subprocess
 import time
+
+import fixtures
+from lab import machine
 
 from osc_lab.tests.functional import through
 
 #: Of libvirt and of QEMU.
 LIBVIRT = 'tcp dport 16509'
 DATA = 'tcp dport 49152-49215'
+
+#: Waits on a port as QEMU does, and sees whether the next one stays free.
+WAITING = '''
+import select, socket, sys
+calls = taken = 0
+with socket.create_server(('', 49152)) as server:
+    print(flush=True)
+    while not select.select([sys.stdin], [], [], 0.01)[0]:
+        while select.select([server], [], [], 0)[0]:
+            server.accept()[0].close()
+            calls += 1
+        try:
+            socket.create_server(('', 49153)).close()
+        except OSError:
+            taken += 1
+print(calls, taken)
+'''
 
 #: Of a certificate that is to expire.
 LIFE = datetime.timedelta(seconds=25)
@@ -54,6 +76,37 @@ class TestWay(through.ThroughTest):
             'migration-ports',
             slow=True,
         )
+
+    @contextlib.contextmanager
+    def undisturbed(self):
+        """Have the destination begin two migrations of other servers."""
+        process = subprocess.Popen(
+            [
+                *machine.enter_argv(self.layout, self.other),
+                *('python3', '-c', WAITING),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            process.stdout.readline()
+            yield
+        finally:
+            out, _err = process.communicate()
+        self.assertEqual('0 0', out.strip(), 'calls, times that one was taken')
+
+    def test_ports_of_other_migrations(self):
+        with self.undisturbed():
+            self.preflight(status=0)
+        # Nor where nothing can listen for us.
+        path = pathlib.Path(self.useFixture(fixtures.TempDir()).path, 'config')
+        known = (self.state / 'ssh' / 'config').read_text()
+        path.write_text(f'Host {self.other}\n  Port 1\n{known}')
+        with self.undisturbed():
+            found = self.preflight('--ssh-config', str(path))
+        (item,) = [i for i in found if i['Check'] == 'migration-ports']
+        self.assertEqual('unknown', item['Result'], item)
 
     def test_sasl_without_credentials(self):
         self.through(

@@ -282,10 +282,14 @@ class TestMain(probing.ProbeTest):
     def test_listens_until_its_input_ends(self):
         with socket.create_server(('', 0)) as taken:
             busy = taken.getsockname()[1]
-            with self.start(listen=[[busy, 0], 30]) as process:
-                ports = json.loads(process.stdout.readline())['listening']
-                self.assertEqual([0], ports)
+            with self.start(listen=[[busy, 0, 0], 30]) as process:
+                found = json.loads(process.stdout.readline())
+                self.assertEqual({'listening': 0}, found)
                 process.stdin.close()
+                self.assertEqual(0, process.wait(20))
+            with self.start(listen=[[busy], 30]) as process:
+                found = json.loads(process.stdout.readline())
+                self.assertEqual({'listening': None}, found)
                 self.assertEqual(0, process.wait(20))
 
     def test_older_python_of_a_host(self):

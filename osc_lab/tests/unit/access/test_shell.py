@@ -340,11 +340,11 @@ class TestProbe(ShellTest):
         probe = host_shell.HostShell(found.host('cmp1'), found)
         probe.ask()
         self.assertEqual(606, self.lifetime())
-        self.does('print("{\\"listening\\": []}")')
+        self.does('print("{\\"listening\\": null}")')
         item = probe.listen([0], 899.5)
         self.addCleanup(item.close)
         self.addCleanup(item._process.stdout.close)
-        item.ports()
+        self.assertIsNone(item.port())
         self.assertEqual(905, self.lifetime())
 
     def test_greeting_before_the_answer(self):
@@ -373,24 +373,22 @@ class TestProbe(ShellTest):
     def test_listener(self):
         self.does('sys.exit(subprocess.call(["sh", "-c", sys.argv[-1]]))')
         item = self.listener()
-        self.assertEqual([0], item.ports())
+        self.assertEqual(0, item.port())
         item.close()
         self.assertEqual(0, item._process.returncode)
 
     def test_listener_that_does_not_start(self):
         self.does('sys.exit(1)')
-        error = self.assertRaises(
-            exceptions.AccessError, self.listener().ports
-        )
+        error = self.assertRaises(exceptions.AccessError, self.listener().port)
         self.assertIn('Nothing could listen on cmp1', str(error))
 
     def test_listener_that_writes_without_an_end(self):
         self.does('while True: sys.stdout.write("x" * 65536)')
-        self.assertRaises(exceptions.AccessError, self.listener().ports)
+        self.assertRaises(exceptions.AccessError, self.listener().port)
 
     def test_listener_that_does_not_end(self):
         self.does('print(flush=True); time.sleep(60)')
         item = self.listener()
-        self.assertRaises(exceptions.AccessError, item.ports)
+        self.assertRaises(exceptions.AccessError, item.port)
         item.close()
         self.assertEqual(-9, item._process.returncode)

@@ -24,7 +24,7 @@ from osc_lab.tests.unit.migration import host_samples
 from osc_lab.tests.unit.migration import samples
 
 OPEN = {'text': 'open', 'seconds': 0.1}
-PORTS = [49152, 49153, 49215]
+PORT = 49214
 
 #: What the probe tries at once, see remote_probe.at_once().
 AT_ONCE = 64
@@ -38,12 +38,15 @@ class Shells:
 
     :param fails: which question to the source gets no answer
     :param full: the host to which nothing can be started any more
+    :param taken: the host that has no free port
     :param drops: whether a firewall drops what the source sends
     """
 
-    def __init__(self, fails=None, full=None, drops=False):
-        self.fails, self.full, self.drops = fails, full, drops
+    def __init__(self, fails=None, full=None, taken=None, drops=False):
+        self.fails, self.full, self.taken = fails, full, taken
+        self.drops = drops
         self.asked, self.open, self.most = 0, 0, 0
+        self.wanted, self.called = set(), set()
 
     def __call__(self, host):
         return Shell(self, host.name)
@@ -54,20 +57,24 @@ class Shell:
         self.shells, self.name = shells, name
 
     def listen(self, ports, seconds):
+        self.shells.wanted |= set(ports)
         if self.name == self.shells.full:
             raise exceptions.AccessError('Too many open files')
         self.shells.open += 1
         self.shells.most = max(self.shells.most, self.shells.open)
         return self
 
-    def ports(self):
-        return PORTS
+    def port(self):
+        if self.name == self.shells.taken:
+            return None
+        return PORT
 
     def close(self):
         self.shells.open -= 1
 
     def ask(self, virsh, resolved, connect):
         self.shells.asked += 1
+        self.shells.called |= {port for _host, port, _seconds in connect}
         if self.shells.asked == self.shells.fails:
             raise exceptions.AccessError('gone')
         each = OPEN
@@ -110,10 +117,7 @@ class TestMany(testtools.TestCase):
         for way in self.found(drops=True).values():
             self.assertIsInstance(way, facts.Way)
             self.assertEqual(facts.Reach.TIMEOUT, way.libvirt.reach)
-            self.assertEqual(
-                [facts.Reach.TIMEOUT] * len(PORTS),
-                [item.reach for item in way.data],
-            )
+            self.assertEqual(facts.Reach.TIMEOUT, way.data.reach)
 
     def test_source_that_is_gone_meanwhile(self):
         found = list(self.found(fails=2).values())
@@ -127,10 +131,18 @@ class TestMany(testtools.TestCase):
         )
 
     def test_destination_where_nothing_can_listen(self):
-        found = self.found(full='h2')
-        self.assertEqual(
-            ['h2'], [name for name, way in found.items() if not way.listening]
-        )
+        for why in ('full', 'taken'):
+            found = self.found(**{why: 'h2'})
+            self.assertEqual(
+                ['h2'],
+                [name for name, way in found.items() if not way.listening],
+            )
+
+    def test_ports_of_other_migrations(self):
+        """libvirt gives them to QEMU from the lowest, 49152, upwards."""
+        self.found(full='h2', taken='h3')
+        self.assertEqual({16509, 49214, 49215}, self.shells.called)
+        self.assertEqual(set(range(49208, 49216)), self.shells.wanted)
 
 
 class TestRoute(testtools.TestCase):

@@ -113,7 +113,7 @@ def way(**changes):
             False,
             'b.test',
             '192.0.2.2',
-            (attempt(REACH.OPEN, target='b.test:49152'),),
+            attempt(REACH.OPEN, target='b.test:49215'),
             True,
             'b.test',
         ),

@@ -121,70 +121,40 @@ CASES = (
         'Nova will use',
         {'flags': [*LIVE, 'NON_SHARED_INC']},
     ),
-    (
-        options.MigrationPorts,
-        hosts.pair(
-            there={
-                'way': hosts.way(
-                    data=(
-                        hosts.attempt(
-                            hosts.REACH.UNRESOLVED, target='b:49152'
-                        ),
+    *(
+        (
+            options.MigrationPorts,
+            hosts.pair(
+                there={
+                    'way': hosts.way(
+                        listening=listening,
+                        data=hosts.attempt(reach, target='b:49215'),
                     )
-                )
-            }
-        ),
-        ['unknown'],
-        'See libvirt-identity',
-        {},
-        'See libvirt-identity.',
-    ),
-    (
-        options.MigrationPorts,
-        hosts.pair(
-            there={
-                'way': hosts.way(
-                    data=(
-                        hosts.attempt(hosts.REACH.TIMEOUT, target='b:49152'),
-                    )
-                )
-            }
-        ),
-        ['failed'],
-        'dropped',
-        {'target': 'b:49152', 'reach': 'timeout', 'seconds': 1.235},
-    ),
-    (
-        options.MigrationPorts,
-        hosts.pair(
-            there={
-                'way': hosts.way(
-                    data=(
-                        hosts.attempt(hosts.REACH.REFUSED, target='b:49152'),
-                    )
-                )
-            }
-        ),
-        ['failed'],
-        'rejected',
-        {'target': 'b:49152', 'reach': 'refused', 'seconds': 1.235},
-    ),
-    (
-        options.MigrationPorts,
-        hosts.pair(
-            there={
-                'way': hosts.way(
-                    listening=False,
-                    data=(
-                        hosts.attempt(hosts.REACH.REFUSED, target='b:49152'),
-                    ),
-                )
-            }
-        ),
-        ['unknown'],
-        'a refusal says nothing',
-        {},
-        'Use --ssh for the destination, too.',
+                }
+            ),
+            ['failed'],
+            words,
+            {'target': 'b:49215', 'reach': reach.value, 'seconds': 1.235},
+        )
+        for listening, reach, words in (
+            (
+                True,
+                hosts.REACH.TIMEOUT,
+                'b:49215 is dropped on the way from a.',
+            ),
+            (
+                False,
+                hosts.REACH.TIMEOUT,
+                'b:49215 is dropped on the way from a.',
+            ),
+            (
+                True,
+                hosts.REACH.REFUSED,
+                'b:49215 is rejected on the way from a.',
+            ),
+            (True, hosts.REACH.ERROR, 'b:49215 from a: text.'),
+            (False, hosts.REACH.ERROR, 'b:49215 from a: text.'),
+        )
     ),
     *(
         (
@@ -192,89 +162,41 @@ CASES = (
             hosts.pair(
                 there={
                     'way': hosts.way(
-                        data=tuple(
-                            hosts.attempt(reach, target=f'b:4915{number}')
-                            for number, reach in enumerate(reaches, 2)
-                        ),
+                        listening=listening,
+                        data=hosts.attempt(reach, target='b:49215'),
                     )
                 }
             ),
             results,
             words,
-            {'target': target, 'reach': reach, 'seconds': 1.235}
-            if target
-            else {},
+            {},
+            *remedies,
         )
-        for reaches, results, words, target, reach in (
+        for listening, reach, results, words, *remedies in (
+            (True, hosts.REACH.OPEN, [], 'The source reaches b:49215.'),
+            # Another preflight listens there.
+            (False, hosts.REACH.OPEN, [], 'The source reaches b:49215.'),
             (
-                (hosts.REACH.OPEN, hosts.REACH.ERROR),
-                ['failed'],
-                'b:49153 from a: text.',
-                'b:49153',
-                'error',
+                False,
+                hosts.REACH.REFUSED,
+                ['unknown'],
+                'a refusal says nothing',
+                'Use --ssh for the destination, too.',
             ),
             (
-                (hosts.REACH.TIMEOUT, hosts.REACH.REFUSED),
-                ['failed', 'failed'],
-                'b:49153 is rejected on the way from a.',
-                'b:49152',
-                'timeout',
-            ),
-            (
-                (hosts.REACH.OPEN, hosts.REACH.OPEN),
-                [],
-                'reaches b:49152, b:49153.',
-                '',
-                '',
+                True,
+                hosts.REACH.UNRESOLVED,
+                ['unknown'],
+                'a does not know the name of b:49215.',
+                'See libvirt-identity.',
             ),
         )
-    ),
-    (
-        options.MigrationPorts,
-        hosts.pair(
-            there={
-                'way': hosts.way(
-                    data=(
-                        hosts.attempt(hosts.REACH.OPEN),
-                        hosts.attempt(
-                            hosts.REACH.UNRESOLVED, target='b:49153'
-                        ),
-                    )
-                )
-            }
-        ),
-        ['unknown'],
-        'a does not know the name of b:49153.',
-        {},
-        'See libvirt-identity.',
     ),
     (
         options.MigrationPorts,
         hosts.pair(there={'way': hosts.GAP}),
         ['unknown'],
         'does not answer',
-    ),
-    (
-        options.MigrationPorts,
-        hosts.pair(there={'way': hosts.way(listening=False)}),
-        ['unknown'],
-        'a refusal says nothing',
-        {},
-        'Use --ssh for the destination, too.',
-    ),
-    (
-        options.MigrationPorts,
-        hosts.pair(
-            there={
-                'way': hosts.way(
-                    listening=False,
-                    data=(hosts.attempt(hosts.REACH.TIMEOUT, target='b:1'),),
-                )
-            }
-        ),
-        ['failed'],
-        'b:1 is dropped on the way from a.',
-        {'target': 'b:1', 'reach': 'timeout', 'seconds': 1.235},
     ),
     *(
         (
