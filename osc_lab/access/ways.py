@@ -29,10 +29,9 @@ from osc_lab import workers
 #: or calls a low port breaks a migration of somebody else.
 PROBED_PORTS = tuple(range(49215, 49207, -1))
 
-#: Destinations that are tried at once.  Each takes two runs of virsh and two
-#: connections of the source, to libvirt and to a port that listens; the probe
-#: makes 64 of a kind at once, and where a firewall drops packets each lasts a
-#: whole deadline.
+#: Destinations that are tried at once.  Each takes two connections and two
+#: runs of virsh on the source, where guests want to run, too; where a firewall
+#: drops packets each lasts a whole deadline.
 WIDTH = 16
 
 ShellOf = collections.abc.Callable[[facts.Host], host_shell.HostShell | None]
@@ -96,7 +95,7 @@ def _ask(
         'resolved': [address for _u, address in routes.values()],
         'connect': [],
     }
-    ports = [listening.get(name) or PROBED_PORTS[0] for name in routes]
+    ports = [listening.get(name, PROBED_PORTS[0]) for name in routes]
     for port, (uri, address) in zip(ports, routes.values(), strict=True):
         request['connect'].append([*_socket(uri), deadline])
         request['connect'].append([address, port, deadline])

@@ -132,64 +132,36 @@ CASES = (
                     )
                 }
             ),
-            ['failed'],
+            [result] if result else [],
             words,
-            {'target': 'b:49215', 'reach': reach.value, 'seconds': 1.235},
+            {'target': 'b:49215', 'reach': reach.value, 'seconds': 1.235}
+            if result == 'failed'
+            else {},
+            *remedy,
         )
-        for listening, reach, words in (
-            (
-                True,
-                hosts.REACH.TIMEOUT,
-                'b:49215 is dropped on the way from a.',
-            ),
-            (
-                False,
-                hosts.REACH.TIMEOUT,
-                'b:49215 is dropped on the way from a.',
-            ),
-            (
-                True,
-                hosts.REACH.REFUSED,
-                'b:49215 is rejected on the way from a.',
-            ),
-            (True, hosts.REACH.ERROR, 'b:49215 from a: text.'),
-            (False, hosts.REACH.ERROR, 'b:49215 from a: text.'),
-        )
-    ),
-    *(
-        (
-            options.MigrationPorts,
-            hosts.pair(
-                there={
-                    'way': hosts.way(
-                        listening=listening,
-                        data=hosts.attempt(reach, target='b:49215'),
-                    )
-                }
-            ),
-            results,
-            words,
-            {},
-            *remedies,
-        )
-        for listening, reach, results, words, *remedies in (
-            (True, hosts.REACH.OPEN, [], 'The source reaches b:49215.'),
+        for listening, reach, result, words, *remedy in (
+            (True, hosts.REACH.OPEN, '', 'The source reaches b:49215.'),
             # Another preflight listens there.
-            (False, hosts.REACH.OPEN, [], 'The source reaches b:49215.'),
+            (False, hosts.REACH.OPEN, '', 'The source reaches b:49215.'),
             (
                 False,
                 hosts.REACH.REFUSED,
-                ['unknown'],
+                'unknown',
                 'a refusal says nothing',
                 'Use --ssh for the destination, too.',
             ),
             (
                 True,
                 hosts.REACH.UNRESOLVED,
-                ['unknown'],
+                'unknown',
                 'a does not know the name of b:49215.',
                 'See libvirt-identity.',
             ),
+            (True, hosts.REACH.REFUSED, 'failed', 'b:49215 is rejected on'),
+            (True, hosts.REACH.TIMEOUT, 'failed', 'b:49215 is dropped on'),
+            (False, hosts.REACH.TIMEOUT, 'failed', 'b:49215 is dropped on'),
+            (True, hosts.REACH.ERROR, 'failed', 'b:49215 from a: text.'),
+            (False, hosts.REACH.ERROR, 'failed', 'b:49215 from a: text.'),
         )
     ),
     (
