@@ -290,7 +290,11 @@ def _settle(
 
 
 def _discard(store: store_.Store, item: model.VolumeType) -> bool:
-    """Remove a type, and the volumes that were to prove it."""
+    """Remove a type, and the volumes that were to prove it.
+
+    :raises Conflict: when Cinder refuses, as somebody uses the type
+    :raises OperationFailed: when Cinder does not tell whether it is gone
+    """
     for again in (True, False):
         try:
             store.delete_type(item.id)
@@ -299,6 +303,12 @@ def _discard(store: store_.Store, item: model.VolumeType) -> bool:
                 return False
             if again and scratch.remove_scratch(store, item.id):
                 continue
+            if error.unclear:
+                raise exceptions.OperationFailed(
+                    _('No answer whether unfinished %(id)s is gone: %(why)s')
+                    % {'id': item.id, 'why': error.message},
+                    _('Run this again.'),
+                ) from error
             raise exceptions.Conflict(
                 _('The unfinished type %(id)s cannot be removed: %(why)s')
                 % {'id': item.id, 'why': error.message},

@@ -226,6 +226,16 @@ class TestUnfinished(RaceTest):
         self.refuse('DELETE', self.left['id'])
         self.luks(status=3, text='cannot be removed')
 
+    def test_removed_and_the_answer_lost(self):
+        def lost():
+            self.cloud.types.clear()
+            return 500, {'computeFault': {'message': 'lost'}}
+
+        self.meddle('DELETE', self.left['id'], lost)
+        run = self.luks(status=5, text='No answer whether unfinished')
+        self.assertNotIn('what uses it', run.stderr)
+        self.luks()
+
     def test_somebody_else_removes_it(self):
         def gone():
             self.cloud.types.clear()

@@ -333,6 +333,22 @@ class TestLeft(ApplyTest):
             self.assertEqual(asked, store.deleted)
             self.assertEqual(0, store.created)
 
+    def test_nobody_knows_if_it_was_removed(self):
+        """Nothing is said of a use of it that nobody has seen."""
+        for status in (None, 500, 503):
+            store = Store(LEFT)
+            store.refusals = [status]
+            error = self.fails(exceptions.OperationFailed, store)
+            self.assertEqual(
+                (
+                    'No answer whether unfinished t is gone: broken',
+                    'Run this again.',
+                ),
+                (error.message, error.remedy),
+            )
+            self.assertEqual(['t'], store.deleted)
+            self.assertEqual(0, store.created)
+
     def test_owner_that_is_at_work(self):
         """It is waited for, and told once."""
         store = Store(LEFT)
