@@ -305,7 +305,7 @@ def _discard(store: store_.Store, item: model.VolumeType) -> bool:
                 continue
             if error.unclear:
                 raise exceptions.OperationFailed(
-                    _('No answer whether unfinished %(id)s is gone: %(why)s')
+                    _('No answer whether type %(id)s is gone: %(why)s')
                     % {'id': item.id, 'why': error.message},
                     _('Run this again.'),
                 ) from error

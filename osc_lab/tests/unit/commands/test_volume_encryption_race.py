@@ -232,7 +232,7 @@ class TestUnfinished(RaceTest):
             return 500, {'computeFault': {'message': 'lost'}}
 
         self.meddle('DELETE', self.left['id'], lost)
-        run = self.luks(status=5, text='No answer whether unfinished')
+        run = self.luks(status=5, text='No answer whether type')
         self.assertNotIn('what uses it', run.stderr)
         self.luks()
 

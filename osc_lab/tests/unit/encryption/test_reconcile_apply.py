@@ -341,7 +341,7 @@ class TestLeft(ApplyTest):
             error = self.fails(exceptions.OperationFailed, store)
             self.assertEqual(
                 (
-                    'No answer whether unfinished t is gone: broken',
+                    'No answer whether type t is gone: broken',
                     'Run this again.',
                 ),
                 (error.message, error.remedy),
