@@ -30,6 +30,13 @@ SWITCH = machine.Machine('switch', ('net',))
 #: Interface of a host -> bridge in the switch.
 CABLES = {'eth0': 'mgmt', 'eth1': 'underlay'}
 
+#: What libvirt gives to QEMU for migrations.  They lie within the range
+#: that Linux takes for clients, so a host keeps them out of it: otherwise
+#: a rule for migrations now and then hits a service's connection.
+MIGRATION_PORTS = '49152-49215'
+
+_RESERVED = '/proc/sys/net/ipv4/ip_local_reserved_ports'
+
 _LISTEN = '0A'
 
 
@@ -88,6 +95,7 @@ def plug(layout: model.Layout, host: str) -> None:
         _batch(layout, SWITCH.name, lines)
         no_offload(layout, SWITCH.name, peer)
         no_offload(layout, host, link)
+    machine.run(layout, host, ['tee', _RESERVED], stdin=MIGRATION_PORTS)
     address = layout.host_address(host)
     _batch(
         layout,

@@ -22,12 +22,13 @@ import time
 
 import fixtures
 from lab import machine
+from lab import network
 
 from osc_lab.tests.functional import through
 
 #: Of libvirt and of QEMU.
 LIBVIRT = 'tcp dport 16509'
-DATA = 'tcp dport 49152-49215'
+DATA = f'tcp dport {network.MIGRATION_PORTS}'
 
 #: Waits on a port as QEMU does, and sees whether the next one stays free.
 WAITING = '''
