@@ -39,9 +39,12 @@ from osc_lab.tests.unit import fake_cloud
 #: and the machine may be busy.
 LIMIT = 20.0
 
-
 #: A test of each fault: most of the time is waited, so they run at once.
 SCENARIOS = [(str(fault), {'faults': [fault]}) for fault in faulty.ALL]
+
+#: Has them listed one by one: what becomes many tests only when it runs is
+#: given to one worker.
+load_tests = testscenarios.load_tests_apply_scenarios
 
 
 class Faults(testscenarios.WithScenarios, listening.Listening):
