@@ -28,6 +28,8 @@ SERVER = (2, 98)
 #: Hypervisors show their capacity up to here only.
 HYPERVISOR = (2, 87)
 SERVICE = (2, 69)
+#: Shares can be attached from here on.
+SHARES = (2, 97)
 EVENT = (2, 84)
 MIGRATION = (2, 80)
 #: From here on no host can be forced, and the answer comes at once.
@@ -99,9 +101,6 @@ class Compute:
         image = body.get('image') or {}
         if not isinstance(image, dict):
             image = {}
-        shares: tuple[str, ...] | facts.Gap = ()
-        if self.maximum >= (2, 97):
-            shares = self._shares(str(body['id']))
         return facts.Server(
             id=str(body['id']),
             name=str(body.get('name', '')),
@@ -143,12 +142,14 @@ class Compute:
                 or ()
             ),
             group_ids=tuple(body.get('server_groups') or ()),
-            shares=shares,
         )
 
-    def _shares(self, server_id: str) -> tuple[str, ...] | facts.Gap:
+    def shares(self, server_id: str) -> tuple[str, ...] | facts.Gap:
+        """Return ids of shares that are attached to a server."""
+        if self.maximum < SHARES:
+            return ()
         try:
-            body = self.rest.maybe(f'/servers/{server_id}/shares', (2, 97))
+            body = self.rest.maybe(f'/servers/{server_id}/shares', SHARES)
         except exceptions.LabError as error:
             return facts.Gap(
                 _('Nova does not tell the shares of the server: %s')

@@ -112,7 +112,6 @@ class Server:
     )
     volume_ids: tuple[str, ...] = ()
     group_ids: tuple[str, ...] = ()
-    shares: 'tuple[str, ...] | Gap' = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -662,6 +661,7 @@ class Facts:
     :param candidates: ids of hypervisors that Placement would allow
     :param fallback: of those that it would allow for what the scheduler
         asks besides
+    :param shares: ids of those that are attached
     """
 
     server: Server
@@ -675,6 +675,7 @@ class Facts:
     groups: tuple[Group, ...] | Gap
     network: Network | Gap
     volumes: tuple[Volume, ...] | Gap
+    shares: tuple[str, ...] | Gap
     mirrors: tuple[Mirror, ...] | Gap = Gap(
         _('Port mirrors were not looked for.'), asked=False
     )

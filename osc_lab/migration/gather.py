@@ -45,6 +45,7 @@ class Compute(typing.Protocol):
     def hypervisors(self) -> dict[str, facts.Hypervisor]: ...
     def aggregates(self) -> tuple[facts.Aggregate, ...]: ...
     def groups(self, server: facts.Server) -> tuple[facts.Group, ...]: ...
+    def shares(self, server_id: str) -> tuple[str, ...] | facts.Gap: ...
 
 
 class Placement(typing.Protocol):
@@ -108,6 +109,7 @@ def from_apis(
             'aggregates': services.compute.aggregates,
             'groups': lambda: services.compute.groups(server),
             'volumes': lambda: services.volumes.volumes(server.volume_ids),
+            'shares': lambda: services.compute.shares(server.id),
         }
     )
     hosts = _Hosts(found['services'], found['hypervisors'])
@@ -140,6 +142,7 @@ def from_apis(
         groups=found['groups'],
         network=found['network'],
         volumes=found['volumes'],
+        shares=found['shares'],
         microversion=services.compute.maximum,
         now=time.time(),
     )

@@ -169,7 +169,7 @@ class ServerFeatures(base.ServerCheck):
             return
         unseen = (
             base.gap_of(_image(facts)),
-            base.gap_of(server.shares),
+            base.gap_of(facts.shares),
             base.gap_of(facts.network),
         )
         gaps = [gap for gap in unseen if gap]
@@ -204,9 +204,9 @@ class ServerFeatures(base.ServerCheck):
                 )
         if 'accel:device_profile' in specs:
             yield _('It uses an accelerator (accel:device_profile).'), ''
-        if not isinstance(server.shares, facts_.Gap) and server.shares:
+        if not isinstance(facts.shares, facts_.Gap) and facts.shares:
             yield (
-                _('Attached shares: %d.') % len(server.shares),
+                _('Attached shares: %d.') % len(facts.shares),
                 _('Detach them; that needs the server to be stopped.'),
             )
         if not isinstance(facts.network, facts_.Gap):

@@ -87,6 +87,7 @@ def clean(**changes):
             tuple(agent(name) for name in 'ab'),
         ),
         volumes=(),
+        shares=(),
         mirrors=(),
         microversion=(2, 100),
         now=1_800_000_000.0,

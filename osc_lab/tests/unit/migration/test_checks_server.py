@@ -175,7 +175,7 @@ CASES = (
     ),
     (
         server.ServerFeatures,
-        samples.server(shares=('x',)),
+        samples.clean(shares=('x',)),
         ['failed'],
         'Attached shares: 1',
         {},
@@ -249,13 +249,13 @@ CASES = (
     ),
     (
         server.ServerFeatures,
-        samples.server(shares=GAP),
+        samples.clean(shares=GAP),
         ['unknown'],
         'does not answer',
     ),
     (
         server.ServerFeatures,
-        samples.dataclasses.replace(samples.server(shares=GAP), network=GAP),
+        samples.clean(shares=GAP, network=GAP),
         ['unknown', 'unknown'],
         'does not answer',
     ),
