@@ -120,6 +120,14 @@ class TestVersions(migrations.CommandTest):
         self.assertEqual('unknown', found['result'])
         self.assertIn('2.71', found['message'])
 
+    def test_that_know_no_shares(self):
+        for version, times in (('2.96', 0), ('2.97', 1)):
+            self.nova(version)
+            self.openstack('vm1', '--host', 'host2', '--preflight')
+            asked = [item.path for item in self.shell.http.request_history]
+            shares = [path for path in asked if path.endswith('/shares')]
+            self.assertEqual(times, len(shares), version)
+
     def features(self):
         (found,) = self.findings(
             *('vm1', '--host', 'host2', '--preflight'),
